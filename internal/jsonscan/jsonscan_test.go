@@ -1,0 +1,230 @@
+package jsonscan
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+func TestCheck(t *testing.T) {
+	nested := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
+	keys := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, `"k%d":%d,`, i, i)
+		}
+		return b.String()
+	}
+	const fine = ""
+	for _, c := range []struct{ name, text, syntax, refused string }{
+		{"object", `{"a":[1,{"b":null}],"c":true,"d":false}`, fine, fine},
+		{"scalars", ` "x" `, fine, fine},
+		{"empty containers", `[{},[],{"a":{}}]`, fine, fine},
+		{"big integer", strings.Repeat("9", 400), fine, fine},
+		{"numbers", `[0,-0,1.0,1e2,1E+2,1e-400,1.7976931348623157e308]`, fine, fine},
+		{"NUL escape", `"\u0000"`, fine, fine},
+		{"surrogate pair", `"\ud83d\ude00"`, fine, fine},
+		{"90 levels", nested(90), fine, fine},
+		{"the same key in two objects", `[{"a":1},{"a":{"a":1}}]`, fine, fine},
+
+		{"91 levels", nested(91), fine, "nested deeper than 90 levels, more than Ruby's JSON can load at byte 90"},
+		{"100,000 levels", nested(100_000), fine, "nested deeper"},
+		{"overflow", `[1e309]`, fine, "beyond the range of a double"},
+		{"negative overflow", `-1e309`, fine, "beyond the range of a double"},
+		{"long overflow", strings.Repeat("9", 310) + ".0", fine, "beyond the range of a double"},
+		{"invalid UTF-8", "\"\xff\"", fine, "invalid UTF-8"},
+		{"surrogate in UTF-8", "\"\xed\xa0\x80\"", fine, "invalid UTF-8"},
+		{"high surrogate alone", `"\ud800"`, fine, "first half of a surrogate pair"},
+		{"high surrogate, then no low one", `"\ud800\u0041"`, fine, "first half of a surrogate pair"},
+		{"low surrogate alone", `"\udc00"`, fine, "second half of a surrogate pair"},
+		{"surrogate in a key", `{"\ud800":1}`, fine, "first half of a surrogate pair"},
+		{"duplicate key", `{"a":1,"a":2}`, fine, "a key that its object already has at byte 7"},
+		{"duplicate key, escaped", `{"a":1,"\u0061":2}`, fine, "a key that its object already has"},
+		{"duplicate key, inside", `[{"x":{"a":1,"b":2,"a":3}}]`, fine, "a key that its object already has"},
+		{"duplicate key among many", `{` + keys(100) + `"k99":0}`, fine, "a key that its object already has"},
+		{"duplicate of the 16th key", `{` + keys(16) + `"k15":0}`, fine, "a key that its object already has"},
+
+		{"empty", ``, "expected a value at byte 0", fine},
+		{"text", `hello`, "expected a value", fine},
+		{"NaN", `NaN`, "expected a value", fine},
+		{"two values", `1 2`, "more after the end", fine},
+		{"trailing comma", `[1,]`, "expected a value", fine},
+		{"trailing comma in an object", `{"a":1,}`, "expected a key", fine},
+		{"no colon", `{"a"}`, "expected a colon", fine},
+		{"wrong bracket", `[1}`, "expected a comma or a closing bracket", fine},
+		{"leading zero", `01`, "more after the end", fine},
+		{"bare minus", `-`, "expected a value", fine},
+		{"no fraction", `1.`, "expected a digit", fine},
+		{"no exponent", `1e`, "expected a digit", fine},
+		{"open string", `"a`, "a string without an end", fine},
+		{"open escape", `"a\`, "a string without an end", fine},
+		{"control character", "\"\n\"", "control character", fine},
+		{"unknown escape", `"\x41"`, "unknown escape", fine},
+		{"short \\u", `"\u12"`, "without four hexadecimal digits", fine},
+		{"byte order mark", "\uFEFF1", "expected a value", fine},
+		{"NUL", "\x00", "expected a value", fine},
+		{"a fault, then not JSON", `[1e309`, "expected a comma", fine},
+		{"too deep, then not JSON", strings.Repeat("[", 1000), "expected a value", fine},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := Check([]byte(c.text))
+			for _, e := range []struct {
+				what string
+				err  error
+				want string
+			}{{"Syntax", v.Syntax, c.syntax}, {"Refused", v.Refused, c.refused}} {
+				if got := fmt.Sprint(e.err); (e.err == nil) != (e.want == "") || !strings.Contains(got, e.want) {
+					t.Errorf("%s = %v, want %q", e.what, e.err, e.want)
+				}
+			}
+			if valid := json.Valid([]byte(c.text)); valid != (v.Syntax == nil) && !strings.Contains(c.name, "100,000") {
+				t.Errorf("encoding/json says valid = %t", valid)
+			}
+		})
+	}
+}
+
+func TestActiveJobKeys(t *testing.T) {
+	for text, want := range map[string]bool{
+		`{"a":{"_aj_globalid":"gid://app/User/1"}}`: true,
+		`{"\u005faj_serialized":"X"}`:               true,
+		`{"aj_":1,"_aj":2,"x_aj_":3}`:               false,
+		`["_aj_globalid"]`:                          false,
+	} {
+		if got := Check([]byte(text)).ActiveJob != nil; got != want {
+			t.Errorf("%s: ActiveJob = %t, want %t", text, got, want)
+		}
+	}
+}
+
+func TestMembers(t *testing.T) {
+	const text = ` { "a" : 1 ,"b\u0062": {"x":[1,"}"]} , "c":"\"}" , "d": [ ] , "e":true} `
+	var got []string
+	for key, value := range Members([]byte(text)) {
+		got = append(got, string(key)+"="+string(value))
+	}
+	if want := `a=1 bb={"x":[1,"}"]} c="\"}" d=[ ] e=true`; strings.Join(got, " ") != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	for range Members([]byte(`{ }`)) {
+		t.Error("an empty object has a member")
+	}
+}
+
+func FuzzCheck(f *testing.F) {
+	for _, text := range []string{
+		`{"a":[1,{"b":null}],"c":true,"a":false}`, `"\ud83d\ude00\ud83d"`, `[1e309,1E-5,-0.5]`, "\"\xff\"",
+		strings.Repeat("[", 91) + strings.Repeat("]", 91), `{"\u005faj_x":{}}`, ` [ ] `, `{"a":1,"\u0061":2}`, `01`,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		v := Check(text)
+		if valid := json.Valid(text); valid != (v.Syntax == nil) && depth(text) < 10_000 {
+			t.Fatalf("encoding/json says valid = %t, Check says %v", valid, v.Syntax)
+		}
+		if v.Syntax != nil {
+			return
+		}
+		if want := acceptable(text); want != (v.Refused == nil) {
+			t.Fatalf("the oracle says acceptable = %t, Check says %v", want, v.Refused)
+		}
+		if v.Refused == nil {
+			compare(t, text)
+		}
+	})
+}
+
+// acceptable judges valid JSON with another implementation: it refuses
+// invalid UTF-8, half surrogate pairs and duplicate keys by itself.
+func acceptable(text []byte) bool {
+	d := jsontext.NewDecoder(bytes.NewReader(text))
+	for {
+		token, err := d.ReadToken()
+		if err != nil {
+			return err.Error() == "EOF"
+		}
+		if d.StackDepth() > MaxDepth {
+			return false
+		}
+		if token.Kind() == '0' {
+			number := token.String()
+			if f, _ := strconv.ParseFloat(number, 64); strings.ContainsAny(number, ".eE") && math.IsInf(f, 0) {
+				return false
+			}
+		}
+	}
+}
+
+// depth is at least how deeply the text is nested.
+func depth(text []byte) int { return bytes.Count(text, []byte("[")) + bytes.Count(text, []byte("{")) }
+
+// compare reads checked JSON with Members and Unquote and with encoding/json.
+func compare(t *testing.T, text []byte) {
+	switch {
+	case IsString(text):
+		var want string
+		if err := json.Unmarshal(text, &want); err != nil {
+			t.Fatal(err)
+		}
+		if got := string(Unquote(text)); got != want {
+			t.Fatalf("Unquote = %q, want %q", got, want)
+		}
+		if back := Unquote(AppendQuote(nil, want)); string(back) != want {
+			t.Fatalf("AppendQuote and back: %q, want %q", back, want)
+		}
+	case IsObject(text):
+		want := map[string]json.RawMessage{}
+		if err := json.Unmarshal(text, &want); err != nil {
+			t.Fatal(err)
+		}
+		for key, value := range Members(text) {
+			if !bytes.Equal(bytes.TrimSpace(want[string(key)]), value) {
+				t.Fatalf("Members: %q is %q, want %q", key, value, want[string(key)])
+			}
+			delete(want, string(key))
+		}
+		if len(want) > 0 {
+			t.Fatalf("Members left out %q", want)
+		}
+	}
+}
+
+func FuzzAppendQuote(f *testing.F) {
+	for _, s := range []string{"", "plain", "\"\\\n\r\t\b\x00\x1f\x7f", "é\u2028😀", "\xff\xed\xa0\x80a", "\xf0\x9f"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		quoted := AppendQuote(nil, s)
+		if v := Check(quoted); v.Syntax != nil || v.Refused != nil {
+			t.Fatalf("%q: %+v", quoted, v)
+		}
+		var got string
+		if err := json.Unmarshal(quoted, &got); err != nil {
+			t.Fatal(err)
+		}
+		if want := string([]rune(s)); got != want {
+			t.Fatalf("%q became %q, want %q", s, got, want)
+		}
+		if again := AppendQuote(nil, []byte(s)); !bytes.Equal(again, quoted) {
+			t.Fatalf("%q as bytes, %q as a string", again, quoted)
+		}
+	})
+}
+
+func BenchmarkCheck(b *testing.B) {
+	text := []byte(`{"order":{"id":123456789,"lines":[` + strings.TrimSuffix(strings.Repeat(`{"sku":"ABC-123","quantity":2,"price":12.5},`, 20), ",") + `]}}`)
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if v := Check(text); v != (Verdict{}) {
+			b.Fatal(v)
+		}
+	}
+}
