@@ -1,0 +1,175 @@
+package sidekiq
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+)
+
+// How long Redis may take. A server that is silent for longer counts as gone.
+const (
+	dialTimeout  = 2 * time.Second
+	readTimeout  = 5 * time.Second
+	writeTimeout = 5 * time.Second
+	pingTimeout  = 300 * time.Millisecond // of a connection that lay idle
+	idleTimeout  = 4 * time.Minute        // less than what firewalls and NAT gateways allow
+	keepAlive    = 30 * time.Second
+)
+
+// Options say which Redis a Client uses, and how.
+type Options struct {
+	// URL is redis://, rediss:// (TLS, with the system's roots) or unix://,
+	// with an optional user, password and database:
+	// rediss://user:password@host:6379/0, unix://:password@/run/redis.sock?db=0.
+	URL string
+
+	// Namespace is that of redis-namespace, which Sidekiq 6 and older know.
+	Namespace string
+
+	// DedupTTL is how long it is remembered that a job was pushed. 0 forgets at once.
+	DedupTTL time.Duration
+
+	// Conns is how many connections may be open at a time; 0 means 16.
+	Conns int
+
+	// RetryFor bounds how long Push tries again what may pass by itself;
+	// 0 means 10 s. The deadline of Push's context bounds it too.
+	RetryFor time.Duration
+}
+
+// A Client pushes jobs to the Redis of a Sidekiq. It is safe for concurrent use.
+type Client struct {
+	options Options
+	address string // of the server, without credentials
+	prefix  string // of every key
+	pool    *redis.Pool
+	loaded  atomic.Bool // whether Redis was seen to know the script
+}
+
+// NewClient returns a client for a Redis, which it does not connect to yet.
+// Its errors show nothing of the URL.
+func NewClient(o Options) (*Client, error) {
+	o.Conns = cmp.Or(o.Conns, 16)
+	o.RetryFor = cmp.Or(o.RetryFor, 10*time.Second)
+	u, err := parseURL(o.URL)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{options: o, address: cmp.Or(u.Host, u.Path)}
+	if o.Namespace != "" {
+		c.prefix = o.Namespace + ":"
+	}
+	c.pool = &redis.Pool{
+		DialContext:         func(ctx context.Context) (redis.Conn, error) { return dial(ctx, u) },
+		TestOnBorrowContext: testOnBorrow,
+		MaxIdle:             o.Conns,
+		MaxActive:           o.Conns,
+		IdleTimeout:         idleTimeout,
+		Wait:                true,
+	}
+	return c, nil
+}
+
+// Address is where the client's Redis is, for people to read.
+func (c *Client) Address() string { return c.address }
+
+// Close closes the connections, those in use when they are given back.
+func (c *Client) Close() error { return c.pool.Close() }
+
+// timeout is how long a reply may take: as long as the context lasts, but
+// never longer than readTimeout.
+func (c *Client) timeout(ctx context.Context) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return min(readTimeout, max(time.Until(deadline), time.Millisecond))
+	}
+	return readTimeout
+}
+
+func parseURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		// err shows the URL, and with it the password.
+		return nil, errors.New("the Redis URL cannot be read; write it as redis://user:password@host:6379/0, with special characters of the password escaped (%40 for @)")
+	}
+	switch {
+	case u.Scheme != "redis" && u.Scheme != "rediss" && u.Scheme != "unix":
+		return nil, fmt.Errorf("the Redis URL begins with %q; use redis://, rediss:// or unix://", u.Scheme+":")
+	case u.Opaque != "":
+		return nil, fmt.Errorf("the Redis URL lacks the slashes behind %q", u.Scheme+":")
+	}
+	database := strings.Trim(u.Path, "/")
+	if u.Scheme == "unix" {
+		database = u.Query().Get("db")
+	}
+	if n, err := strconv.Atoi(cmp.Or(database, "0")); err != nil || n < 0 {
+		return nil, fmt.Errorf("the Redis URL's database %q is not a number", database)
+	}
+	return u, nil
+}
+
+func dial(ctx context.Context, u *url.URL) (redis.Conn, error) {
+	options := []redis.DialOption{
+		redis.DialConnectTimeout(dialTimeout),
+		redis.DialTLSHandshakeTimeout(dialTimeout),
+		redis.DialReadTimeout(readTimeout),
+		redis.DialWriteTimeout(writeTimeout),
+		redis.DialKeepAlive(keepAlive),
+	}
+	var c redis.Conn
+	var err error
+	if u.Scheme == "unix" {
+		password, _ := u.User.Password()
+		database, _ := strconv.Atoi(u.Query().Get("db"))
+		options = append(options, redis.DialUsername(u.User.Username()), redis.DialPassword(password), redis.DialDatabase(database))
+		c, err = redis.DialContext(ctx, "unix", u.Path, options...)
+	} else {
+		c, err = redis.DialURLContext(ctx, u.String(), options...)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &conn{ConnWithTimeout: c.(redis.ConnWithTimeout)}, nil
+}
+
+// A conn is given up once it has answered with an error: a connection to a
+// master that became a replica would answer READONLY for as long as it is open.
+type conn struct {
+	redis.ConnWithTimeout
+	failed error
+}
+
+func (c *conn) Err() error { return cmp.Or(c.failed, c.ConnWithTimeout.Err()) }
+
+func (c *conn) ReceiveWithTimeout(timeout time.Duration) (any, error) {
+	reply, err := c.ConnWithTimeout.ReceiveWithTimeout(timeout)
+	return reply, c.note(err)
+}
+
+func (c *conn) DoWithTimeout(timeout time.Duration, command string, args ...any) (any, error) {
+	reply, err := c.ConnWithTimeout.DoWithTimeout(timeout, command, args...)
+	return reply, c.note(err)
+}
+
+func (c *conn) note(err error) error {
+	if err != nil && !isNoScript(err) {
+		c.failed = err
+	}
+	return err
+}
+
+// testOnBorrow finds out whether a connection that lay idle was cut meanwhile.
+func testOnBorrow(_ context.Context, c redis.Conn, lastUsed time.Time) error {
+	if time.Since(lastUsed) < time.Second {
+		return nil
+	}
+	_, err := redis.DoWithTimeout(c, pingTimeout, "PING")
+	return err
+}

@@ -1,0 +1,221 @@
+//go:build integration
+
+package sidekiq
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"scout/internal/testparts"
+)
+
+func TestClientOnRedis(t *testing.T) {
+	testClient(t, func(t *testing.T) string { return testparts.Redis(t).Addr })
+}
+
+// What Redis says when it cannot take jobs, and what Push and Ready make of it.
+func TestRedisInTrouble(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		args  []string
+		setup [][]any
+		want  string
+		is    error
+	}{
+		{"full", nil, [][]any{{"CONFIG", "SET", "maxmemory", 1}}, "OOM command not allowed", nil},
+		{"replica", nil, [][]any{{"REPLICAOF", "127.0.0.1", 1}}, "READONLY", nil},
+		{"too few replicas", nil, [][]any{{"CONFIG", "SET", "min-replicas-to-write", 1}}, "NOREPLICAS", nil},
+		{"password missing", []string{"--requirepass", "s3cret"}, nil, "Redis refused the credentials", ErrCredentials},
+		{"cluster", []string{"--cluster-enabled", "yes"}, nil, "Redis Cluster", ErrUnusable},
+		{"no permission for a command", nil, [][]any{{"ACL", "SETUSER", "default", "-lpush"}}, "can't run this command", ErrUnusable},
+		{"no permission for a key", nil, [][]any{{"ACL", "SETUSER", "default", "resetkeys", "~scout:*", "~queues", "~queue:other"}}, "NOPERM", ErrUnusable},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			server := testparts.Redis(t, c.args...)
+			for _, command := range c.setup {
+				do(t, server.Addr, command[0].(string), command[1:]...)
+			}
+			client := newTestClient(t, server.Addr, func(o *Options) { o.RetryFor = 100 * time.Millisecond })
+			results, err := client.Push(t.Context(), testJobs("q", 2))
+			for what, err := range map[string]error{"Push": err, "Ready": client.Ready(t.Context(), "q"), "result": results[1].Err} {
+				if err == nil || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("%s: error = %v, want %q", what, err, c.want)
+				}
+				for _, sentinel := range []error{ErrCredentials, ErrUnusable} {
+					if errors.Is(err, sentinel) != (sentinel == c.is) {
+						t.Errorf("%s: error = %v, want it to be %v", what, err, c.is)
+					}
+				}
+			}
+		})
+	}
+}
+
+// After a failover, the connections to the old master are not used again.
+func TestFailover(t *testing.T) {
+	server := testparts.Redis(t)
+	client := newTestClient(t, server.Addr, nil)
+	mustPush(t, client, testJobs("q", 1))
+	do(t, server.Addr, "REPLICAOF", "127.0.0.1", 1)
+	time.AfterFunc(300*time.Millisecond, func() { do(t, server.Addr, "REPLICAOF", "NO", "ONE") })
+	mustPush(t, client, testJobs("q", 2))
+	if got := queued(t, server.Addr, "queue:q"); len(got) != 2 {
+		t.Errorf("queue:q = %v, want 2 jobs", got)
+	}
+	if n := client.pool.ActiveCount(); n != 1 {
+		t.Errorf("%d connections, want those that met READONLY closed", n)
+	}
+}
+
+// Connections that were cut while idle are replaced without an error.
+func TestIdleConnectionsCut(t *testing.T) {
+	server := testparts.Redis(t)
+	client := newTestClient(t, server.Addr, func(o *Options) { o.RetryFor = time.Nanosecond }) // no second try
+	mustPush(t, client, testJobs("q", 1))
+	do(t, server.Addr, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+	time.Sleep(1100 * time.Millisecond)
+	mustPush(t, client, testJobs("q", 2))
+}
+
+func TestSilentRedis(t *testing.T) {
+	server := testparts.Redis(t)
+	client := newTestClient(t, server.Addr, nil)
+	mustPush(t, client, testJobs("q", 1))
+	server.Pause()
+	defer server.Resume()
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	if _, err := client.Push(ctx, testJobs("q", 2)); err == nil {
+		t.Error("no error from a silent server")
+	}
+	if elapsed := time.Since(start); elapsed > 2*time.Second {
+		t.Errorf("Push took %v with a deadline of 500 ms", elapsed)
+	}
+}
+
+func TestRestartUnderPush(t *testing.T) {
+	server := testparts.Redis(t)
+	client := newTestClient(t, server.Addr, nil)
+	jobs := testJobs("q", 600)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 3 {
+			time.Sleep(150 * time.Millisecond)
+			server.Kill()
+			server.Start()
+		}
+	}()
+	for i := range jobs {
+		mustPush(t, client, jobs[i:i+1])
+		time.Sleep(time.Millisecond)
+	}
+	<-done
+	got := queued(t, server.Addr, "queue:q")
+	if want := payloads(jobs); strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("%d jobs in the queue, want %d, each once and in order", len(got), len(want))
+	}
+}
+
+// smallestACL is what the documentation says that a user needs.
+var smallestACL = []any{"~queues", "~queue:*", "~scout:*", "+eval", "+evalsha", "+exists", "+set", "+lpush", "+sadd", "+ping", "+info", "+select"}
+
+func TestURLs(t *testing.T) {
+	const password = "p@ss:w/rd?"
+	certificate, key := selfSigned(t)
+	tlsAddr := "127.0.0.1:" + freePort(t)
+	server := testparts.Redis(t, "--tls-port", tlsAddr[len("127.0.0.1:"):], "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-auth-clients", "no")
+	do(t, server.Addr, "ACL", append([]any{"SETUSER", "scout", "on", ">" + password}, smallestACL...)...)
+	user := url.UserPassword("scout", password).String() + "@"
+	for name, u := range map[string]string{
+		"redis":  "redis://" + user + server.Addr + "/3",
+		"rediss": "rediss://" + user + tlsAddr + "/3",
+		"unix":   "unix://" + user + server.Socket + "?db=3",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("SSL_CERT_FILE", certificate) // read once, by the first that needs the system's roots
+			c := newTestClient(t, "", func(o *Options) { o.URL = u })
+			if err := c.Ready(t.Context(), name); err != nil {
+				t.Fatal(err)
+			}
+			mustPush(t, c, testJobs(name, 2))
+			info, err := c.Info(t.Context())
+			if err != nil || !strings.Contains(info.Version, ".") || info.Cluster || info.Eviction != "noeviction" || info.Used == 0 {
+				t.Errorf("Info = %+v, %v", info, err)
+			}
+			if a := c.Address(); strings.Contains(a, "p@ss") || strings.Contains(a, "p%40ss") {
+				t.Errorf("the address %q shows the password", a)
+			}
+		})
+	}
+	if stats := do(t, server.Addr, "INFO", "keyspace").([]byte); !strings.Contains(string(stats), "db3:") || strings.Contains(string(stats), "db0:") {
+		t.Errorf("keyspace = %s, want database 3 alone", stats)
+	}
+}
+
+func TestUntrustedCertificate(t *testing.T) {
+	certificate, key := selfSigned(t)
+	port := freePort(t)
+	testparts.Redis(t, "--tls-port", port, "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-auth-clients", "no")
+	// The host name is not in the certificate, whoever signed it.
+	c := newTestClient(t, "", func(o *Options) { o.URL = "rediss://localhost:" + port })
+	start := time.Now()
+	if _, err := c.Push(t.Context(), testJobs("q", 1)); !errors.Is(err, ErrUnusable) {
+		t.Errorf("error = %v, want ErrUnusable", err)
+	}
+	if time.Since(start) > 3*time.Second {
+		t.Error("tried again what cannot pass by itself")
+	}
+}
+
+// selfSigned makes a certificate for 127.0.0.1 that is its own authority, and
+// returns the files that hold it and its key.
+func selfSigned(t *testing.T) (certificate, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		NotAfter:              time.Now().Add(time.Hour),
+		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, kind string, der []byte) string {
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", pkcs8)
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	return strings.TrimPrefix(testparts.FreeAddr(t), "127.0.0.1:")
+}

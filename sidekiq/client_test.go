@@ -1,0 +1,358 @@
+package sidekiq
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/gomodule/redigo/redis"
+
+	"scout/internal/testparts"
+)
+
+func TestClientOnMiniredis(t *testing.T) {
+	testClient(t, func(t *testing.T) string { return miniredis.RunT(t).Addr() })
+}
+
+// testClient is what must hold on every Redis: the real one and the embedded one.
+func testClient(t *testing.T, start func(t *testing.T) (addr string)) {
+	for _, c := range []struct {
+		name string
+		test func(t *testing.T, addr string)
+	}{
+		{"as Sidekiq's own client does", testSidekiqKeys},
+		{"in order, many at a time", testOrder},
+		{"twice", testTwice},
+		{"twice in one batch", testTwiceInOneBatch},
+		{"without de-duplication", testNoDedup},
+		{"namespace", testNamespace},
+		{"a queue of another type", testWrongType},
+		{"groups", testGroups},
+		{"script flushed", testScriptFlushed},
+		{"answers lost", testAnswersLost},
+		{"few round trips", testRoundTrips},
+		{"ready", testReady},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, start(t)) })
+	}
+}
+
+func newTestClient(t *testing.T, addr string, change func(*Options)) *Client {
+	t.Helper()
+	o := Options{URL: "redis://" + addr, DedupTTL: time.Hour}
+	if change != nil {
+		change(&o)
+	}
+	c, err := NewClient(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// do runs a command on a connection of the test's own.
+func do(t *testing.T, addr, command string, args ...any) any {
+	t.Helper()
+	c, err := redis.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	reply, err := c.Do(command, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", command, err)
+	}
+	return reply
+}
+
+// queued returns a queue's payloads in the order in which Sidekiq takes them.
+func queued(t *testing.T, addr, key string) []string {
+	t.Helper()
+	payloads, _ := redis.Strings(do(t, addr, "LRANGE", key, 0, -1), nil)
+	slices.Reverse(payloads)
+	return payloads
+}
+
+func testJobs(queue string, n int) []Job {
+	jobs := make([]Job, n)
+	for i := range jobs {
+		jobs[i] = Job{JID: fmt.Sprintf("%s%024x", queue, i), Queue: queue, Payload: fmt.Appendf(nil, `{"n":%d}`, i)}
+	}
+	return jobs
+}
+
+func payloads(jobs []Job) []string {
+	s := make([]string, len(jobs))
+	for i, job := range jobs {
+		s[i] = string(job.Payload)
+	}
+	return s
+}
+
+func mustPush(t *testing.T, c *Client, jobs []Job) []Result {
+	t.Helper()
+	results, err := c.Push(t.Context(), jobs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(results) != len(jobs) {
+		t.Fatalf("%d results for %d jobs", len(results), len(jobs))
+	}
+	return results
+}
+
+func count(results []Result, outcome Outcome) int {
+	n := 0
+	for _, r := range results {
+		if r.Outcome == outcome {
+			n++
+		}
+	}
+	return n
+}
+
+func testSidekiqKeys(t *testing.T, addr string) {
+	results := mustPush(t, newTestClient(t, addr, nil), append(testJobs("low", 2), testJobs("high", 1)...))
+	if n := count(results, Enqueued); n != 3 {
+		t.Errorf("%d enqueued, want 3: %v", n, results)
+	}
+	if got := queued(t, addr, "queue:low"); !slices.Equal(got, []string{`{"n":0}`, `{"n":1}`}) {
+		t.Errorf("queue:low = %v", got)
+	}
+	queues, _ := redis.Strings(do(t, addr, "SMEMBERS", "queues"), nil)
+	slices.Sort(queues)
+	if !slices.Equal(queues, []string{"high", "low"}) {
+		t.Errorf("queues = %v", queues)
+	}
+	keys, _ := redis.Strings(do(t, addr, "KEYS", "*"), nil)
+	slices.Sort(keys)
+	want := []string{"queue:high", "queue:low", "queues", "scout:high" + strings.Repeat("0", 24), "scout:low" + strings.Repeat("0", 24), "scout:low" + strings.Repeat("0", 23) + "1"}
+	if !slices.Equal(keys, want) {
+		t.Errorf("keys = %v, want %v", keys, want)
+	}
+	if ttl := do(t, addr, "PTTL", want[3]).(int64); ttl <= 3_500_000 || ttl > 3_600_000 {
+		t.Errorf("the marker lives for %d ms more, want an hour", ttl)
+	}
+}
+
+func testOrder(t *testing.T, addr string) {
+	jobs := testJobs("q", 2_345)
+	jobs[1_000].Payload = fmt.Appendf(nil, "%q", strings.Repeat("x", chunkBytes+1))
+	mustPush(t, newTestClient(t, addr, nil), jobs)
+	if got := queued(t, addr, "queue:q"); !slices.Equal(got, payloads(jobs)) {
+		t.Errorf("%d jobs in another order than that of %d pushed", len(got), len(jobs))
+	}
+}
+
+func testTwice(t *testing.T, addr string) {
+	jobs := testJobs("q", 3)
+	c := newTestClient(t, addr, nil)
+	mustPush(t, c, jobs[:2])
+	results := mustPush(t, newTestClient(t, addr, nil), jobs)
+	if count(results, Duplicate) != 2 || results[2].Outcome != Enqueued {
+		t.Errorf("results = %v", results)
+	}
+	do(t, addr, "DEL", "queue:q") // as Sidekiq does by working
+	if n := count(mustPush(t, c, jobs), Duplicate); n != 3 {
+		t.Errorf("%d duplicates after the jobs were worked off, want 3", n)
+	}
+	if got := queued(t, addr, "queue:q"); len(got) > 0 {
+		t.Errorf("queue:q = %v, want nothing", got)
+	}
+}
+
+func testTwiceInOneBatch(t *testing.T, addr string) {
+	jobs := testJobs("q", 2)
+	results := mustPush(t, newTestClient(t, addr, nil), []Job{jobs[0], jobs[1], jobs[0]})
+	if results[2].Outcome != Duplicate || len(queued(t, addr, "queue:q")) != 2 {
+		t.Errorf("results = %v", results)
+	}
+}
+
+func testNoDedup(t *testing.T, addr string) {
+	c := newTestClient(t, addr, func(o *Options) { o.DedupTTL = 0 })
+	mustPush(t, c, testJobs("q", 2))
+	if n := count(mustPush(t, c, testJobs("q", 2)), Enqueued); n != 2 {
+		t.Errorf("%d enqueued again, want 2", n)
+	}
+	if keys := do(t, addr, "KEYS", "scout:*").([]any); len(keys) > 0 {
+		t.Errorf("markers: %s", keys)
+	}
+}
+
+func testNamespace(t *testing.T, addr string) {
+	c := newTestClient(t, addr, func(o *Options) { o.Namespace = "my app" })
+	mustPush(t, c, testJobs("q", 1))
+	keys, _ := redis.Strings(do(t, addr, "KEYS", "*"), nil)
+	slices.Sort(keys)
+	if want := []string{"my app:queue:q", "my app:queues", "my app:scout:q" + strings.Repeat("0", 24)}; !slices.Equal(keys, want) {
+		t.Errorf("keys = %v, want %v", keys, want)
+	}
+}
+
+func testWrongType(t *testing.T, addr string) {
+	do(t, addr, "SET", "queue:bad", "x")
+	good, bad := testJobs("good", 3), testJobs("bad", 2)
+	results := mustPush(t, newTestClient(t, addr, nil), []Job{good[0], bad[0], good[1], bad[1], good[2]})
+	for i, want := range []Outcome{Enqueued, NotPushed, Enqueued, NotPushed, Enqueued} {
+		if results[i].Outcome != want {
+			t.Errorf("result %d = %v, want outcome %d", i, results[i], want)
+		}
+	}
+	if err := results[1].Err; err == nil || !strings.Contains(err.Error(), "queue bad: WRONGTYPE") {
+		t.Errorf("error = %v", err)
+	}
+	if got := queued(t, addr, "queue:good"); !slices.Equal(got, payloads(good)) {
+		t.Errorf("queue:good = %v", got)
+	}
+	do(t, addr, "DEL", "queue:bad") // mended
+	if r := mustPush(t, newTestClient(t, addr, nil), bad); count(r, Enqueued) != 2 {
+		t.Errorf("after the repair: %v", r)
+	}
+}
+
+// Behind a failure, nothing more of its group is pushed, in the same chunk or
+// in a later one; other groups go on.
+func testGroups(t *testing.T, addr string) {
+	do(t, addr, "SET", "queue:bad", "x")
+	jobs := testJobs("q", 3*chunkJobs)
+	for i := range jobs {
+		jobs[i].Group = []string{"a", "b"}[i%2]
+	}
+	jobs[50].Queue = "bad" // of group a
+	results := mustPush(t, newTestClient(t, addr, nil), jobs)
+	var want []string
+	for i, job := range jobs {
+		held := job.Group == "a" && i > 50
+		if held != errors.Is(results[i].Err, ErrHeldBack) {
+			t.Fatalf("result %d = %v, want held back = %t", i, results[i], held)
+		}
+		if !held && i != 50 {
+			want = append(want, string(job.Payload))
+		}
+	}
+	if results[50].Err == nil {
+		t.Error("the job for the queue of another type has no error")
+	}
+	if got := queued(t, addr, "queue:q"); !slices.Equal(got, want) {
+		t.Errorf("%d jobs in the queue, want %d", len(got), len(want))
+	}
+}
+
+func testScriptFlushed(t *testing.T, addr string) {
+	c := newTestClient(t, addr, nil)
+	jobs := testJobs("q", 3*chunkJobs)
+	mustPush(t, c, jobs[:1])
+	do(t, addr, "SCRIPT", "FLUSH")
+	mustPush(t, c, jobs)
+	if got := queued(t, addr, "queue:q"); !slices.Equal(got, payloads(jobs)) {
+		t.Errorf("%d jobs in the queue, want %d in order", len(got), len(jobs))
+	}
+}
+
+// A cut reply leaves it open whether the jobs were pushed.
+func testAnswersLost(t *testing.T, addr string) {
+	var answers atomic.Int64
+	proxy := testparts.NewProxy(t, addr, func() bool { return answers.Add(1)%3 != 0 })
+	c := newTestClient(t, proxy.Addr, nil)
+	jobs := testJobs("q", 40)
+	for i := range jobs {
+		mustPush(t, c, jobs[i:i+1])
+	}
+	if got := queued(t, addr, "queue:q"); !slices.Equal(got, payloads(jobs)) {
+		t.Errorf("%d jobs in the queue, want %d, each once and in order", len(got), len(jobs))
+	}
+	if n := answers.Load(); n < 80 {
+		t.Errorf("only %d answers passed the proxy: it cannot have swallowed two in three", n)
+	}
+}
+
+func testRoundTrips(t *testing.T, addr string) {
+	proxy := testparts.NewProxy(t, addr, nil)
+	mustPush(t, newTestClient(t, proxy.Addr, nil), testJobs("q", 5_000))
+	if n := proxy.RoundTrips.Load(); n < 1 || n > 60 {
+		t.Errorf("%d round trips for 5,000 jobs, want at most 60", n)
+	}
+	if n := len(queued(t, addr, "queue:q")); n != 5_000 {
+		t.Errorf("%d jobs in the queue", n)
+	}
+}
+
+func testReady(t *testing.T, addr string) {
+	c := newTestClient(t, addr, nil)
+	if err := c.Ready(t.Context(), "default"); err != nil {
+		t.Error(err)
+	}
+	if keys, _ := redis.Strings(do(t, addr, "KEYS", "*"), nil); !slices.Equal(keys, []string{"scout:check"}) {
+		t.Errorf("keys = %v, want the key of the check alone", keys)
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	server := miniredis.RunT(t)
+	addr := server.Addr()
+	server.Close()
+	c := newTestClient(t, addr, func(o *Options) { o.RetryFor = 100 * time.Millisecond })
+	results, err := c.Push(t.Context(), testJobs("q", 2))
+	if err == nil || !strings.Contains(err.Error(), addr) || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("error = %v, want one that names %s and tells that it refused", err, addr)
+	}
+	for i, r := range results {
+		if r.Outcome != NotPushed || !errors.Is(r.Err, err) {
+			t.Errorf("result %d = %v", i, r)
+		}
+	}
+}
+
+func TestRecovers(t *testing.T) {
+	server := miniredis.RunT(t)
+	c := newTestClient(t, server.Addr(), nil)
+	mustPush(t, c, testJobs("q", 1))
+	server.Close()
+	time.AfterFunc(200*time.Millisecond, func() { _ = server.Restart() })
+	mustPush(t, c, testJobs("q", 2)) // tries until the server is back
+	if got := queued(t, server.Addr(), "queue:q"); len(got) != 2 {
+		t.Errorf("queue:q = %v, want 2 jobs", got)
+	}
+}
+
+func TestWrongPassword(t *testing.T) {
+	server := miniredis.RunT(t)
+	server.RequireAuth("secret")
+	c := newTestClient(t, server.Addr(), func(o *Options) { o.URL = "redis://:wr0ng@" + server.Addr() })
+	start := time.Now()
+	_, err := c.Push(t.Context(), testJobs("q", 1))
+	if !errors.Is(err, ErrCredentials) || strings.Contains(err.Error(), "wr0ng") {
+		t.Errorf("error = %v, want ErrCredentials without the password", err)
+	}
+	if time.Since(start) > 2*time.Second {
+		t.Error("tried again what cannot pass by itself")
+	}
+	if err := c.Ready(t.Context()); !errors.Is(err, ErrCredentials) {
+		t.Errorf("Ready = %v, want ErrCredentials", err)
+	}
+}
+
+func TestNewClientRefuses(t *testing.T) {
+	for name, c := range map[string]struct{ url, want string }{
+		"other scheme":   {"http://u:s3cret@h", `begins with "http:"`},
+		"no scheme":      {"localhost:6379", `begins with "localhost:"`},
+		"unreadable":     {"redis://u:s3c ret%@h", "cannot be read"},
+		"no slashes":     {"redis:h", "lacks the slashes"},
+		"not a database": {"redis://u:s3cret@h/x", `database "x" is not a number`},
+		"empty":          {"", `begins with ":"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := NewClient(Options{URL: c.url})
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "s3c") {
+				t.Errorf("error = %v, want %q and no password", err, c.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,72 @@
+package sidekiq
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"strings"
+
+	"github.com/gomodule/redigo/redis"
+)
+
+//go:embed ready.lua
+var readySource string
+
+// Ready returns nil if Redis would take jobs now, for the given queues if any
+// are named. It finds what PING does not: a replica, too few replicas, full
+// memory, missing permissions. It tries once.
+func (c *Client) Ready(ctx context.Context, queues ...string) error {
+	args := []any{readySource, 2 + len(queues), c.prefix + "scout:check", c.prefix + "queues"}
+	for _, queue := range queues {
+		args = append(args, c.prefix+"queue:"+queue)
+	}
+	_, err := c.do(ctx, "EVAL", args...)
+	return err
+}
+
+// Info is what a Redis says of itself.
+type Info struct {
+	Version   string // such as "7.0.15"; that of the compatible Redis for Valkey and its like
+	Cluster   bool   // Redis Cluster, which Sidekiq does not work with
+	Eviction  string // the maxmemory-policy, such as "noeviction"
+	Used, Max int64  // memory in bytes; Max is 0 if it is not limited
+}
+
+// Info asks Redis what it is.
+func (c *Client) Info(ctx context.Context) (Info, error) {
+	reply, err := redis.String(c.do(ctx, "INFO"))
+	if err != nil {
+		return Info{}, err
+	}
+	var info Info
+	for line := range strings.Lines(reply) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		switch key {
+		case "redis_version":
+			info.Version = value
+		case "redis_mode":
+			info.Cluster = value == "cluster"
+		case "maxmemory_policy":
+			info.Eviction = value
+		case "used_memory":
+			fmt.Sscan(value, &info.Used)
+		case "maxmemory":
+			fmt.Sscan(value, &info.Max)
+		}
+	}
+	return info, nil
+}
+
+// do sends one command on a connection of the pool.
+func (c *Client) do(ctx context.Context, command string, args ...any) (any, error) {
+	conn, err := c.pool.GetContext(ctx)
+	if err == nil {
+		defer conn.Close()
+		var reply any
+		if reply, err = redis.DoWithTimeout(conn, c.timeout(ctx), command, args...); err == nil {
+			return reply, nil
+		}
+	}
+	_, err = classify(err)
+	return nil, fmt.Errorf("%s to Redis at %s: %w", command, c.address, err)
+}
