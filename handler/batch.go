@@ -1,0 +1,80 @@
+package handler
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"scout/sidekiq"
+)
+
+// Stats count what became of the messages of a batch. Each is counted once:
+// Received = Enqueued + Duplicate + those in Failed.
+type Stats struct {
+	Received  int
+	Enqueued  int            // at least one job was new
+	Duplicate int            // all jobs were in Redis before
+	Failed    map[Reason]int // nil if none
+	Push      time.Duration  // how long Redis took, 0 if it was not asked
+	Age       time.Duration  // of the oldest message, since it was sent to SQS
+}
+
+// A batch is the state of one call of Handle.
+type batch struct {
+	messages []events.SQSMessage
+	failures []error // of each message, nil while it has none
+	fresh    []bool  // of each message, whether one of its jobs was new
+
+	jobs     []sidekiq.Job
+	owners   []int // for each job the index of its message
+	pushed   int   // jobs that are in Redis
+	pushErr  error
+	pushTime time.Duration
+}
+
+func newBatch(messages []events.SQSMessage) *batch {
+	return &batch{
+		messages: messages,
+		failures: make([]error, len(messages)),
+		fresh:    make([]bool, len(messages)),
+		jobs:     make([]sidekiq.Job, 0, len(messages)),
+		owners:   make([]int, 0, len(messages)),
+	}
+}
+
+// record takes the result of job n. A message with several jobs fails with
+// the first failure among them.
+func (b *batch) record(n int, result sidekiq.Result) {
+	i := b.owners[n]
+	if result.Outcome != sidekiq.NotPushed {
+		b.pushed++
+	}
+	if result.Outcome == sidekiq.Enqueued || result.Outcome == sidekiq.Unmarked {
+		b.fresh[i] = true
+	}
+	if b.failures[i] == nil {
+		b.failures[i] = result.Err
+	}
+}
+
+func (b *batch) stats(now time.Time) Stats {
+	s := Stats{Received: len(b.messages), Push: b.pushTime}
+	for i, failure := range b.failures {
+		switch {
+		case failure != nil:
+			if s.Failed == nil {
+				s.Failed = map[Reason]int{}
+			}
+			s.Failed[reasonOf(failure, b.pushErr)]++
+		case b.fresh[i]:
+			s.Enqueued++
+		default:
+			s.Duplicate++
+		}
+		if sent, err := strconv.ParseInt(b.messages[i].Attributes["SentTimestamp"], 10, 64); err == nil {
+			s.Age = max(s.Age, now.Sub(time.UnixMilli(sent)))
+		}
+	}
+	return s
+}

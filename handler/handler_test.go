@@ -1,0 +1,312 @@
+package handler
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/aws/aws-lambda-go/events"
+
+	"scout/sidekiq"
+)
+
+// pusher is a Pusher made of a function.
+type pusher func(context.Context, []sidekiq.Job) ([]sidekiq.Result, error)
+
+func (p pusher) Push(ctx context.Context, jobs []sidekiq.Job) ([]sidekiq.Result, error) {
+	return p(ctx, jobs)
+}
+
+// newTestHandler returns a handler on an embedded Redis.
+func newTestHandler(t *testing.T) (*Handler, *miniredis.Miniredis) {
+	t.Helper()
+	server := miniredis.RunT(t)
+	client, err := sidekiq.NewClient(sidekiq.Options{URL: "redis://" + server.Addr(), DedupTTL: time.Hour, RetryFor: 200 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	return &Handler{Router: testRouter, Client: client, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}, server
+}
+
+// event makes a batch of messages with ids m0, m1 and so on.
+func event(messages ...*events.SQSMessage) events.SQSEvent {
+	var e events.SQSEvent
+	for i, m := range messages {
+		m.MessageId = fmt.Sprint("m", i)
+		m.Body = strings.Replace(m.Body, `"sns-1"`, fmt.Sprintf(`"sns-%d"`, i), 1)
+		e.Records = append(e.Records, *m)
+	}
+	return e
+}
+
+func failed(response events.SQSEventResponse) string {
+	var ids []string
+	for _, f := range response.BatchItemFailures {
+		ids = append(ids, f.ItemIdentifier)
+	}
+	return strings.Join(ids, " ")
+}
+
+// args returns what is in a queue, in Sidekiq's order, as the jobs' args.
+func args(t *testing.T, server *miniredis.Miniredis, queue string) string {
+	t.Helper()
+	list, _ := server.List("queue:" + queue)
+	payloads := slices.Clone(list)
+	slices.Reverse(payloads)
+	var args []string
+	for _, p := range payloads {
+		_, rest, _ := strings.Cut(p, `"args":[`)
+		arg, _, _ := strings.Cut(rest, `],"jid"`)
+		args = append(args, arg)
+	}
+	return strings.Join(args, " ")
+}
+
+func TestHandlePartialBatch(t *testing.T) {
+	h, server := newTestHandler(t)
+	var stats Stats
+	h.Observe = func(_ context.Context, s Stats) { stats = s }
+	batch := event(notification("orders", "1"), notification("nowhere", "2"), notification("orders", "3"), &events.SQSMessage{Body: "poison"}, notification("orders", `{"a":1e999}`), notification("orders", "4"))
+	batch.Records[2].Attributes["SentTimestamp"] = fmt.Sprint(time.Now().Add(-time.Minute).UnixMilli())
+	response, err := h.Handle(t.Context(), batch)
+	if err != nil || failed(response) != "m1 m3 m4" {
+		t.Errorf("failed = %q, %v; want m1 m3 m4", failed(response), err)
+	}
+	if got := args(t, server, "default"); got != "1 3 4" {
+		t.Errorf("queue = %s, want 1 3 4", got)
+	}
+	if stats.Received != 6 || stats.Enqueued != 3 || stats.Duplicate != 0 || stats.Failed[NoRoute] != 1 || stats.Failed[NotEnvelope] != 1 || stats.Failed[Unacceptable] != 1 {
+		t.Errorf("stats = %+v", stats)
+	}
+	if stats.Push <= 0 || stats.Age < time.Minute || stats.Age > 2*time.Minute {
+		t.Errorf("push %v, age %v", stats.Push, stats.Age)
+	}
+
+	response, err = h.Handle(t.Context(), batch) // delivered again
+	if err != nil || failed(response) != "m1 m3 m4" || args(t, server, "default") != "1 3 4" {
+		t.Errorf("the second time: failed = %q, %v; queue = %s", failed(response), err, args(t, server, "default"))
+	}
+	if stats.Enqueued != 0 || stats.Duplicate != 3 {
+		t.Errorf("the second time: stats = %+v", stats)
+	}
+}
+
+func TestHandleNothing(t *testing.T) {
+	h := &Handler{Router: testRouter, Client: pusher(func(context.Context, []sidekiq.Job) ([]sidekiq.Result, error) {
+		t.Error("Push was called for no job")
+		return nil, nil
+	})}
+	for name, e := range map[string]events.SQSEvent{"empty": {}, "all refused": event(notification("nowhere", "1"))} {
+		if _, err := h.Handle(t.Context(), e); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestHandleSeveralWorkers(t *testing.T) {
+	h, server := newTestHandler(t)
+	server.Set("queue:low", "of another type")
+	response, err := h.Handle(t.Context(), event(notification("fan", "1"), notification("orders", "2")))
+	if err != nil || failed(response) != "m0" {
+		t.Errorf("failed = %q, %v; want m0, one of whose two jobs was refused", failed(response), err)
+	}
+	server.Del("queue:low")
+	response, err = h.Handle(t.Context(), event(notification("fan", "1")))
+	if err != nil || failed(response) != "" {
+		t.Errorf("after the repair: failed = %q, %v", failed(response), err)
+	}
+	for queue, want := range map[string]int{"default": 2, "low": 1} {
+		if jobs, _ := server.List("queue:" + queue); len(jobs) != want {
+			t.Errorf("%d jobs in %s, want %d", len(jobs), queue, want)
+		}
+	}
+}
+
+func TestHandleRedisDown(t *testing.T) {
+	h, server := newTestHandler(t)
+	server.Close()
+	if response, err := h.Handle(t.Context(), event(notification("orders", "1"), &events.SQSMessage{Body: "poison"})); err == nil {
+		t.Errorf("response = %v and no error, though Redis took nothing", response)
+	}
+	if response, err := h.Handle(t.Context(), event(&events.SQSMessage{Body: "poison"})); err != nil || failed(response) != "m0" {
+		t.Errorf("failed = %q, %v; want m0 and no error: Redis was not needed", failed(response), err)
+	}
+}
+
+// What Redis took is done; only the rest comes back.
+func TestHandleRedisTookSome(t *testing.T) {
+	down := errors.New("connection refused")
+	var stats Stats
+	h := &Handler{
+		Router:  testRouter,
+		Observe: func(_ context.Context, s Stats) { stats = s },
+		Client: pusher(func(_ context.Context, jobs []sidekiq.Job) ([]sidekiq.Result, error) {
+			return []sidekiq.Result{{Outcome: sidekiq.Duplicate}, {Err: down}, {Outcome: sidekiq.Unmarked}, {Err: errors.New("WRONGTYPE")}}, down
+		}),
+	}
+	response, err := h.Handle(t.Context(), event(notification("orders", "1"), notification("orders", "2"), notification("orders", "3"), notification("orders", "4")))
+	if err != nil || failed(response) != "m1 m3" {
+		t.Errorf("failed = %q, %v; want m1 m3", failed(response), err)
+	}
+	if stats.Duplicate != 1 || stats.Enqueued != 1 || stats.Failed[Redis] != 1 || stats.Failed[Queue] != 1 {
+		t.Errorf("stats = %+v", stats)
+	}
+}
+
+func TestHandleFIFO(t *testing.T) {
+	h, server := newTestHandler(t)
+	server.Set("queue:low", "of another type")
+	var batch events.SQSEvent
+	for i, c := range []struct{ topic, group string }{
+		{"orders", "a"}, {"orders", "b"}, {"nowhere", "a"}, {"orders", "a"}, {"audit-1", "b"}, {"orders", "b"}, {"orders", "c"},
+	} {
+		m := notification(c.topic, fmt.Sprint(i))
+		m.MessageId = fmt.Sprint("m", i)
+		m.Body = strings.Replace(m.Body, `"sns-1"`, fmt.Sprintf(`"sns-%d"`, i), 1)
+		m.Attributes["MessageGroupId"] = c.group
+		m.EventSourceARN = "arn:aws:sqs:us-east-1:123456789012:app.fifo"
+		batch.Records = append(batch.Records, *m)
+	}
+	var stats Stats
+	h.Observe = func(_ context.Context, s Stats) { stats = s }
+	response, err := h.Handle(t.Context(), batch)
+	if err != nil || failed(response) != "m2 m3 m4 m5" {
+		t.Errorf("failed = %q, %v; want m2 m3 (behind a message without route) m4 m5 (behind a refused job)", failed(response), err)
+	}
+	if got := args(t, server, "default"); got != "0 1 6" {
+		t.Errorf("queue = %s, want 0 1 6", got)
+	}
+	if stats.Failed[HeldBack] != 2 || stats.Failed[NoRoute] != 1 || stats.Failed[Queue] != 1 {
+		t.Errorf("stats = %+v", stats)
+	}
+
+	for i := range batch.Records { // a standard queue with groups for fairness
+		batch.Records[i].EventSourceARN = "arn:aws:sqs:us-east-1:123456789012:app"
+	}
+	if response, err := h.Handle(t.Context(), batch); err != nil || failed(response) != "m2 m4" {
+		t.Errorf("standard queue: failed = %q, %v; want m2 m4", failed(response), err)
+	}
+}
+
+func TestHandleMessageWithoutID(t *testing.T) {
+	h, server := newTestHandler(t)
+	good := event(notification("orders", "1"), notification("orders", "2"))
+	good.Records[0].MessageId = ""
+	if response, err := h.Handle(t.Context(), good); err != nil || failed(response) != "" {
+		t.Errorf("failed = %q, %v; want none", failed(response), err)
+	}
+	bad := event(notification("nowhere", "1"), notification("orders", "2"), notification("orders", "3"))
+	bad.Records[0].MessageId = ""
+	if response, err := h.Handle(t.Context(), bad); err == nil || !strings.Contains(err.Error(), "message 1 of the batch has no id") {
+		t.Errorf("failed = %q, %v; want an error, for what fails without an id would be deleted", failed(response), err)
+	}
+	if got := args(t, server, "default"); got != "1 2 3" {
+		t.Errorf("queue = %s, want 1 2 3", got)
+	}
+}
+
+func TestHandleListsAnIDOnce(t *testing.T) {
+	h, _ := newTestHandler(t)
+	e := event(notification("nowhere", "1"), notification("nowhere", "2"))
+	e.Records[1].MessageId = "m0"
+	if response, err := h.Handle(t.Context(), e); err != nil || failed(response) != "m0" {
+		t.Errorf("failed = %q, %v; want m0 once", failed(response), err)
+	}
+}
+
+func TestHandlePanics(t *testing.T) {
+	var log bytes.Buffer
+	h := &Handler{Router: nil, Client: nil, Log: slog.New(slog.NewTextHandler(&log, nil))}
+	response, err := h.Handle(t.Context(), event(notification("orders", "1"), &events.SQSMessage{Body: "poison"}))
+	if err != nil || failed(response) != "m0 m1" {
+		t.Errorf("failed = %q, %v; want m0 m1", failed(response), err)
+	}
+	h.Router = testRouter
+	if response, err := h.Handle(t.Context(), event(notification("orders", "1"))); err == nil {
+		t.Errorf("failed = %q and no error after a panic in Push", failed(response))
+	}
+	if !strings.Contains(log.String(), "handler.go") {
+		t.Error("the log does not show where the panic was")
+	}
+}
+
+func TestHandleKeepsTimeToAnswer(t *testing.T) {
+	for _, c := range []struct{ timeout, margin time.Duration }{
+		{time.Minute, 6 * time.Second}, {5 * time.Second, time.Second}, {time.Second, 500 * time.Millisecond},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), c.timeout)
+		defer cancel()
+		deadline, _ := ctx.Deadline()
+		h := &Handler{Router: testRouter, Client: pusher(func(ctx context.Context, jobs []sidekiq.Job) ([]sidekiq.Result, error) {
+			d, ok := ctx.Deadline()
+			if margin := deadline.Sub(d); !ok || (margin-c.margin).Abs() > 50*time.Millisecond {
+				t.Errorf("of %v, %v are kept for the answer, want %v", c.timeout, margin, c.margin)
+			}
+			return []sidekiq.Result{{Outcome: sidekiq.Enqueued}}, nil
+		})}
+		if _, err := h.Handle(ctx, event(notification("orders", "1"))); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestHandleOutOfTime(t *testing.T) {
+	h, server := newTestHandler(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
+	defer cancel()
+	if response, err := h.Handle(ctx, event(notification("orders", "1"))); err == nil {
+		t.Errorf("failed = %q and no error, though nothing was pushed", failed(response))
+	}
+	if got := args(t, server, "default"); got != "" {
+		t.Errorf("queue = %s, want nothing", got)
+	}
+}
+
+func TestLogsShowNoContent(t *testing.T) {
+	var log bytes.Buffer
+	h, server := newTestHandler(t)
+	h.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	server.Set("queue:low", "of another type")
+	for _, message := range []string{`{"s3cret":1,"s3cret":2}`, `s3cret`, `{"s3cret":1e999}`} {
+		_, _ = h.Handle(t.Context(), event(notification("orders", message), notification("audit-1", message), &events.SQSMessage{Body: message}))
+	}
+	if strings.Contains(log.String(), "s3cret") || !strings.Contains(log.String(), "message refused") {
+		t.Errorf("log:\n%s", log.String())
+	}
+}
+
+func BenchmarkHandle(b *testing.B) {
+	done := pusher(func(_ context.Context, jobs []sidekiq.Job) ([]sidekiq.Result, error) {
+		results := make([]sidekiq.Result, len(jobs))
+		for i := range results {
+			results[i].Outcome = sidekiq.Enqueued
+		}
+		return results, nil
+	})
+	h := &Handler{Router: testRouter, Client: done, Log: slog.New(slog.DiscardHandler)}
+	message := `{"order":{"id":123456789,"lines":[` + strings.TrimSuffix(strings.Repeat(`{"sku":"ABC-123","quantity":2,"price":12.5},`, 18), ",") + `]}}`
+	for _, n := range []int{1, 10, 100, 1000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			messages := make([]*events.SQSMessage, n)
+			for i := range messages {
+				messages[i] = notification("orders", message)
+			}
+			e := event(messages...)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := h.Handle(b.Context(), e); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/message")
+		})
+	}
+}

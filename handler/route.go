@@ -1,0 +1,34 @@
+package handler
+
+import "scout/sidekiq"
+
+// A Route sends the messages of a topic to its workers.
+type Route struct {
+	// Topic is a topic's name, its full ARN, or a pattern over the name in
+	// which * stands for any number of characters and ? for one.
+	Topic   string
+	Workers []Worker
+}
+
+// A Worker is a Sidekiq worker and what it is called with.
+type Worker struct {
+	sidekiq.Worker
+	Args []Arg // in the order of the perform method's parameters; empty: Message alone
+}
+
+// An Arg is one argument of a job.
+type Arg int
+
+// What a job can be given.
+const (
+	Message  Arg = iota // the published message
+	Metadata            // an object that tells where it came from
+)
+
+// String is the argument's name in the configuration.
+func (a Arg) String() string {
+	if a == Metadata {
+		return "metadata"
+	}
+	return "message"
+}

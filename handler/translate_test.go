@@ -1,0 +1,247 @@
+package handler
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"scout/internal/jsonscan"
+	"scout/sidekiq"
+)
+
+var testRouter = NewRouter([]Route{
+	{Topic: "orders", Workers: []Worker{{Worker: sidekiq.Worker{Class: "OrderWorker", Queue: "default"}}}},
+	{Topic: "arn:aws:sns:us-east-1:123456789012:billing", Workers: []Worker{{Worker: sidekiq.Worker{Class: "ExactWorker", Queue: "default"}}}},
+	{Topic: "billing", Workers: []Worker{{Worker: sidekiq.Worker{Class: "NameWorker", Queue: "default"}}}},
+	{Topic: "audit-*", Workers: []Worker{{Worker: sidekiq.Worker{Class: "AuditWorker", Queue: "low"}}}},
+	{Topic: "audit-eu-*", Workers: []Worker{{Worker: sidekiq.Worker{Class: "EUAuditWorker", Queue: "low"}}}},
+	{Topic: "shop-?", Workers: []Worker{{Worker: sidekiq.Worker{Class: "ShopWorker", Queue: "low"}}}},
+	{Topic: "fan", Workers: []Worker{
+		{Worker: sidekiq.Worker{Class: "A", Queue: "default"}, Args: []Arg{Message, Metadata}},
+		{Worker: sidekiq.Worker{Class: "B", Queue: "low", ActiveJob: true}, Args: []Arg{Metadata}},
+	}},
+	{Topic: "aj", Workers: []Worker{{Worker: sidekiq.Worker{Class: "SyncJob", Queue: "default", ActiveJob: true}}}},
+})
+
+// notification is a message as it comes from a topic of that name.
+func notification(topic, message string) *events.SQSMessage {
+	return &events.SQSMessage{
+		MessageId: "sqs-1",
+		Body: fmt.Sprintf(`{"Type":"Notification","MessageId":"sns-1","TopicArn":"arn:aws:sns:us-east-1:123456789012:%s","Subject":"Hi","Message":%s,"Timestamp":"2026-01-02T03:04:05.678Z"}`,
+			topic, jsonscan.AppendQuote(nil, message)),
+		Attributes: map[string]string{"ApproximateReceiveCount": "2"},
+	}
+}
+
+func translate(t *testing.T, m *events.SQSMessage) []map[string]json.RawMessage {
+	t.Helper()
+	_, jobs, err := testRouter.Translate(m, time.Unix(1767323045, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoded := make([]map[string]json.RawMessage, len(jobs))
+	for i, job := range jobs {
+		if err := json.Unmarshal(job.Payload, &decoded[i]); err != nil {
+			t.Fatalf("%v in %s", err, job.Payload)
+		}
+	}
+	return decoded
+}
+
+func TestMessageArgument(t *testing.T) {
+	for name, c := range map[string]struct{ message, want string }{
+		"object":          {`{"id": 1.0, "b":[1e2,1E2]}`, `[{"id": 1.0, "b":[1e2,1E2]}]`},
+		"big number":      {`{"id":12345678901234567890123456789}`, `[{"id":12345678901234567890123456789}]`},
+		"array":           {`[1,[2]]`, `[[1,[2]]]`},
+		"number":          {`42`, `[42]`},
+		"string":          {`"é\u00e9"`, `["é\u00e9"]`},
+		"null":            {`null`, `[null]`},
+		"space around":    {" {\n} \n", "[{\n}]"},
+		"text":            {"hello \"you\"\n", `["hello \"you\"\n"]`},
+		"almost JSON":     {`{"a":1,}`, `["{\"a\":1,}"]`},
+		"NaN":             {`NaN`, `["NaN"]`},
+		"empty":           {``, `[""]`},
+		"text with nulls": {"a\x00b", `["a\u0000b"]`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := string(translate(t, notification("orders", c.message))[0]["args"]); got != c.want {
+				t.Errorf("args = %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestRouting(t *testing.T) {
+	for topic, want := range map[string]string{
+		"orders": "OrderWorker", "billing": "ExactWorker", "audit-us": "AuditWorker", "audit-eu-1": "EUAuditWorker",
+		"shop-1": "ShopWorker", "audit-": "AuditWorker",
+	} {
+		if got := string(translate(t, notification(topic, "1"))[0]["class"]); got != `"`+want+`"` {
+			t.Errorf("%s goes to %s, want %s", topic, got, want)
+		}
+	}
+	if got := testRouter.Route("arn:aws:sns:eu-west-1:123456789012:billing").Workers[0].Class; got != "NameWorker" {
+		t.Errorf("the same name in another region goes to %s, want NameWorker", got)
+	}
+	for _, topic := range []string{"order", "orders2", "Orders", "shop-", "shop-12", "", "my-audit-1"} {
+		if workers := testRouter.Route("arn:aws:sns:us-east-1:123456789012:" + topic).Workers; workers != nil {
+			t.Errorf("%q goes to %v, want no worker", topic, workers)
+		}
+	}
+}
+
+func TestMetadata(t *testing.T) {
+	m := notification("fan", "1")
+	m.Body = strings.TrimSuffix(m.Body, "}") + `,"MessageAttributes":{"kind":{"Type":"String","Value":"a\"b"},"n":{"Type":"Number","Value":"7"},"traceparent":{"Type":"String","Value":"00-aa-bb-01"}}}`
+	baggage := "k=v"
+	sqsTrace := "00-not-this-01"
+	m.MessageAttributes = map[string]events.SQSMessageAttribute{"baggage": {StringValue: &baggage, DataType: "String"}, "traceparent": {StringValue: &sqsTrace, DataType: "String"}}
+	jobs := translate(t, m)
+	const metadata = `{"topic":"fan","topic_arn":"arn:aws:sns:us-east-1:123456789012:fan","message_id":"sns-1","subject":"Hi","timestamp":"2026-01-02T03:04:05.678Z","attributes":{"kind":"a\"b","n":"7","traceparent":"00-aa-bb-01"},"sqs_message_id":"sqs-1","receive_count":2}`
+	if got, want := string(jobs[0]["args"]), "[1,"+metadata+"]"; got != want {
+		t.Errorf("args = %s\nwant   %s", got, want)
+	}
+	if got, want := string(jobs[1]["args"]), `"arguments":[`+metadata+"]"; !strings.Contains(got, want) {
+		t.Errorf("ActiveJob: args = %s\nwant %s in it", got, want)
+	}
+	for i, job := range jobs {
+		if string(job["traceparent"]) != `"00-aa-bb-01"` || string(job["baggage"]) != `"k=v"` || job["tracestate"] != nil {
+			t.Errorf("job %d: traceparent %s, baggage %s, tracestate %s", i, job["traceparent"], job["baggage"], job["tracestate"])
+		}
+	}
+	if string(jobs[0]["jid"]) == string(jobs[1]["jid"]) {
+		t.Error("two workers got the same jid")
+	}
+
+	m = notification("fan", "1")
+	m.Body = strings.Replace(m.Body, `"Subject":"Hi",`, "", 1)
+	if got := string(translate(t, m)[0]["args"]); !strings.Contains(got, `"subject":null`) || !strings.Contains(got, `"attributes":{}`) {
+		t.Errorf("without subject and attributes: %s", got)
+	}
+}
+
+func TestMessageIdentity(t *testing.T) {
+	jid := func(change func(*events.SQSMessage)) string {
+		m := notification("orders", "1")
+		change(m)
+		return string(translate(t, m)[0]["jid"])
+	}
+	same := jid(func(*events.SQSMessage) {})
+	if got := jid(func(m *events.SQSMessage) { m.MessageId = "sqs-2"; m.Attributes["ApproximateReceiveCount"] = "9" }); got != same {
+		t.Error("a redriven message, with a new SQS id, got another jid")
+	}
+	if got := jid(func(m *events.SQSMessage) { m.Body = strings.Replace(m.Body, "sns-1", "sns-2", 1) }); got == same {
+		t.Error("another message got the same jid")
+	}
+	withoutID := func(sqs string) func(*events.SQSMessage) {
+		return func(m *events.SQSMessage) { m.MessageId = sqs; m.Body = strings.Replace(m.Body, "sns-1", "", 1) }
+	}
+	if jid(withoutID("sqs-1")) == jid(withoutID("sqs-2")) {
+		t.Error("without an SNS id, the SQS id does not count")
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	valid := notification("orders", "1").Body
+	replace := func(old, new string) string { return strings.Replace(valid, old, new, 1) }
+	deep := strings.Repeat("[", 91) + strings.Repeat("]", 91)
+	for _, c := range []struct {
+		name, body string
+		reason     Reason
+		want       string
+	}{
+		{"empty", "", NotEnvelope, "raw message delivery"},
+		{"text", "hello", NotEnvelope, "not JSON: expected a value at byte 0; if it comes from SNS, turn off raw message delivery"},
+		{"array", "[1]", NotEnvelope, "another JSON value"},
+		{"raw delivery", `{"id":1}`, NotEnvelope, "raw message delivery"},
+		{"cut", valid[:len(valid)-5], NotEnvelope, "not JSON"},
+		{"other type", replace("Notification", "SubscriptionConfirmation"), NotEnvelope, "no SNS notification"},
+		{"key in another case", replace(`"TopicArn"`, `"topicarn"`), NotEnvelope, `no string "TopicArn"`},
+		{"no message", replace(`"Message"`, `"Massage"`), NotEnvelope, `no string "Message"`},
+		{"message no string", replace(`"Message":"1"`, `"Message":{"a":1}`), NotEnvelope, `no string "Message"`},
+		{"message null", replace(`"Message":"1"`, `"Message":null`), NotEnvelope, `no string "Message"`},
+		{"no id", replace(`"MessageId"`, `"Id"`), NotEnvelope, `no string "MessageId"`},
+		{"topic twice", replace(`{`, `{"TopicArn":"arn:aws:sns:us-east-1:123456789012:billing",`), NotEnvelope, "a key that its object already has"},
+		{"topic twice, escaped", replace(`{`, `{"\u0054opicArn":"x",`), NotEnvelope, "a key that its object already has"},
+		{"invalid UTF-8", replace(`"Message":"1"`, "\"Message\":\"\xff\""), NotEnvelope, "invalid UTF-8"},
+		{"half a surrogate pair as text", replace(`"Message":"1"`, `"Message":"\ud800"`), NotEnvelope, "surrogate"},
+
+		{"no route", notification("unknown", "1").Body, NoRoute, `no worker is configured for the topic "unknown"`},
+		{"topic in another case", notification("ORDERS", "1").Body, NoRoute, `"ORDERS"`},
+
+		{"too deep", notification("orders", deep).Body, Unacceptable, "nested deeper than 90 levels"},
+		{"overflow", notification("orders", `{"a":1e309}`).Body, Unacceptable, "range of a double"},
+		{"half a surrogate pair", notification("orders", `{"a":"\ud800"}`).Body, Unacceptable, "surrogate"},
+		{"duplicate key", notification("orders", `{"a":1,"a":2}`).Body, Unacceptable, "already has at byte 7 of it; the publisher has to change it"},
+		{"ActiveJob key", notification("aj", `{"_aj_globalid":"gid://app/User/1"}`).Body, Unacceptable, "SyncJob is an ActiveJob"},
+		{
+			"ActiveJob key in metadata",
+			strings.TrimSuffix(notification("fan", "1").Body, "}") + `,"MessageAttributes":{"_aj_serialized":{"Type":"String","Value":"X"}}}`,
+			Unacceptable, "its metadata argument has a key that begins with _aj_",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, jobs, err := testRouter.Translate(&events.SQSMessage{MessageId: "sqs-1", Body: c.body}, time.Now())
+			refusal, ok := errors.AsType[*Refusal](err)
+			if !ok || refusal.Reason != c.reason || !strings.Contains(refusal.Detail, c.want) {
+				t.Errorf("error = %v, want reason %s, %q", err, c.reason, c.want)
+			}
+			if len(jobs) > 0 {
+				t.Errorf("%d jobs besides the error", len(jobs))
+			}
+		})
+	}
+	if jobs := translate(t, notification("orders", `{"_aj_globalid":"x"}`)); len(jobs) != 1 {
+		t.Error("a plain worker may get a key that only ActiveJob knows")
+	}
+}
+
+// Whatever is translated can be loaded, and the message comes out unchanged.
+func FuzzTranslate(f *testing.F) {
+	for _, message := range []string{`{"a":[1,2.50,"\ud83d\ude00"]}`, "text", `{"a":1,"a":2}`, "\xff", `{"_aj_x":1}`, `1e999`, " [] "} {
+		f.Add(notification("fan", message).Body, message)
+		f.Add(notification("orders", message).Body, message)
+	}
+	f.Fuzz(func(t *testing.T, body, message string) {
+		for _, m := range []*events.SQSMessage{{MessageId: "m", Body: body}, notification("fan", message)} {
+			_, jobs, err := testRouter.Translate(m, time.Now())
+			if _, ok := errors.AsType[*Refusal](err); err != nil && (!ok || len(jobs) > 0) {
+				t.Fatalf("error %v with %d jobs", err, len(jobs))
+			}
+			for _, job := range jobs {
+				verdict := jsonscan.Check(job.Payload)
+				if verdict.Syntax != nil || verdict.Refused != nil || !jsonscan.IsObject(job.Payload) {
+					t.Fatalf("%s: %+v", job.Payload, verdict)
+				}
+			}
+			if err == nil && m.MessageId == "sqs-1" {
+				checkMessage(t, jobs[0].Payload, string([]rune(message))) // as notification quotes it
+			}
+		}
+	})
+}
+
+// checkMessage compares a job's first argument with the published message.
+func checkMessage(t *testing.T, payload []byte, message string) {
+	t.Helper()
+	var job struct{ Args []json.RawMessage }
+	if err := json.Unmarshal(payload, &job); err != nil {
+		t.Fatal(err)
+	}
+	got := string(job.Args[0])
+	if json.Valid([]byte(message)) {
+		if got != strings.Trim(message, " \t\r\n") {
+			t.Fatalf("JSON %q became %q", message, got)
+		}
+		return
+	}
+	var text string
+	if err := json.Unmarshal(job.Args[0], &text); err != nil || text != message {
+		t.Fatalf("text %q became %q (%v)", message, got, err)
+	}
+}
