@@ -1,0 +1,61 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Errors is everything that is wrong with a configuration, in the order of its
+// lines; what is wrong with the environment comes first.
+type Errors []*Error
+
+// Error prints one error per line.
+func (e Errors) Error() string {
+	lines := make([]string, len(e))
+	for i, err := range e {
+		lines[i] = err.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap lets errors.As find each [Error].
+func (e Errors) Unwrap() []error {
+	errs := make([]error, len(e))
+	for i, err := range e {
+		errs[i] = err
+	}
+	return errs
+}
+
+// inOrder sorts e and removes what it has twice.
+func (e Errors) inOrder() Errors {
+	slices.SortFunc(e, func(a, b *Error) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Error(), b.Error()))
+	})
+	return slices.CompactFunc(e, func(a, b *Error) bool { return *a == *b })
+}
+
+// An Error is one thing that is wrong and what is allowed instead. It never
+// holds a value of the configuration, since that may be a secret in the wrong
+// place; only keys, and the names of parameters and environment variables.
+type Error struct {
+	Source  string // a file, "ssm:/path/name", or an environment variable
+	Line    int    // 0 if there is none
+	Key     string // in full, such as "queue.topics.foo.retry"; "" if there is none
+	Message string
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Source)
+	if e.Line > 0 {
+		fmt.Fprintf(&b, ":%d", e.Line)
+	}
+	if e.Key != "" {
+		b.WriteString(": " + e.Key)
+	}
+	b.WriteString(": " + e.Message)
+	return b.String()
+}

@@ -1,0 +1,129 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"scout/handler"
+	"scout/sidekiq"
+)
+
+// What values look like: each function here parses one kind of value, and its
+// error says what is allowed.
+
+func matching(pattern, message string) func(string) (string, error) {
+	re := regexp.MustCompile(pattern)
+	return func(text string) (string, error) {
+		if !re.MatchString(text) {
+			return "", errors.New(message)
+		}
+		return text, nil
+	}
+}
+
+var (
+	word  = matching(`^[^\pC\pZ]+$`, "must be a text without spaces")
+	words = matching(`^\PC+$`, "must be a text of one line")
+
+	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html
+	sqsName = matching(`^([A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo)$`,
+		"must be the name of an SQS queue: 1 to 80 letters, digits, - or _, with .fifo at the end if it is one; its URL goes into queue.url")
+
+	// https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html
+	topic = matching(`^(arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?`+
+		`|[A-Za-z0-9_-]{1,256}(\.fifo)?`+
+		`|[A-Za-z0-9_.*?-]*[*?][A-Za-z0-9_.*?-]*)$`,
+		"must be a topic's name, its full ARN, or a pattern over names with * and ?")
+
+	class = matching(`^[A-Z]\w*(::[A-Z]\w*)*$`, "must be a Ruby class, such as FooWorker or Orders::SyncJob")
+)
+
+func secret(text string) (Secret, error) { return Secret(text), nil }
+
+func boolean(text string) (bool, error) {
+	switch text {
+	case "true", "True", "TRUE":
+		return true, nil
+	case "false", "False", "FALSE":
+		return false, nil
+	}
+	return false, errors.New("must be true or false")
+}
+
+// boolOrInt is true, false, or a number from least.
+func boolOrInt(least int) func(string) (sidekiq.BoolOrInt, error) {
+	return func(text string) (sidekiq.BoolOrInt, error) {
+		if b, err := boolean(text); err == nil {
+			return sidekiq.Bool(b), nil
+		}
+		if i, err := strconv.Atoi(text); err == nil && i >= least {
+			return sidekiq.Int(i), nil
+		}
+		return sidekiq.BoolOrInt{}, fmt.Errorf("must be true, false, or a whole number from %d", least)
+	}
+}
+
+func integer(least, most int) func(string) (int, error) {
+	return func(text string) (int, error) {
+		i, err := strconv.Atoi(text)
+		if err != nil || i < least || i > most {
+			return 0, fmt.Errorf("must be a whole number from %d to %d", least, most)
+		}
+		return i, nil
+	}
+}
+
+// duration is a Go duration of whole seconds.
+func duration(least, most time.Duration) func(string) (time.Duration, error) {
+	return func(text string) (time.Duration, error) {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < least || d > most || d%time.Second != 0 {
+			return 0, fmt.Errorf("must be a duration of whole seconds from %s to %s, such as %s", short(least), short(most), short(min(most, time.Hour)))
+		}
+		return d, nil
+	}
+}
+
+// seconds is a duration as a bare number, as Scout 1.x has them in the environment.
+func seconds(least, most time.Duration) func(string) (time.Duration, error) {
+	return func(text string) (time.Duration, error) {
+		i, err := integer(int(least/time.Second), int(most/time.Second))(text)
+		if err != nil {
+			return 0, fmt.Errorf("%w (seconds)", err)
+		}
+		return time.Duration(i) * time.Second, nil
+	}
+}
+
+// short is d without the zeroes that [time.Duration.String] ends in: 12h, not 12h0m0s.
+func short(d time.Duration) string {
+	s := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, zero) {
+			s = s[:len(s)-2]
+		}
+	}
+	return s
+}
+
+func arg(text string) (handler.Arg, error) {
+	for _, a := range []handler.Arg{handler.Message, handler.Metadata} {
+		if text == a.String() {
+			return a, nil
+		}
+	}
+	return 0, fmt.Errorf("must be %s or %s", handler.Message, handler.Metadata)
+}
+
+func httpURL(text string) (string, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return "", errors.New("must be a URL that begins with http:// or https://")
+	}
+	return text, nil
+}

@@ -1,0 +1,42 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+// FuzzLoad checks that no text makes Load panic, that a configuration or an error
+// comes out, and that no error shows a secret, wherever in the text it is. The
+// secret is one that could not be a key or a name.
+func FuzzLoad(f *testing.F) {
+	const secret = "s3cr3t!pässword"
+	for _, text := range []string{
+		minimal, full,
+		"redis: {host: h, password: SECRET}\n",
+		"redis: {url: 'redis://:SECRET@h:x'}\n",
+		"redis: {password:SECRET}\n",
+		"redis:\n  password: *SECRET\n",
+		"redis:\n  password: !SECRET\n",
+		"redis:\n  password: [SECRET\n",
+		"redis:\n  password: env:SECRET\n",
+		"redis:\n  password: ssm:SECRET\n",
+		"aws: {secret_key: env:PASSWORD}\nqueue: env:PASSWORD\n",
+		"&a [*a]\n", "a: &a {<<: *a}\n", "<<: [[]]\n", "? {a: b}\n: c\n",
+		"SECRET", "{redis: {password: SECRET}}",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		text = strings.ReplaceAll(text, "SECRET", secret) + "\n" // a text and no file's name
+		c, err := Loader{Env: vars("PASSWORD", secret)}.Load(t.Context(), text)
+		if (c == nil) == (err == nil) {
+			t.Fatalf("got %v and %v", c, err)
+		}
+		if err != nil && strings.Contains(err.Error(), secret) {
+			t.Errorf("the secret is in %v", err)
+		}
+		if err == nil && (c.Redis.URL == "" || len(c.Queue.Topics) == 0) {
+			t.Errorf("valid, but %v", c)
+		}
+	})
+}

@@ -1,0 +1,379 @@
+package config
+
+import (
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"scout/handler"
+	"scout/sidekiq"
+)
+
+// minimal is the least that is valid.
+const minimal = `
+redis: {url: redis://localhost}
+queue: {name: q, topics: {t: W}}
+`
+
+// vars makes the environment of a Loader.
+func vars(pairs ...string) func(string) (string, bool) {
+	env := map[string]string{}
+	for i := 0; i < len(pairs); i += 2 {
+		env[pairs[i]] = pairs[i+1]
+	}
+	return func(name string) (string, bool) {
+		value, ok := env[name]
+		return value, ok
+	}
+}
+
+// load loads the text of a file for the daemon, with nothing in the environment.
+func load(t *testing.T, text string) (*Config, error) {
+	t.Helper()
+	return Loader{Env: vars("SCOUT_CONFIG", text+"\n"), NeedQueue: true}.Load(t.Context(), "")
+}
+
+func mustLoad(t *testing.T, text string) *Config {
+	t.Helper()
+	c, err := load(t, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// inFile puts text into scout.yml of an otherwise empty working directory.
+func inFile(t *testing.T, text string) string {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("scout.yml", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return "scout.yml"
+}
+
+func check(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%s:\n got %#v\nwant %#v", what, got, want)
+	}
+}
+
+func plainWorker(class, queue string) handler.Worker {
+	return handler.Worker{Worker: sidekiq.Worker{Class: class, Queue: queue}}
+}
+
+// TestScout1 loads the example of Scout 1.x's README.
+func TestScout1(t *testing.T) {
+	c := mustLoad(t, `
+redis:
+  host: "localhost:9000"
+  namespace: "test"
+  queue: "background"
+  password: "someoptionalpassword"  # optional key
+aws:
+  access_key: "super"
+  secret_key: "secret"
+  region: "us_best"
+queue:
+  name: "myapp_queue"
+  topics:
+    foo-topic: "FooWorker"
+    bar-topic: "BazWorker"
+`)
+	check(t, "config", c, &Config{
+		Redis: Redis{
+			URL:       "redis://:someoptionalpassword@localhost:9000/0",
+			Namespace: "test",
+			Queue:     "background",
+			DedupTTL:  24 * time.Hour,
+		},
+		AWS: AWS{Region: "us-best", AccessKey: "super", SecretKey: "secret"},
+		Queue: Queue{
+			Name: "myapp_queue", WaitTime: 20 * time.Second, MaxMessages: 10, Concurrency: 64,
+			Topics: []handler.Route{
+				{Topic: "foo-topic", Workers: []handler.Worker{plainWorker("FooWorker", "background")}},
+				{Topic: "bar-topic", Workers: []handler.Worker{plainWorker("BazWorker", "background")}},
+			},
+		},
+	})
+}
+
+// full has every key there is.
+const full = `
+redis:
+  url: rediss://user:secret@redis.internal:6379/0
+  namespace: "myapp"
+  queue: "background"
+  timestamps: milliseconds
+  dedup_ttl: 36h
+aws:
+  region: us-east-1
+  access_key: "AKIA..."
+  secret_key: "..."
+  endpoint: http://localhost:4566
+queue:
+  url: https://sqs.us-east-1.amazonaws.com/123456789012/myapp
+  wait_time: 10s
+  visibility_timeout: 5m
+  max_messages: 5
+  concurrency: 8
+  topics:
+    foo-topic: FooWorker
+    arn:aws:sns:us-east-1:123456789012:orders:
+      class: Orders::SyncJob
+      queue: critical
+      retry: 5
+      args: [message, metadata]
+      tags: [sns]
+      backtrace: 20
+      dead: false
+      active_job: true
+    patient: {class: PatientWorker, retry_for: 1h, backtrace: true}
+    "audit-*": AuditWorker
+    billing-topic: [InvoiceWorker, {class: LedgerWorker, queue: low, retry: false}]
+`
+
+func TestFull(t *testing.T) {
+	ledger := plainWorker("LedgerWorker", "low")
+	ledger.Retry = sidekiq.Bool(false)
+	patient := plainWorker("PatientWorker", "background")
+	patient.RetryFor, patient.Backtrace = time.Hour, sidekiq.Bool(true)
+	check(t, "config", mustLoad(t, full), &Config{
+		Redis: Redis{
+			URL:       "rediss://user:secret@redis.internal:6379/0",
+			Namespace: "myapp", Queue: "background", Milliseconds: true, DedupTTL: 36 * time.Hour,
+		},
+		AWS: AWS{Region: "us-east-1", AccessKey: "AKIA...", SecretKey: "...", Endpoint: "http://localhost:4566"},
+		Queue: Queue{
+			URL:      "https://sqs.us-east-1.amazonaws.com/123456789012/myapp",
+			WaitTime: 10 * time.Second, VisibilityTimeout: 5 * time.Minute, MaxMessages: 5, Concurrency: 8,
+			Topics: []handler.Route{
+				{Topic: "foo-topic", Workers: []handler.Worker{plainWorker("FooWorker", "background")}},
+				{Topic: "arn:aws:sns:us-east-1:123456789012:orders", Workers: []handler.Worker{{
+					Worker: sidekiq.Worker{
+						Class: "Orders::SyncJob", Queue: "critical", Retry: sidekiq.Int(5), Backtrace: sidekiq.Int(20),
+						NoDead: true, Tags: []string{"sns"}, ActiveJob: true,
+					},
+					Args: []handler.Arg{handler.Message, handler.Metadata},
+				}}},
+				{Topic: "patient", Workers: []handler.Worker{patient}},
+				{Topic: "audit-*", Workers: []handler.Worker{plainWorker("AuditWorker", "background")}},
+				{Topic: "billing-topic", Workers: []handler.Worker{plainWorker("InvoiceWorker", "background"), ledger}},
+			},
+		},
+	})
+}
+
+func TestDefaults(t *testing.T) {
+	check(t, "config", mustLoad(t, minimal), &Config{
+		Redis: Redis{URL: "redis://localhost", Queue: "default", DedupTTL: 24 * time.Hour},
+		Queue: Queue{
+			Name: "q", WaitTime: 20 * time.Second, MaxMessages: 10, Concurrency: 64,
+			Topics: []handler.Route{{Topic: "t", Workers: []handler.Worker{plainWorker("W", "default")}}},
+		},
+	})
+}
+
+func TestRedisURL(t *testing.T) {
+	tests := map[string]struct{ redis, env, want string }{
+		"url":                        {redis: "url: redis://u:p@h:1/2", want: "redis://u:p@h:1/2"},
+		"url before REDIS_URL":       {redis: "url: redis://file", env: "redis://env", want: "redis://file"},
+		"socket":                     {redis: "url: unix:///run/redis.sock", want: "unix:///run/redis.sock"},
+		"REDIS_URL":                  {env: "redis://env/3", want: "redis://env/3"},
+		"REDIS_URL and password":     {redis: "password: pw", env: "rediss://env", want: "rediss://:pw@env"},
+		"url with user, password":    {redis: "{url: 'redis://u@h', password: pw}", want: "redis://u:pw@h"},
+		"host":                       {redis: "host: h:1", env: "redis://env", want: "redis://h:1/0"},
+		"port without host":          {redis: "host: :1", want: "redis://localhost:1/0"},
+		"host without port":          {redis: "host: h", want: "redis://h:6379/0"},
+		"host, IPv6":                 {redis: `host: "[::1]:1"`, want: "redis://[::1]:1/0"},
+		"host, IPv6, without port":   {redis: `host: "[::1]"`, want: "redis://[::1]:6379/0"},
+		"host with empty password":   {redis: "{host: h, password: ''}", want: "redis://h:6379/0"},
+		"host with null password":    {redis: "{host: h, password: }", want: "redis://h:6379/0"},
+		"password is a number":       {redis: "{host: h, password: 0123}", want: "redis://:0123@h:6379/0"},
+		"password is escaped":        {redis: `{host: h, password: "p@:/?#[]%+ é"}`, want: "redis://:p%40%3A%2F%3F%23%5B%5D%25+%20%C3%A9@h:6379/0"},
+		"password looks like a date": {redis: "{host: h, password: 2001-01-01}", want: "redis://:2001-01-01@h:6379/0"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			text := "queue: {topics: {t: W}}\n"
+			if test.redis != "" {
+				text += "redis:\n  " + test.redis + "\n"
+			}
+			c, err := Loader{Env: vars("REDIS_URL", test.env)}.Load(t.Context(), text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			check(t, "URL", c.Redis.URL.Reveal(), test.want)
+		})
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	type want struct {
+		AWS
+		MaxMessages                 int
+		WaitTime, VisibilityTimeout time.Duration
+	}
+	const with = minimal + "aws: {region: eu-west-1, endpoint: 'http://file'}\n"
+	tests := map[string]struct {
+		text string
+		env  func(string) (string, bool)
+		want want
+	}{
+		"nothing": {minimal, vars(), want{AWS{}, 10, 20 * time.Second, 0}},
+		"numbers": {minimal,
+			vars("SCOUT_SQS_MAX_NUMBER_OF_MESSAGES", "3", "SCOUT_SQS_WAIT_TIME_SECONDS", "0", "SCOUT_SQS_VISIBILITY_TIMEOUT", "43200"),
+			want{AWS{}, 3, 0, 12 * time.Hour}},
+		"empty numbers": {minimal,
+			vars("SCOUT_SQS_MAX_NUMBER_OF_MESSAGES", "", "SCOUT_SQS_WAIT_TIME_SECONDS", "", "SCOUT_SQS_VISIBILITY_TIMEOUT", ""),
+			want{AWS{}, 10, 20 * time.Second, 0}},
+		"region":         {minimal, vars("AWS_REGION", "a", "AWS_DEFAULT_REGION", "b"), want{AWS{Region: "a"}, 10, 20 * time.Second, 0}},
+		"default region": {minimal, vars("AWS_DEFAULT_REGION", "b"), want{AWS{Region: "b"}, 10, 20 * time.Second, 0}},
+		"endpoint": {minimal, vars("AWS_ENDPOINT_URL", "http://all", "AWS_ENDPOINT_URL_SQS", "http://sqs"),
+			want{AWS{Endpoint: "http://sqs"}, 10, 20 * time.Second, 0}},
+		"general endpoint": {minimal, vars("AWS_ENDPOINT_URL", "http://all"), want{AWS{Endpoint: "http://all"}, 10, 20 * time.Second, 0}},
+		"the file goes first": {with, vars("AWS_REGION", "a", "AWS_ENDPOINT_URL_SQS", "http://sqs"),
+			want{AWS{Region: "eu-west-1", Endpoint: "http://file"}, 10, 20 * time.Second, 0}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			c, err := Loader{Env: test.env}.Load(t.Context(), test.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			check(t, "config", want{c.AWS, c.Queue.MaxMessages, c.Queue.WaitTime, c.Queue.VisibilityTimeout}, test.want)
+		})
+	}
+}
+
+func TestEnvReferences(t *testing.T) {
+	c, err := Loader{Env: vars("HOST", "h:1", "PW", "ssm:/not/again", "RETRY", "7", "CLASS", "W", "EMPTY", "")}.Load(t.Context(), `
+redis: {host: env:HOST, password: env:PW, namespace: env:EMPTY}
+queue: {topics: {t: {class: env:CLASS, retry: env:RETRY}}}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, "URL", c.Redis.URL.Reveal(), "redis://:ssm%3A%2Fnot%2Fagain@h:1/0")
+	check(t, "worker", c.Queue.Topics[0].Workers[0].Worker, sidekiq.Worker{Class: "W", Queue: "default", Retry: sidekiq.Int(7)})
+}
+
+func TestAliases(t *testing.T) {
+	c := mustLoad(t, `
+redis: {url: redis://h, queue: &queue low}
+queue:
+  name: q
+  topics:
+    a: &a {class: A, retry: 1, tags: &tags [x]}
+    b: {<<: *a, class: B}
+    c: {<<: [{class: C}, *a], queue: *queue}
+    d: *a
+    e: {class: E, tags: *tags}
+`)
+	a := sidekiq.Worker{Class: "A", Queue: "low", Retry: sidekiq.Int(1), Tags: []string{"x"}}
+	b, cc, e := a, a, a
+	b.Class, cc.Class, e.Class = "B", "C", "E"
+	e.Retry = sidekiq.BoolOrInt{}
+	for i, want := range []sidekiq.Worker{a, b, cc, a, e} {
+		check(t, c.Queue.Topics[i].Topic, c.Queue.Topics[i].Workers[0].Worker, want)
+	}
+}
+
+func TestLocation(t *testing.T) {
+	file := inFile(t, minimal)
+	bad := "redis: {url: redis://localhost}\n"
+	tests := map[string]struct {
+		location, env string
+		err           string // "" for none
+	}{
+		"flag, file":     {location: file},
+		"flag, YAML":     {location: minimal},
+		"variable, file": {env: file},
+		"variable, YAML": {env: minimal},
+		"flag first":     {location: file, env: bad},
+
+		"neither":              {err: "no configuration: give --config, or set SCOUT_CONFIG to the path of a file, to ssm:/path/name, or to the YAML itself"},
+		"no file":              {location: "absent.yml", err: "open absent.yml: no such file or directory"},
+		"one line is no YAML":  {env: "{redis: {password: hunter2}}", err: "SCOUT_CONFIG: no such file; YAML in its place must have a line break"},
+		"source is named":      {env: bad, err: "SCOUT_CONFIG:1: queue.topics: is required"},
+		"flag is named":        {location: bad, err: "--config:1: queue.topics: is required"},
+		"parameter of no name": {env: "ssm:", err: "SCOUT_CONFIG: must name a parameter after ssm:, such as ssm:/myapp/scout"},
+		"no Parameter Store":   {env: "ssm:/a", err: "SCOUT_CONFIG: parameter /a: no access to Parameter Store"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, err := Loader{Env: vars("SCOUT_CONFIG", test.env)}.Load(t.Context(), test.location)
+			got := ""
+			if err != nil {
+				got = err.Error()
+			}
+			check(t, "error", got, test.err)
+		})
+	}
+}
+
+func TestZeroLoaderReadsTheEnvironment(t *testing.T) {
+	t.Setenv("SCOUT_CONFIG", minimal)
+	if _, err := (Loader{}).Load(t.Context(), ""); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestStringLoadsAgain checks that what check prints is a configuration.
+func TestStringLoadsAgain(t *testing.T) {
+	for name, text := range map[string]string{"minimal": minimal, "full": full} {
+		t.Run(name, func(t *testing.T) {
+			c := mustLoad(t, text)
+			again := mustLoad(t, c.String())
+			check(t, "address", again.Redis.URL.Reveal(), c.Redis.Address())
+			again.Redis.URL = c.Redis.URL
+			check(t, "aws", again.AWS.Region, c.AWS.Region)
+			again.AWS = c.AWS
+			check(t, "topics", byTopic(again), byTopic(c))
+			again.Queue.Topics = c.Queue.Topics // in another order
+			check(t, "config", again, c)
+		})
+	}
+}
+
+func byTopic(c *Config) map[string][]handler.Worker {
+	topics := map[string][]handler.Worker{}
+	for _, route := range c.Queue.Topics {
+		topics[route.Topic] = route.Workers
+	}
+	return topics
+}
+
+func TestString(t *testing.T) {
+	got := mustLoad(t, `
+redis: {url: "rediss://user:secret@redis.internal:6379/0?x=secret"}
+aws: {access_key: secret, secret_key: secret}
+queue: {name: q, topics: {t: {class: W, dead: false, retry_for: 90s, args: [metadata]}}}
+`).String()
+	check(t, "String", got, strings.TrimPrefix(`
+redis:
+  url: rediss://redis.internal:6379/0
+  queue: default
+  timestamps: seconds
+  dedup_ttl: 24h
+aws:
+  access_key: '[redacted]'
+  secret_key: '[redacted]'
+queue:
+  name: q
+  wait_time: 20s
+  visibility_timeout: 0s
+  max_messages: 10
+  concurrency: 64
+  topics:
+    t:
+      - class: W
+        queue: default
+        args: [metadata]
+        retry_for: 1m30s
+        dead: false
+`, "\n"))
+}

@@ -1,0 +1,216 @@
+package config
+
+import (
+	"fmt"
+	"iter"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// A node is a value of the document, or the want of one, and where it is.
+type node struct {
+	*document
+	value  *yaml.Node // no alias; nil if there is no such value
+	source string
+	line   int
+	key    string // in full
+}
+
+// A reader takes over the value of a node or notes what is wrong with it.
+// If there is no value it leaves its target, and so the default, alone.
+type reader func(node)
+
+// A field is a key that a mapping may have.
+type field struct {
+	key  string
+	read reader
+}
+
+// fail notes an error, which must not hold the value.
+func (n node) fail(format string, args ...any) {
+	n.errs = append(n.errs, &Error{n.source, n.line, n.key, fmt.Sprintf(format, args...)})
+}
+
+// variable returns an environment variable as a node; an empty one is not there.
+func (n node) variable(name string) node {
+	v := node{document: n.document, source: name}
+	if text, _ := n.env(name); text != "" {
+		v.value = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text}
+	}
+	return v
+}
+
+// fields reads a mapping, or nothing, with the given fields, in their order.
+// Each is read whether it is there or not.
+func (n node) fields(fields ...field) {
+	allowed := make([]string, len(fields))
+	for i, f := range fields {
+		allowed[i] = f.key
+	}
+	for key, child := range n.mapping() {
+		if slices.Contains(allowed, key) {
+			continue
+		}
+		hint := ""
+		if meant := closest(key, allowed); meant != "" {
+			hint = fmt.Sprintf("did you mean %q? ", meant)
+		}
+		child.fail("unknown key; %sallowed: %s", hint, strings.Join(allowed, ", "))
+	}
+	for _, f := range fields {
+		f.read(n.child(f.key))
+	}
+}
+
+// child returns the value of a key, which may be absent, without any check.
+func (n node) child(key string) node {
+	for k, child := range n.children() {
+		if k == key {
+			return child
+		}
+	}
+	return node{document: n.document, source: n.source, line: n.line, key: join(n.key, key)}
+}
+
+// mapping returns the values of a mapping by their keys, each key once, and
+// notes an error if it is no mapping or has a key twice.
+func (n node) mapping() iter.Seq2[string, node] {
+	return func(yield func(string, node) bool) {
+		if n.value == nil || !n.is(yaml.MappingNode) {
+			return
+		}
+		lines := map[string]int{}
+		for key, child := range n.children() {
+			if first, ok := lines[key]; ok {
+				child.fail("duplicate key; first on line %d", first)
+				continue
+			}
+			lines[key] = child.line
+			if !yield(key, child) {
+				return
+			}
+		}
+	}
+}
+
+// list returns the values of a list and notes an error if it is none or empty.
+func (n node) list() []node {
+	if !n.is(yaml.SequenceNode) {
+		return nil
+	}
+	var items []node
+	for _, item := range n.children() {
+		items = append(items, item)
+	}
+	if len(items) == 0 {
+		n.fail("must not be empty")
+	}
+	return items
+}
+
+// text returns a single value as it is written, whatever its YAML type, and
+// notes an error if it is no such value. It reports false if there is none to
+// be read.
+func (n node) text() (string, bool) {
+	switch {
+	case n.value == nil || n.unresolved[n.value] || !n.is(yaml.ScalarNode):
+		return "", false
+	case isNull(n.value):
+		n.fail("has no value")
+		return "", false
+	}
+	return n.value.Value, true
+}
+
+// given reports whether there is a value other than null and "".
+func (n node) given() bool {
+	switch {
+	case n.value == nil || isNull(n.value):
+		return false
+	case n.value.Kind == yaml.ScalarNode:
+		return n.value.Value != ""
+	}
+	return true
+}
+
+// kinds are the kinds of values, what to call them, and the YAML tags they may
+// have.
+var kinds = map[yaml.Kind]struct {
+	name string
+	tags []string
+}{
+	yaml.MappingNode:  {"a mapping", []string{"!!map"}},
+	yaml.SequenceNode: {"a list", []string{"!!seq"}},
+	yaml.ScalarNode:   {"a single value", []string{"!!str", "!!int", "!!float", "!!bool", "!!null", "!!timestamp", "!!merge"}},
+}
+
+// is reports whether the value is of the kind, and notes an error if not.
+func (n node) is(kind yaml.Kind) bool {
+	switch {
+	case isNull(n.value) && kind != yaml.ScalarNode:
+		n.fail("has no value; must be %s", kinds[kind].name)
+	case n.value.Kind != kind:
+		n.fail("must be %s, not %s", kinds[kind].name, kinds[n.value.Kind].name)
+	case !slices.Contains(kinds[kind].tags, n.value.ShortTag()):
+		n.fail("has an unknown YAML tag; a value that begins with ! needs quotes")
+	default:
+		return true
+	}
+	return false
+}
+
+// children returns the values of a mapping or a list, without any check.
+func (n node) children() iter.Seq2[string, node] {
+	return func(yield func(string, node) bool) {
+		if n.value == nil {
+			return
+		}
+		child := n
+		switch n.value.Kind {
+		case yaml.MappingNode:
+			for key, value := range pairs(n.value) {
+				child.value, child.line, child.key = value, key.Line, join(n.key, key.Value)
+				if !yield(key.Value, child) {
+					return
+				}
+			}
+		case yaml.SequenceNode:
+			for i, value := range n.value.Content {
+				child.value, child.line, child.key = value, value.Line, fmt.Sprintf("%s[%d]", n.key, i)
+				if !yield("", child) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// pairs returns the keys and values of a YAML mapping.
+func pairs(mapping *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
+	return func(yield func(k, v *yaml.Node) bool) {
+		for pair := range slices.Chunk(mapping.Content, 2) {
+			if !yield(pair[0], pair[1]) {
+				return
+			}
+		}
+	}
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
+
+var printableKey = regexp.MustCompile(`^(arn:[\w:-]+|[\w.*?-]+)$`)
+
+// join returns the full key. A key of unusual characters is not shown: in
+// {password:hunter2}, where a space is missing, all of it is the key.
+func join(parent, key string) string {
+	if !printableKey.MatchString(key) {
+		key = "(not shown)"
+	}
+	if parent == "" {
+		return key
+	}
+	return parent + "." + key
+}

@@ -1,0 +1,97 @@
+package config
+
+import (
+	"context"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// A reference is a text in place of which the text of an environment variable
+// (env:NAME) or of a parameter in Parameter Store (ssm:/path/name) is taken.
+// What it stands for is not looked at for references again.
+const (
+	envPrefix = "env:"
+	ssmPrefix = "ssm:"
+)
+
+var (
+	envName = regexp.MustCompile(`^[A-Za-z_]\w*$`)
+	ssmName = regexp.MustCompile(`^[\w./-]+$`)
+)
+
+// resolve puts what they refer to in the place of all references below root.
+// One that it cannot resolve it marks as such, having noted the error.
+func (l Loader) resolve(ctx context.Context, root node) {
+	waiting := map[string][]node{} // by parameter
+	root.eachScalar(func(n node) {
+		if name, ok := strings.CutPrefix(n.value.Value, envPrefix); ok {
+			n.resolveVariable(name)
+		} else if name, ok := strings.CutPrefix(n.value.Value, ssmPrefix); ok {
+			n.unresolved[n.value] = true
+			if ssmName.MatchString(name) {
+				waiting[name] = append(waiting[name], n)
+			} else {
+				n.fail("must name a parameter after ssm:, such as ssm:/myapp/redis-password")
+			}
+		}
+	})
+	if len(waiting) == 0 {
+		return
+	}
+	names := slices.Sorted(maps.Keys(waiting))
+	for name, p := range l.parameters(ctx, awsSoFar(root), names) {
+		for _, n := range waiting[name] {
+			if p.err != nil {
+				n.fail("%v", p.err)
+				continue
+			}
+			n.put(p.value)
+		}
+	}
+}
+
+// resolveVariable puts the text of an environment variable in the place of n.
+func (n node) resolveVariable(name string) {
+	n.unresolved[n.value] = true
+	if !envName.MatchString(name) {
+		n.fail("must name an environment variable after env:, such as env:REDIS_PASSWORD")
+		return
+	}
+	text, ok := n.env(name)
+	if !ok {
+		n.fail("environment variable %s is not set", name)
+		return
+	}
+	n.put(text)
+}
+
+// put replaces a reference, for good.
+func (n node) put(text string) {
+	n.value.Value = text
+	delete(n.unresolved, n.value)
+}
+
+// awsSoFar is the section aws as far as it is known before Parameter Store has
+// been asked. What is wrong with it will be noted again when all of it is read.
+func awsSoFar(root node) AWS {
+	var a AWS
+	section(func(n node) { a.read(n, "SSM") })(root.child("aws"))
+	if a.AccessKey == "" || a.SecretKey == "" {
+		a.AccessKey, a.SecretKey = "", "" // half a pair is of no use
+	}
+	return a
+}
+
+// eachScalar visits all single values at and below n.
+func (n node) eachScalar(visit func(node)) {
+	if n.value.Kind == yaml.ScalarNode {
+		visit(n)
+	}
+	for _, child := range n.children() {
+		child.eachScalar(visit)
+	}
+}

@@ -1,0 +1,115 @@
+package config
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/smithy-go"
+)
+
+const (
+	ssmTimeout = 2 * time.Second // of a call, with its retries
+	ssmBatch   = 10              // most names in a call of GetParameters
+)
+
+// A parameter is a text in Parameter Store, or why it could not be had.
+type parameter struct {
+	value string
+	err   error
+}
+
+// openParameter returns the text of a parameter and names it as the document's
+// source.
+func (l Loader) openParameter(ctx context.Context, name string, doc *document) ([]byte, error) {
+	if !ssmName.MatchString(name) {
+		return nil, Errors{{Source: doc.source, Message: "must name a parameter after ssm:, such as ssm:/myapp/scout"}}
+	}
+	// Without a section aws yet, the environment says what there is to say.
+	access := awsSoFar(node{document: doc})
+	if len(doc.errs) > 0 {
+		return nil, doc.errs.inOrder()
+	}
+	p := l.parameters(ctx, access, []string{name})[name]
+	if p.err != nil {
+		return nil, Errors{{Source: doc.source, Message: p.err.Error()}}
+	}
+	doc.source = ssmPrefix + name
+	return []byte(p.value), nil
+}
+
+// parameters asks Parameter Store and returns an entry for each of the names.
+func (l Loader) parameters(ctx context.Context, access AWS, names []string) map[string]parameter {
+	client, clientErr := l.ssmClient(ctx, access)
+	found := make(map[string]parameter, len(names))
+	for batch := range slices.Chunk(names, ssmBatch) {
+		values, err := map[string]string(nil), clientErr
+		if err == nil {
+			values, err = getParameters(ctx, client, batch)
+		}
+		for _, name := range batch {
+			value, ok := values[name]
+			switch {
+			case err != nil:
+				found[name] = parameter{err: explain(name, err)}
+			case !ok:
+				found[name] = parameter{err: fmt.Errorf("parameter %s does not exist (names are case-sensitive and belong to a region)", name)}
+			default:
+				found[name] = parameter{value: value}
+			}
+		}
+	}
+	return found
+}
+
+func (l Loader) ssmClient(ctx context.Context, access AWS) (*ssm.Client, error) {
+	if l.AWS == nil {
+		return nil, errors.New("no access to Parameter Store")
+	}
+	cfg, err := l.AWS(ctx, access)
+	if err != nil {
+		return nil, err
+	}
+	return ssm.NewFromConfig(cfg, func(o *ssm.Options) {
+		// The SDK's back-off of up to 20 s would outlast the call.
+		o.Retryer = retry.AddWithMaxBackoffDelay(o.Retryer, ssmTimeout/10)
+	}), nil
+}
+
+// getParameters returns the values by their names; those that do not exist are
+// missing.
+func getParameters(ctx context.Context, client *ssm.Client, names []string) (map[string]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, ssmTimeout)
+	defer cancel()
+	out, err := client.GetParameters(ctx, &ssm.GetParametersInput{Names: names, WithDecryption: aws.Bool(true)})
+	if err != nil {
+		return nil, err
+	}
+	values := make(map[string]string, len(names))
+	for _, p := range out.Parameters {
+		values[aws.ToString(p.Name)] = aws.ToString(p.Value)
+	}
+	return values, nil
+}
+
+// explain says what the error of a call means for one of its parameters and what
+// can be done about it.
+func explain(name string, err error) error {
+	var api smithy.APIError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("parameter %s: no answer from Parameter Store in %s; a function in a VPC needs a VPC endpoint for ssm", name, ssmTimeout)
+	case !errors.As(err, &api):
+		return fmt.Errorf("parameter %s: %w", name, err)
+	case api.ErrorCode() == "AccessDeniedException":
+		return fmt.Errorf("parameter %s: access denied; allow ssm:GetParameters on it, and kms:Decrypt on its key if it is a SecureString of a key of your own (AWS: %s)", name, api.ErrorMessage())
+	case api.ErrorCode() == "ThrottlingException":
+		return fmt.Errorf("parameter %s: Parameter Store is throttling; try again, or enable its higher throughput", name)
+	}
+	return fmt.Errorf("parameter %s: %s: %s", name, api.ErrorCode(), api.ErrorMessage())
+}
