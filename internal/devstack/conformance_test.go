@@ -1,0 +1,252 @@
+package devstack
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	flag.Set("test.parallel", "16") // the tests mostly wait
+	goleak.VerifyTestMain(m)
+}
+
+func TestConformance(t *testing.T) {
+	conformance(t, startServer(t))
+}
+
+// startServer starts a Server on loopback and returns its URL.
+func startServer(t testing.TB) string {
+	s := NewServer()
+	endpoint := httptest.NewServer(s)
+	t.Cleanup(func() {
+		s.Close()
+		endpoint.Close()
+	})
+	return endpoint.URL
+}
+
+// conformance checks that an endpoint behaves as SNS and SQS do. It asserts what AWS documents and what our Server and
+// moto have in common; where moto is less exact, the stricter assertions are in server_test.go and queue_test.go.
+func conformance(t *testing.T, endpoint string) {
+	for _, group := range []struct {
+		name  string
+		tests []conformanceTest
+	}{
+		{"queues", queueTests},
+		{"messages", messageTests},
+		{"batches", batchTests},
+		{"FIFO queues", fifoTests},
+		{"topics", topicTests},
+		{"notifications", notificationTests},
+	} {
+		t.Run(group.name, func(t *testing.T) {
+			for _, test := range group.tests {
+				t.Run(test.name, func(t *testing.T) {
+					t.Parallel()
+					test.run(newCloud(t, endpoint))
+				})
+			}
+		})
+	}
+}
+
+type conformanceTest struct {
+	name string
+	run  func(c *cloud)
+}
+
+// cloud is the real clients on an endpoint, with what the tests repeat. Its queues and topics have names of their own.
+type cloud struct {
+	*testing.T
+	sqs *sqs.Client
+	sns *sns.Client
+}
+
+func newCloud(t *testing.T, endpoint string) *cloud {
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	t.Cleanup(transport.CloseIdleConnections)
+	config := aws.Config{
+		Region:       "us-east-1",
+		BaseEndpoint: &endpoint,
+		Credentials:  credentials.NewStaticCredentialsProvider("test", "test", ""),
+		HTTPClient:   &http.Client{Transport: transport},
+		Retryer:      func() aws.Retryer { return aws.NopRetryer{} },
+	}
+	return &cloud{t, sqs.NewFromConfig(config), sns.NewFromConfig(config)}
+}
+
+func (c *cloud) must(err error) {
+	c.Helper()
+	if err != nil {
+		c.Fatal(err)
+	}
+}
+
+// queue creates a standard queue and returns its URL.
+func (c *cloud) queue(attributes map[string]string) string {
+	c.Helper()
+	return c.createQueue("queue-"+newID(), attributes)
+}
+
+// fifoQueue creates a FIFO queue and returns its URL.
+func (c *cloud) fifoQueue(attributes map[string]string) string {
+	c.Helper()
+	all := map[string]string{"FifoQueue": "true"}
+	for name, value := range attributes {
+		all[name] = value
+	}
+	return c.createQueue("queue-"+newID()+".fifo", all)
+}
+
+func (c *cloud) createQueue(name string, attributes map[string]string) string {
+	c.Helper()
+	out, err := c.sqs.CreateQueue(c.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
+	c.must(err)
+	return *out.QueueUrl
+}
+
+// attribute returns one attribute of a queue.
+func (c *cloud) attribute(queue string, name types.QueueAttributeName) string {
+	c.Helper()
+	out, err := c.sqs.GetQueueAttributes(c.Context(), &sqs.GetQueueAttributesInput{
+		QueueUrl: &queue, AttributeNames: []types.QueueAttributeName{name},
+	})
+	c.must(err)
+	return out.Attributes[string(name)]
+}
+
+// send sends a message and returns its id.
+func (c *cloud) send(queue, body string) string {
+	c.Helper()
+	out, err := c.sqs.SendMessage(c.Context(), &sqs.SendMessageInput{QueueUrl: &queue, MessageBody: &body})
+	c.must(err)
+	return *out.MessageId
+}
+
+// receive receives up to 10 messages, with all of their attributes, without waiting.
+func (c *cloud) receive(queue string, options ...func(*sqs.ReceiveMessageInput)) []types.Message {
+	c.Helper()
+	in := &sqs.ReceiveMessageInput{
+		QueueUrl:                    &queue,
+		MaxNumberOfMessages:         10,
+		MessageAttributeNames:       []string{"All"},
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"},
+	}
+	for _, option := range options {
+		option(in)
+	}
+	out, err := c.sqs.ReceiveMessage(c.Context(), in)
+	c.must(err)
+	return out.Messages
+}
+
+func waiting(seconds int32) func(*sqs.ReceiveMessageInput) {
+	return func(in *sqs.ReceiveMessageInput) { in.WaitTimeSeconds = seconds }
+}
+
+func atMost(n int32) func(*sqs.ReceiveMessageInput) {
+	return func(in *sqs.ReceiveMessageInput) { in.MaxNumberOfMessages = n }
+}
+
+func invisibleFor(seconds int32) func(*sqs.ReceiveMessageInput) {
+	return func(in *sqs.ReceiveMessageInput) { in.VisibilityTimeout = seconds }
+}
+
+// receiveOne receives exactly one message, for which it waits a little.
+func (c *cloud) receiveOne(queue string, options ...func(*sqs.ReceiveMessageInput)) types.Message {
+	c.Helper()
+	messages := c.receive(queue, append(options, waiting(5))...)
+	if len(messages) != 1 {
+		c.Fatalf("received %d messages, want 1", len(messages))
+	}
+	return messages[0]
+}
+
+// receiveNone checks that nothing can be received.
+func (c *cloud) receiveNone(queue string) {
+	c.Helper()
+	if messages := c.receive(queue); len(messages) > 0 {
+		c.Fatalf("received %q, want nothing", bodies(messages))
+	}
+}
+
+func (c *cloud) delete(queue string, m types.Message) {
+	c.Helper()
+	_, err := c.sqs.DeleteMessage(c.Context(), &sqs.DeleteMessageInput{QueueUrl: &queue, ReceiptHandle: m.ReceiptHandle})
+	c.must(err)
+}
+
+// setVisibility changes the visibility of a received message.
+func (c *cloud) setVisibility(queue string, m types.Message, seconds int32) {
+	c.Helper()
+	_, err := c.sqs.ChangeMessageVisibility(c.Context(), &sqs.ChangeMessageVisibilityInput{
+		QueueUrl: &queue, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: seconds,
+	})
+	c.must(err)
+}
+
+func bodies(messages []types.Message) []string {
+	var all []string
+	for _, m := range messages {
+		all = append(all, *m.Body)
+	}
+	return all
+}
+
+// wantError checks that err is one of the SDK's error types.
+func wantError[E error](c *cloud, err error) {
+	c.Helper()
+	if _, ok := errors.AsType[E](err); !ok {
+		var want E
+		c.Errorf("got error %v, want a %T", err, want)
+	}
+}
+
+// wantCode checks the code of an error for which the SDK has no type.
+func wantCode(c *cloud, err error, code string) {
+	c.Helper()
+	if e, ok := errors.AsType[smithy.APIError](err); !ok || e.ErrorCode() != code {
+		c.Errorf("got error %v, want code %s", err, code)
+	}
+}
+
+func wantEqual[T comparable](c *cloud, what string, got, want T) {
+	c.Helper()
+	if got != want {
+		c.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+// redrivePolicy is a queue's attributes with a dead-letter queue.
+func (c *cloud) redrivePolicy(deadLetters string, maxReceiveCount int) map[string]string {
+	c.Helper()
+	policy, err := json.Marshal(map[string]any{
+		"deadLetterTargetArn": c.attribute(deadLetters, "QueueArn"),
+		"maxReceiveCount":     maxReceiveCount,
+	})
+	c.must(err)
+	return map[string]string{"RedrivePolicy": string(policy)}
+}
+
+// within checks how long something took.
+func (c *cloud) within(least, most time.Duration, do func()) {
+	c.Helper()
+	start := time.Now()
+	do()
+	if took := time.Since(start); took < least || took > most {
+		c.Errorf("took %v, want %v to %v", took, least, most)
+	}
+}

@@ -1,0 +1,173 @@
+package devstack
+
+import (
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sns/types"
+)
+
+// topic creates a standard topic and returns its ARN.
+func (c *cloud) topic() string {
+	c.Helper()
+	return c.createTopic("topic-"+newID(), nil)
+}
+
+// fifoTopic creates a FIFO topic and returns its ARN.
+func (c *cloud) fifoTopic(attributes map[string]string) string {
+	c.Helper()
+	all := map[string]string{"FifoTopic": "true"}
+	for name, value := range attributes {
+		all[name] = value
+	}
+	return c.createTopic("topic-"+newID()+".fifo", all)
+}
+
+func (c *cloud) createTopic(name string, attributes map[string]string) string {
+	c.Helper()
+	out, err := c.sns.CreateTopic(c.Context(), &sns.CreateTopicInput{Name: &name, Attributes: attributes})
+	c.must(err)
+	return *out.TopicArn
+}
+
+// subscribe subscribes a queue to a topic and returns the subscription's ARN.
+func (c *cloud) subscribe(topic, queue string, attributes map[string]string) string {
+	c.Helper()
+	out, err := c.sns.Subscribe(c.Context(), &sns.SubscribeInput{
+		TopicArn: &topic, Protocol: aws.String("sqs"), Endpoint: aws.String(c.attribute(queue, "QueueArn")),
+		Attributes: attributes, ReturnSubscriptionArn: true,
+	})
+	c.must(err)
+	return *out.SubscriptionArn
+}
+
+// subscriptions returns the ARNs of a topic's subscriptions.
+func (c *cloud) subscriptions(topic string) string {
+	c.Helper()
+	out, err := c.sns.ListSubscriptionsByTopic(c.Context(), &sns.ListSubscriptionsByTopicInput{TopicArn: &topic})
+	c.must(err)
+	var arns []string
+	for _, s := range out.Subscriptions {
+		arns = append(arns, *s.SubscriptionArn)
+	}
+	return strings.Join(arns, " ")
+}
+
+var topicTests = []conformanceTest{
+	{"a topic is there from create to delete", func(c *cloud) {
+		name := "topic-" + newID()
+		arn := c.createTopic(name, nil)
+		if !strings.HasPrefix(arn, "arn:aws:sns:us-east-1:") || !strings.HasSuffix(arn, ":"+name) {
+			c.Errorf("got ARN %s", arn)
+		}
+		wantEqual(c, "ARN of the same again", c.createTopic(name, nil), arn)
+		listed := func() bool {
+			topics := sns.NewListTopicsPaginator(c.sns, &sns.ListTopicsInput{})
+			for topics.HasMorePages() {
+				page, err := topics.NextPage(c.Context())
+				c.must(err)
+				for _, t := range page.Topics {
+					if *t.TopicArn == arn {
+						return true
+					}
+				}
+			}
+			return false
+		}
+		wantEqual(c, "listed", listed(), true)
+		for range 2 { // to delete what is gone is no error
+			_, err := c.sns.DeleteTopic(c.Context(), &sns.DeleteTopicInput{TopicArn: &arn})
+			c.must(err)
+		}
+		wantEqual(c, "listed", listed(), false)
+		_, err := c.sns.GetTopicAttributes(c.Context(), &sns.GetTopicAttributesInput{TopicArn: &arn})
+		wantError[*types.NotFoundException](c, err)
+		_, err = c.sns.Publish(c.Context(), &sns.PublishInput{TopicArn: &arn, Message: aws.String("x")})
+		wantError[*types.NotFoundException](c, err)
+	}},
+	{"a topic has attributes", func(c *cloud) {
+		arn := c.topic()
+		c.subscribe(arn, c.queue(nil), nil)
+		out, err := c.sns.GetTopicAttributes(c.Context(), &sns.GetTopicAttributesInput{TopicArn: &arn})
+		c.must(err)
+		wantEqual(c, "TopicArn", out.Attributes["TopicArn"], arn)
+		wantEqual(c, "SubscriptionsPending", out.Attributes["SubscriptionsPending"], "0")
+		// moto counts no SubscriptionsConfirmed; server_test.go does.
+	}},
+	{"a FIFO topic has a name that says so", func(c *cloud) {
+		arn := c.fifoTopic(nil)
+		out, err := c.sns.GetTopicAttributes(c.Context(), &sns.GetTopicAttributesInput{TopicArn: &arn})
+		c.must(err)
+		wantEqual(c, "FifoTopic", out.Attributes["FifoTopic"], "true")
+		_, err = c.sns.CreateTopic(c.Context(), &sns.CreateTopicInput{
+			Name: aws.String("topic-" + newID()), Attributes: map[string]string{"FifoTopic": "true"},
+		})
+		wantCode(c, err, "InvalidParameter")
+		_, err = c.sns.CreateTopic(c.Context(), &sns.CreateTopicInput{Name: aws.String("a b")})
+		wantCode(c, err, "InvalidParameter")
+	}},
+	{"a queue is subscribed once", func(c *cloud) {
+		topic, queue := c.topic(), c.queue(nil)
+		arn := c.subscribe(topic, queue, nil)
+		if !strings.HasPrefix(arn, topic+":") {
+			c.Errorf("got ARN %s for the topic %s", arn, topic)
+		}
+		wantEqual(c, "ARN of the same again", c.subscribe(topic, queue, nil), arn)
+		wantEqual(c, "subscriptions", c.subscriptions(topic), arn)
+		for range 2 { // to end what is ended is no error
+			_, err := c.sns.Unsubscribe(c.Context(), &sns.UnsubscribeInput{SubscriptionArn: &arn})
+			c.must(err)
+		}
+		wantEqual(c, "subscriptions", c.subscriptions(topic), "")
+	}},
+	{"subscriptions of all topics are listed", func(c *cloud) {
+		one, two := c.subscribe(c.topic(), c.queue(nil), nil), c.subscribe(c.topic(), c.queue(nil), nil)
+		found := 0
+		pages := sns.NewListSubscriptionsPaginator(c.sns, &sns.ListSubscriptionsInput{})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(c.Context())
+			c.must(err)
+			for _, s := range page.Subscriptions {
+				if *s.SubscriptionArn == one || *s.SubscriptionArn == two {
+					wantEqual(c, "protocol", *s.Protocol, "sqs")
+					found++
+				}
+			}
+		}
+		wantEqual(c, "found", found, 2)
+	}},
+	{"a subscription has attributes, which can be set", func(c *cloud) {
+		topic, queue := c.topic(), c.queue(nil)
+		arn := c.subscribe(topic, queue, nil)
+		get := func() map[string]string {
+			out, err := c.sns.GetSubscriptionAttributes(c.Context(), &sns.GetSubscriptionAttributesInput{SubscriptionArn: &arn})
+			c.must(err)
+			return out.Attributes
+		}
+		wantEqual(c, "SubscriptionArn", get()["SubscriptionArn"], arn)
+		wantEqual(c, "TopicArn", get()["TopicArn"], topic)
+		wantEqual(c, "Endpoint", get()["Endpoint"], c.attribute(queue, "QueueArn"))
+		wantEqual(c, "RawMessageDelivery", get()["RawMessageDelivery"], "false")
+		_, err := c.sns.SetSubscriptionAttributes(c.Context(), &sns.SetSubscriptionAttributesInput{
+			SubscriptionArn: &arn, AttributeName: aws.String("RawMessageDelivery"), AttributeValue: aws.String("true"),
+		})
+		c.must(err)
+		wantEqual(c, "RawMessageDelivery", get()["RawMessageDelivery"], "true")
+		_, err = c.sns.SetSubscriptionAttributes(c.Context(), &sns.SetSubscriptionAttributesInput{
+			SubscriptionArn: &arn, AttributeName: aws.String("Nope"), AttributeValue: aws.String("true"),
+		})
+		wantError[*types.InvalidParameterException](c, err)
+	}},
+	{"what is subscribed must fit the topic, which must exist", func(c *cloud) {
+		topic, queueARN := c.topic(), c.attribute(c.fifoQueue(nil), "QueueArn")
+		_, err := c.sns.Subscribe(c.Context(), &sns.SubscribeInput{
+			TopicArn: &topic, Protocol: aws.String("sqs"), Endpoint: &queueARN,
+		})
+		wantError[*types.InvalidParameterException](c, err)
+		_, err = c.sns.Subscribe(c.Context(), &sns.SubscribeInput{
+			TopicArn: aws.String(topic + "x"), Protocol: aws.String("sqs"), Endpoint: &queueARN,
+		})
+		wantError[*types.NotFoundException](c, err)
+	}},
+}

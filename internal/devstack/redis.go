@@ -1,0 +1,39 @@
+package devstack
+
+import (
+	"strings"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/alicebob/miniredis/v2/server"
+)
+
+// redisInfo is what INFO says: as much as Sidekiq, its Web UI and Scout read.
+const redisInfo = `redis_version:7.0.15
+redis_mode:standalone
+uptime_in_days:0
+connected_clients:1
+used_memory:1048576
+used_memory_human:1.00M
+used_memory_peak_human:1.00M
+maxmemory:0
+maxmemory_policy:noeviction
+`
+
+// StartRedis starts a Redis in this process that is good enough to push jobs
+// to, and for a Sidekiq to work them off. An address with port 0 is given a
+// free one; see its Addr. The caller closes it.
+func StartRedis(addr string) (*miniredis.Miniredis, error) {
+	m := miniredis.NewMiniRedis()
+	m.ClockTTL(true)
+	if err := m.StartAddr(addr); err != nil {
+		return nil, err
+	}
+	m.Server().SetPreHook(func(c *server.Peer, command string, _ ...string) bool {
+		if command != "INFO" {
+			return false
+		}
+		c.WriteBulk(strings.ReplaceAll(redisInfo, "\n", "\r\n"))
+		return true
+	})
+	return m, nil
+}

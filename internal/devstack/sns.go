@@ -1,0 +1,100 @@
+package devstack
+
+import (
+	"bytes"
+	"encoding/xml"
+	"maps"
+	"net/http"
+	"slices"
+)
+
+const snsNamespace = "http://sns.amazonaws.com/doc/2010-03-31/"
+
+// snsAction does one action of SNS, and returns what to encode as its result, nil for nothing.
+type snsAction func(s *Server, r *http.Request, f form) (any, error)
+
+var snsActions = map[string]snsAction{
+	"CreateTopic":               (*Server).snsCreateTopic,
+	"DeleteTopic":               (*Server).snsDeleteTopic,
+	"GetSubscriptionAttributes": (*Server).snsGetSubscriptionAttributes,
+	"GetTopicAttributes":        (*Server).snsGetTopicAttributes,
+	"ListSubscriptions":         (*Server).snsListSubscriptions,
+	"ListSubscriptionsByTopic":  (*Server).snsListSubscriptionsByTopic,
+	"ListTopics":                (*Server).snsListTopics,
+	"Publish":                   (*Server).snsPublish,
+	"PublishBatch":              (*Server).snsPublishBatch,
+	"SetSubscriptionAttributes": (*Server).snsSetSubscriptionAttributes,
+	"Subscribe":                 (*Server).snsSubscribe,
+	"Unsubscribe":               (*Server).snsUnsubscribe,
+}
+
+// serveSNS answers a request of the AWS Query protocol: a form that names its action.
+func (s *Server) serveSNS(w http.ResponseWriter, r *http.Request) {
+	var result any
+	err := r.ParseForm()
+	name := r.PostForm.Get("Action")
+	if err == nil {
+		if do := snsActions[name]; do != nil {
+			result, err = do(s, r, form{values: r.PostForm})
+		} else if r.PostForm.Get("Version") == "2012-11-05" {
+			err = errInvalidAction(name, " It is of SQS, in the Query protocol: use an SDK that speaks JSON to SQS.")
+		} else {
+			err = errInvalidAction(name, "")
+		}
+	}
+	w.Header().Set("Content-Type", "text/xml")
+	requestID := w.Header().Get("X-Amzn-Requestid")
+	if err != nil {
+		e := asAPIError(err)
+		w.WriteHeader(e.status())
+		xml.NewEncoder(w).Encode(snsError{Type: "Sender", Code: e.code, Message: e.message, RequestID: requestID})
+		return
+	}
+	w.Write(snsResponse(name, result, requestID))
+}
+
+type snsError struct {
+	XMLName   xml.Name `xml:"http://sns.amazonaws.com/doc/2010-03-31/ ErrorResponse"`
+	Type      string   `xml:"Error>Type"`
+	Code      string   `xml:"Error>Code"`
+	Message   string   `xml:"Error>Message"`
+	RequestID string   `xml:"RequestId"`
+}
+
+// snsResponse returns the answer to an action, in which the result is in an element that is named after the action.
+func snsResponse(action string, result any, requestID string) []byte {
+	var b bytes.Buffer
+	encoder := xml.NewEncoder(&b)
+	element := func(name string) xml.StartElement { return xml.StartElement{Name: xml.Name{Local: name}} }
+	response := xml.StartElement{Name: xml.Name{Space: snsNamespace, Local: action + "Response"}}
+	encoder.EncodeToken(response)
+	if result != nil {
+		encoder.EncodeElement(result, element(action+"Result"))
+	}
+	encoder.EncodeElement(struct{ RequestId string }{requestID}, element("ResponseMetadata"))
+	encoder.EncodeToken(response.End())
+	encoder.Flush()
+	return b.Bytes()
+}
+
+// list is encoded as one element that holds a member for each item, also when there are none.
+type list[T any] struct {
+	Members []T `xml:"member"`
+}
+
+type attributesResult struct {
+	Entries []attributeEntry `xml:"Attributes>entry"`
+}
+
+type attributeEntry struct {
+	Key   string `xml:"key"`
+	Value string `xml:"value"`
+}
+
+func newAttributesResult(attributes map[string]string) attributesResult {
+	var result attributesResult
+	for _, name := range slices.Sorted(maps.Keys(attributes)) {
+		result.Entries = append(result.Entries, attributeEntry{name, attributes[name]})
+	}
+	return result
+}

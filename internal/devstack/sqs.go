@@ -1,0 +1,150 @@
+package devstack
+
+import (
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	maxReceive = 10
+	maxWait    = 20 // seconds
+	senderID   = "AIDAEXAMPLEDEVSTACK00"
+)
+
+// sqsAction does one action of SQS: it decodes the request's body and returns what to encode, nil for nothing.
+type sqsAction func(s *Server, r *http.Request, body []byte) (any, error)
+
+var sqsActions = map[string]sqsAction{
+	"ChangeMessageVisibility":      action((*Server).sqsChangeMessageVisibility),
+	"ChangeMessageVisibilityBatch": action((*Server).sqsChangeMessageVisibilityBatch),
+	"CreateQueue":                  action((*Server).sqsCreateQueue),
+	"DeleteMessage":                action((*Server).sqsDeleteMessage),
+	"DeleteMessageBatch":           action((*Server).sqsDeleteMessageBatch),
+	"DeleteQueue":                  action((*Server).sqsDeleteQueue),
+	"GetQueueAttributes":           action((*Server).sqsGetQueueAttributes),
+	"GetQueueUrl":                  action((*Server).sqsGetQueueURL),
+	"ListQueues":                   action((*Server).sqsListQueues),
+	"PurgeQueue":                   action((*Server).sqsPurgeQueue),
+	"ReceiveMessage":               action((*Server).sqsReceiveMessage),
+	"SendMessage":                  action((*Server).sqsSendMessage),
+	"SendMessageBatch":             action((*Server).sqsSendMessageBatch),
+	"SetQueueAttributes":           action((*Server).sqsSetQueueAttributes),
+}
+
+func action[Input any](do func(*Server, *http.Request, Input) (any, error)) sqsAction {
+	return func(s *Server, r *http.Request, body []byte) (any, error) {
+		var in Input
+		if err := json.Unmarshal(body, &in); err != nil {
+			return nil, err
+		}
+		return do(s, r, in)
+	}
+}
+
+// serveSQS answers a request of the AWS JSON 1.0 protocol; target is "AmazonSQS." and the action.
+func (s *Server) serveSQS(w http.ResponseWriter, r *http.Request, target string) {
+	var out any
+	body, err := io.ReadAll(r.Body) // to its end, or net/http would not see that a client has gone
+	if err == nil {
+		name, _ := strings.CutPrefix(target, "AmazonSQS.")
+		if do := sqsActions[name]; do != nil {
+			out, err = do(s, r, body)
+		} else {
+			err = errInvalidAction(name, "")
+		}
+	}
+	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+	if err != nil {
+		e := asAPIError(err)
+		w.Header().Set("X-Amzn-Query-Error", e.query+";Sender")
+		w.WriteHeader(e.status())
+		out = map[string]string{"__type": "com.amazonaws.sqs#" + e.code, "message": e.message}
+	}
+	if out == nil {
+		out = struct{}{}
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.Encode(out) // an error here is the client's: it has gone
+}
+
+// forQueue is the input of the actions that need only a queue, and a part of most others.
+type forQueue struct {
+	QueueURL string `json:"QueueUrl"`
+}
+
+type queueURLOutput struct {
+	QueueURL string `json:"QueueUrl"`
+}
+
+func (s *Server) sqsCreateQueue(r *http.Request, in struct {
+	QueueName  string
+	Attributes map[string]string
+}) (any, error) {
+	if _, err := s.createQueue(region(r), in.QueueName, in.Attributes); err != nil {
+		return nil, err
+	}
+	return queueURLOutput{QueueURL(r.Host, in.QueueName)}, nil
+}
+
+func (s *Server) sqsDeleteQueue(_ *http.Request, in forQueue) (any, error) {
+	return nil, s.deleteQueue(in.QueueURL)
+}
+
+func (s *Server) sqsPurgeQueue(_ *http.Request, in forQueue) (any, error) {
+	return nil, s.withQueue(in.QueueURL, func(q *queue, _ time.Time) error {
+		q.purge()
+		return nil
+	})
+}
+
+func (s *Server) sqsGetQueueURL(r *http.Request, in struct{ QueueName string }) (any, error) {
+	err := s.withQueue(in.QueueName, func(*queue, time.Time) error { return nil })
+	return queueURLOutput{QueueURL(r.Host, in.QueueName)}, err
+}
+
+func (s *Server) sqsListQueues(r *http.Request, in struct{ QueueNamePrefix string }) (any, error) {
+	var out struct {
+		QueueURLs []string `json:"QueueUrls,omitempty"`
+	}
+	for _, name := range s.queueNames(in.QueueNamePrefix) {
+		out.QueueURLs = append(out.QueueURLs, QueueURL(r.Host, name))
+	}
+	return out, nil
+}
+
+func (s *Server) sqsSetQueueAttributes(_ *http.Request, in struct {
+	forQueue
+	Attributes map[string]string
+}) (any, error) {
+	return nil, s.withQueue(in.QueueURL, func(q *queue, _ time.Time) error {
+		return q.configure(in.Attributes, s.queues)
+	})
+}
+
+func (s *Server) sqsGetQueueAttributes(_ *http.Request, in struct {
+	forQueue
+	AttributeNames []string
+}) (any, error) {
+	var out struct {
+		Attributes map[string]string `json:",omitempty"`
+	}
+	err := s.withQueue(in.QueueURL, func(q *queue, now time.Time) error {
+		for _, name := range in.AttributeNames {
+			if name != "All" && !isQueueAttribute(name) {
+				return errAttributeName(name)
+			}
+		}
+		out.Attributes = q.report(now)
+		maps.DeleteFunc(out.Attributes, func(name, _ string) bool {
+			return !slices.Contains(in.AttributeNames, name) && !slices.Contains(in.AttributeNames, "All")
+		})
+		return nil
+	})
+	return out, err
+}

@@ -1,0 +1,94 @@
+package devstack
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Subscribe has a topic's notifications delivered to a queue, and returns the subscription's ARN. The only attribute
+// that is supported is RawMessageDelivery, "true" or "false". A topic and a queue have one subscription at most: for
+// the same attributes its ARN is returned again.
+func (s *Server) Subscribe(topicARN, queueARN string, attributes map[string]string) (arn string, err error) {
+	wanted := subscription{topicARN: topicARN, queueARN: queueARN}
+	for name, value := range attributes {
+		if err := wanted.set(name, value); err != nil {
+			return "", err
+		}
+	}
+	err = s.withTopic(topicARN, func(t *topic) error {
+		q := queueByARN(s.queues, queueARN)
+		if q == nil { // AWS takes it, and then delivers to nowhere
+			return errInvalidParameter("Endpoint", fmt.Sprintf("there is no queue with the ARN %q", queueARN))
+		}
+		if q.fifo && !t.fifo() {
+			return errInvalidParameter("Endpoint", "FIFO SQS Queues can not be subscribed to standard SNS topics")
+		}
+		arn, err = t.subscribe(wanted)
+		return err
+	})
+	return arn, err
+}
+
+// subscribe adds the subscription, or finds it.
+func (t *topic) subscribe(wanted subscription) (arn string, err error) {
+	for _, existing := range t.subscriptions {
+		if existing.queueARN != wanted.queueARN {
+			continue
+		}
+		if existing.raw != wanted.raw {
+			return "", errInvalidParameter("Attributes", "Subscription already exists with different attributes")
+		}
+		return existing.arn, nil
+	}
+	wanted.arn = t.arn + ":" + newID()
+	t.subscriptions = append(t.subscriptions, &wanted)
+	return wanted.arn, nil
+}
+
+// set sets an attribute, under its name in SNS.
+func (sub *subscription) set(name, value string) error {
+	switch {
+	case name != "RawMessageDelivery":
+		return errInvalidParameter("Attributes", name+" is not supported here, only RawMessageDelivery")
+	case value != "true" && value != "false":
+		return errInvalidParameter("Attributes", "RawMessageDelivery must be true or false")
+	}
+	sub.raw = value == "true"
+	return nil
+}
+
+// withSubscription calls do with the topic and with the subscription's index in it, under the lock.
+func (s *Server) withSubscription(arn string, do func(t *topic, i int) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.topics {
+		i := slices.IndexFunc(t.subscriptions, func(sub *subscription) bool { return sub.arn == arn })
+		if i >= 0 {
+			return do(t, i)
+		}
+	}
+	return errNotFound("Subscription " + arn)
+}
+
+func (s *Server) setSubscriptionAttribute(arn, name, value string) error {
+	return s.withSubscription(arn, func(t *topic, i int) error { return t.subscriptions[i].set(name, value) })
+}
+
+// unsubscribe ends a subscription. It is no error if there is none.
+func (s *Server) unsubscribe(arn string) {
+	s.withSubscription(arn, func(t *topic, i int) error {
+		t.subscriptions = slices.Delete(t.subscriptions, i, i+1)
+		return nil
+	})
+}
+
+// report returns the subscription's attributes, as AWS does.
+func (sub *subscription) report() map[string]string {
+	return map[string]string{
+		"SubscriptionArn": sub.arn, "TopicArn": sub.topicARN,
+		"Protocol": "sqs", "Endpoint": sub.queueARN, "Owner": accountID,
+		"RawMessageDelivery":           fmt.Sprint(sub.raw),
+		"PendingConfirmation":          "false",
+		"ConfirmationWasAuthenticated": "true",
+	}
+}

@@ -1,0 +1,138 @@
+package devstack
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// topic is a standard or FIFO topic. Server.mu guards it.
+type topic struct {
+	name, arn     string
+	attributes    map[string]string // as set
+	subscriptions []*subscription
+	published     uint64      // how many notifications ever
+	recent        dedupWindow // in a FIFO topic
+}
+
+// subscription delivers a topic's notifications to a queue.
+type subscription struct {
+	arn, topicARN, queueARN string
+	raw                     bool // deliver the message as it is, without an envelope
+}
+
+func (t *topic) fifo() bool         { return isFIFO(t.name) }
+func (t *topic) contentDedup() bool { return t.attributes["ContentBasedDeduplication"] == "true" }
+
+const defaultMaxNotification = 256 << 10
+
+// maxSize is the limit of a notification in bytes, with its attributes.
+func (t *topic) maxSize() int {
+	if n, err := strconv.Atoi(t.attributes["MaximumMessageSize"]); err == nil {
+		return n
+	}
+	return defaultMaxNotification
+}
+
+// CreateTopic creates a topic with SNS's attributes, and returns its ARN. A name that ends in .fifo, with the
+// attribute FifoTopic true, makes a FIFO topic. If the topic exists, only its ARN is returned.
+func (s *Server) CreateTopic(name string, attributes map[string]string) (arn string, err error) {
+	return s.createTopic(defaultRegion, name, attributes)
+}
+
+var validTopicName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,256}$`)
+
+func (s *Server) createTopic(region, name string, attributes map[string]string) (arn string, err error) {
+	if !validTopicName.MatchString(strings.TrimSuffix(name, ".fifo")) {
+		return "", errInvalidParameter("Topic Name",
+			"it must be made up of ASCII letters, numbers, underscores and hyphens, 1 to 256 of them")
+	}
+	if isFIFO(name) != (attributes["FifoTopic"] == "true") {
+		return "", errInvalidParameter("Topic Name", "FIFO topics, and only they, have names that end in .fifo")
+	}
+	for attribute, value := range attributes {
+		if err := checkTopicAttribute(attribute, value); err != nil {
+			return "", err
+		}
+	}
+	t, isNew := s.addTopic(region, name, attributes)
+	if isNew && s.OnTopic != nil {
+		s.OnTopic(t.arn)
+	}
+	return t.arn, nil
+}
+
+func (s *Server) addTopic(region, name string, attributes map[string]string) (t *topic, isNew bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.topics[name]; t != nil {
+		return t, false
+	}
+	t = &topic{
+		name: name, arn: fmt.Sprintf("arn:aws:sns:%s:%s:%s", region, accountID, name),
+		attributes: maps.Clone(attributes),
+	}
+	s.topics[name] = t
+	return t, true
+}
+
+// checkTopicAttribute returns why a topic cannot be created with the attribute.
+func checkTopicAttribute(name, value string) error {
+	switch name {
+	case "DisplayName", "FifoTopic", "KmsMasterKeyId", "Policy":
+		return nil
+	case "ContentBasedDeduplication":
+		if value == "true" || value == "false" {
+			return nil
+		}
+	case "MaximumMessageSize":
+		if n, err := strconv.Atoi(value); err == nil && n >= 1024 && n <= maxMessage {
+			return nil
+		}
+	default:
+		return errInvalidParameter("Attributes", name+" is not supported here")
+	}
+	return errInvalidParameter("Attributes", fmt.Sprintf("%q is no value for %s", value, name))
+}
+
+// sortedTopics returns the topics by name. The caller holds s.mu.
+func (s *Server) sortedTopics() []*topic {
+	return slices.SortedFunc(maps.Values(s.topics), func(a, b *topic) int { return strings.Compare(a.name, b.name) })
+}
+
+// withTopic calls do with the topic, under the lock.
+func (s *Server) withTopic(arn string, do func(t *topic) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.topics[afterLast(arn, ":")]
+	if t == nil || t.arn != arn {
+		return errNotFound("Topic " + arn)
+	}
+	return do(t)
+}
+
+// deleteTopic deletes the topic and its subscriptions. It is no error if there is none.
+func (s *Server) deleteTopic(arn string) {
+	s.withTopic(arn, func(t *topic) error {
+		delete(s.topics, t.name)
+		return nil
+	})
+}
+
+// report returns the topic's attributes, as AWS does.
+func (t *topic) report() map[string]string {
+	attributes := map[string]string{
+		"TopicArn": t.arn, "Owner": accountID, "DisplayName": "",
+		"MaximumMessageSize":     strconv.Itoa(t.maxSize()),
+		"SubscriptionsConfirmed": strconv.Itoa(len(t.subscriptions)),
+		"SubscriptionsPending":   "0", "SubscriptionsDeleted": "0",
+	}
+	if t.fifo() {
+		attributes["ContentBasedDeduplication"] = "false"
+	}
+	maps.Copy(attributes, t.attributes)
+	return attributes
+}
