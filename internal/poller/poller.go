@@ -1,0 +1,178 @@
+// Package poller feeds a handler from an SQS queue, as AWS's event source
+// mapping feeds a Lambda function. Start at Poller.
+package poller
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+)
+
+// maxPause is the longest pause after repeated failures.
+const maxPause = 15 * time.Second
+
+// A Poller receives messages, hands them to Handle, and deletes those that
+// were handled.
+//
+// It keeps one long poll waiting while the queue is idle, and up to
+// Concurrency polls in flight while they come back full. After a failure it
+// receives nothing until Ready returns nil.
+type Poller struct {
+	SQS      SQS
+	QueueURL string
+	QueueARN string // ends with .fifo if the order of messages counts
+
+	// Handle has the contract of a Lambda function for SQS that reports batch
+	// item failures. An error keeps the batch and pauses the Poller.
+	Handle func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)
+
+	// Ready returns nil when Handle can be expected to work.
+	Ready func(context.Context) error
+
+	Interval          time.Duration // between polls of an idle queue; 0 means 100 ms
+	WaitTime          time.Duration // of a long poll, in whole seconds, at most 20 s
+	VisibilityTimeout time.Duration // in whole seconds; 0 means the queue's own
+	MaxMessages       int           // per receive; 0 means 10, the most that SQS gives
+	Concurrency       int           // most polls in flight, from receive to delete; 0 means 64
+
+	Log *slog.Logger // nil: slog.Default()
+}
+
+// SQS is the part of *sqs.Client that a Poller uses.
+type SQS interface {
+	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
+	DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput, ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
+}
+
+// Run polls until ctx ends. Then it starts no new poll, but lets those in
+// flight end, long polls too: SQS may already have given out the messages of a
+// poll that is cut off, and they would be stuck until their visibility timeout.
+// Run returns when all that was received is handled and deleted or kept.
+func (p *Poller) Run(ctx context.Context) {
+	r := &run{Poller: p, received: make(chan int), finished: make(chan error), probed: make(chan error)}
+	ticker := time.NewTicker(cmp.Or(p.Interval, 100*time.Millisecond))
+	defer ticker.Stop()
+	r.poll(ctx)
+	for stop := ctx.Done(); ; {
+		select {
+		case <-stop:
+			p.log().Info("stopping; waiting for the polls in flight", "polls", r.inFlight)
+			stop, r.stopped = nil, true
+		case <-ticker.C:
+			if r.waiting == 0 {
+				r.poll(ctx)
+			}
+		case n := <-r.received:
+			r.afterReceive(ctx, n)
+		case err := <-r.finished:
+			r.afterHandle(ctx, err)
+		case err := <-r.probed:
+			r.afterProbe(ctx, err)
+		}
+		if r.stopped && r.inFlight == 0 && !r.paused {
+			return
+		}
+	}
+}
+
+// A run is the state of one call of Run. Only its goroutine touches it.
+type run struct {
+	*Poller
+
+	received chan int   // from each poll: how many messages it got
+	finished chan error // from each poll at its end
+	probed   chan error // from a probe
+
+	inFlight int     // polls, from their start to their end
+	waiting  int     // those of them that are still receiving
+	credit   float64 // of polls that may be started
+	stopped  bool    // no new polls, ever
+	paused   bool    // no new polls until a probe succeeds
+	failures int     // since a batch was handled
+}
+
+// poll starts a poll unless there are enough.
+func (r *run) poll(ctx context.Context) {
+	if r.stopped || r.paused || r.inFlight >= cmp.Or(r.Concurrency, 64) {
+		return
+	}
+	r.inFlight++
+	r.waiting++
+	go func() {
+		// Nothing here ends early because the Poller is stopping.
+		r.finished <- r.cycle(context.WithoutCancel(ctx), r.received)
+	}()
+}
+
+// afterReceive starts what follows a poll that got n messages: a full one is
+// followed by two, a half-full one by one, and an empty one by none, so that
+// as many polls are waiting as the queue keeps busy. One always is; if the
+// queue was empty, the ticker starts it.
+func (r *run) afterReceive(ctx context.Context, n int) {
+	r.waiting--
+	if n == 0 {
+		return
+	}
+	r.credit += 2 * float64(n) / float64(r.maxMessages())
+	if r.waiting == 0 {
+		r.credit = max(r.credit, 1)
+	}
+	for ; r.credit >= 1; r.credit-- {
+		r.poll(ctx)
+	}
+}
+
+func (r *run) afterHandle(ctx context.Context, err error) {
+	r.inFlight--
+	if err == nil {
+		if !r.paused {
+			r.failures = 0
+		}
+		return
+	}
+	if !r.paused {
+		r.log().Warn("receiving nothing until this has passed", "error", err)
+		r.pause(ctx)
+	}
+}
+
+func (r *run) afterProbe(ctx context.Context, err error) {
+	r.paused = false
+	if err != nil && !r.stopped {
+		r.log().Warn("still receiving nothing", "error", err)
+		r.pause(ctx)
+		return
+	}
+	if !r.stopped {
+		r.log().Info("receiving again")
+	}
+	r.poll(ctx)
+}
+
+// pause stops polling and probes after a while, the longer the more failures
+// came in a row.
+func (r *run) pause(ctx context.Context) {
+	r.paused = true
+	wait := min(100*time.Millisecond<<min(r.failures, 10), maxPause)
+	wait = wait/2 + rand.N(wait/2)
+	r.failures++
+	go func() {
+		select {
+		case <-ctx.Done():
+			r.probed <- nil
+		case <-time.After(wait):
+			ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+			defer cancel()
+			r.probed <- r.Ready(ctx)
+		}
+	}()
+}
+
+func (p *Poller) maxMessages() int { return cmp.Or(p.MaxMessages, 10) }
+
+func (p *Poller) log() *slog.Logger { return cmp.Or(p.Log, slog.Default()) }

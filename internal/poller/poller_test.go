@@ -1,0 +1,380 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+// A fakeSQS is an in-memory queue whose calls take time, for tests in a
+// synctest bubble. Messages do not come back.
+type fakeSQS struct {
+	latency    time.Duration
+	receiveErr error
+	deleteErr  func(entry, try int) (failed, senderFault bool)
+
+	mu         sync.Mutex
+	messages   []types.Message
+	arrived    chan struct{}
+	sent       int
+	receives   []time.Time
+	receiving  int
+	mostAtOnce int
+	deletes    int
+	deleted    map[string]int
+}
+
+func newFakeSQS() *fakeSQS {
+	return &fakeSQS{arrived: make(chan struct{}), deleted: map[string]int{}}
+}
+
+func (f *fakeSQS) send(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for range n {
+		id := fmt.Sprint(f.sent)
+		f.sent++
+		f.messages = append(f.messages, types.Message{MessageId: &id, ReceiptHandle: &id, Body: aws.String("body")})
+	}
+	close(f.arrived)
+	f.arrived = make(chan struct{})
+}
+
+// do changes or reads the queue while the poller uses it.
+func (f *fakeSQS) do(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+}
+
+func (f *fakeSQS) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, _ ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
+	var failure error
+	f.do(func() {
+		f.receives = append(f.receives, time.Now())
+		f.receiving++
+		f.mostAtOnce = max(f.mostAtOnce, f.receiving)
+		failure = f.receiveErr
+	})
+	defer func() { f.do(func() { f.receiving-- }) }()
+	time.Sleep(f.latency)
+	if failure != nil {
+		return nil, failure
+	}
+	end := time.After(time.Duration(in.WaitTimeSeconds) * time.Second)
+	for {
+		f.mu.Lock()
+		n := min(len(f.messages), int(in.MaxNumberOfMessages))
+		out := &sqs.ReceiveMessageOutput{Messages: f.messages[:n]}
+		f.messages = f.messages[n:]
+		arrived := f.arrived
+		f.mu.Unlock()
+		if n > 0 {
+			return out, nil
+		}
+		select {
+		case <-arrived:
+		case <-end:
+			return out, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (f *fakeSQS) DeleteMessageBatch(_ context.Context, in *sqs.DeleteMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error) {
+	time.Sleep(f.latency)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.deletes++
+	out := &sqs.DeleteMessageBatchOutput{}
+	for i, entry := range in.Entries {
+		if f.deleteErr != nil {
+			if failed, senderFault := f.deleteErr(i, f.deletes); failed {
+				out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: entry.Id, SenderFault: senderFault, Code: aws.String("Code")})
+				continue
+			}
+		}
+		f.deleted[*entry.ReceiptHandle]++
+	}
+	return out, nil
+}
+
+func allHandled(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
+	return events.SQSEventResponse{}, nil
+}
+
+// start runs a poller in the test's bubble and returns a function that stops
+// it and waits for its end.
+func start(t *testing.T, p *Poller) (stop func()) {
+	p.Log = slog.New(slog.DiscardHandler)
+	p.WaitTime = 20 * time.Second
+	if p.Handle == nil {
+		p.Handle = allHandled
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.Run(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+func TestIdleQueueCostsOneLongPoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		stop := start(t, &Poller{SQS: queue})
+		time.Sleep(10 * time.Minute)
+		stop()
+		if queue.mostAtOnce != 1 {
+			t.Errorf("%d polls at once, want 1", queue.mostAtOnce)
+		}
+		if n := len(queue.receives); n < 29 || n > 31 {
+			t.Errorf("%d polls of 20 s in 10 minutes", n)
+		}
+	})
+}
+
+func TestConcurrencyFollowsTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		queue.latency = 10 * time.Millisecond
+		queue.send(100_000)
+		begin := time.Now()
+		stop := start(t, &Poller{SQS: queue, Concurrency: 50})
+		for deleted := 0; deleted < 100_000; queue.do(func() { deleted = len(queue.deleted) }) {
+			time.Sleep(10 * time.Millisecond)
+		}
+		// 50 polls of 10 messages need 20 ms each: 25,000 messages a second at best.
+		if elapsed := time.Since(begin); elapsed > 5*time.Second {
+			t.Errorf("100,000 messages took %v of SQS's latency, want about 4 s", elapsed)
+		}
+		queue.do(func() {
+			if queue.mostAtOnce > 50 {
+				t.Errorf("%d polls at once, want 50 at most", queue.mostAtOnce)
+			}
+		})
+		time.Sleep(time.Minute)
+		queue.do(func() { queue.mostAtOnce = 0 })
+		for range 3000 { // a trickle
+			queue.send(1)
+			time.Sleep(20 * time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		queue.do(func() {
+			if queue.mostAtOnce > 2 {
+				t.Errorf("%d polls at once at a trickle, want 1 or 2", queue.mostAtOnce)
+			}
+		})
+		queue.do(func() {
+			if queue.receiving != 1 {
+				t.Errorf("%d polls waiting on an idle queue, want 1", queue.receiving)
+			}
+		})
+		stop()
+		if len(queue.deleted) != queue.sent {
+			t.Errorf("%d of %d messages deleted", len(queue.deleted), queue.sent)
+		}
+	})
+}
+
+func TestNoReceiveWhileHandleCannotWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		queue.send(1000)
+		var down sync.Mutex // locked while Redis is down
+		down.Lock()
+		isDown := func() error {
+			if down.TryLock() {
+				down.Unlock()
+				return nil
+			}
+			return errors.New("connection refused")
+		}
+		var probes atomic.Int64
+		stop := start(t, &Poller{
+			SQS: queue,
+			Handle: func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
+				return events.SQSEventResponse{}, isDown()
+			},
+			Ready: func(context.Context) error { probes.Add(1); return isDown() },
+		})
+		time.Sleep(time.Hour)
+		queue.do(func() {
+			if n := len(queue.receives); n > 3 {
+				t.Errorf("%d receives during an outage, want those at its beginning", n)
+			}
+		})
+		if probes := probes.Load(); probes < 3600/15 || probes > 2*3600/15+20 {
+			t.Errorf("%d probes in an hour, want one about every 7.5 to 15 s", probes)
+		}
+		down.Unlock()
+		time.Sleep(maxPause + time.Second)
+		stop()
+		if got, want := len(queue.deleted), 1000-10*3; got < want {
+			t.Errorf("%d messages deleted after the outage, want at least %d", got, want)
+		}
+	})
+}
+
+// If Ready says yes but Handle goes on failing, the pauses grow all the same.
+func TestPausesGrow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		queue.send(1_000_000)
+		stop := start(t, &Poller{
+			SQS: queue,
+			Handle: func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
+				return events.SQSEventResponse{}, errors.New("OOM")
+			},
+			Ready: func(context.Context) error { return nil },
+		})
+		time.Sleep(time.Hour)
+		stop()
+		if n := len(queue.receives); n > 2000 {
+			t.Errorf("%d receives in an hour of failures", n)
+		}
+	})
+}
+
+func TestReceiveErrorsSlowDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		queue.receiveErr = errors.New("AccessDenied")
+		stop := start(t, &Poller{SQS: queue, Ready: func(context.Context) error { return nil }})
+		time.Sleep(time.Hour)
+		queue.do(func() {
+			if n := len(queue.receives); n < 100 || n > 1000 {
+				t.Errorf("%d receives in an hour of errors", n)
+			}
+			queue.receiveErr = nil
+		})
+		queue.send(10)
+		time.Sleep(maxPause + time.Second)
+		stop()
+		if len(queue.deleted) != 10 {
+			t.Errorf("%d messages deleted after the errors, want 10", len(queue.deleted))
+		}
+	})
+}
+
+// A long poll is left to end by itself, and what it brings is handled.
+func TestStopDuringLongPoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		stop := start(t, &Poller{SQS: queue})
+		time.Sleep(5 * time.Second)
+		begin := time.Now()
+		time.AfterFunc(time.Second, func() { queue.send(3) })
+		stop()
+		if elapsed := time.Since(begin); elapsed != time.Second {
+			t.Errorf("stopping took %v, want 1 s", elapsed)
+		}
+		if len(queue.deleted) != 3 || len(queue.receives) != 1 {
+			t.Errorf("%d messages deleted of 3, after %d receives of 1", len(queue.deleted), len(queue.receives))
+		}
+	})
+}
+
+func TestStopWhilePaused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		queue.receiveErr = errors.New("down")
+		stop := start(t, &Poller{SQS: queue, Ready: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }})
+		time.Sleep(time.Minute)
+		begin := time.Now()
+		stop()
+		if elapsed := time.Since(begin); elapsed != 0 {
+			t.Errorf("stopping took %v, want no time", elapsed)
+		}
+	})
+}
+
+func TestFailedMessagesAreKept(t *testing.T) {
+	for name, c := range map[string]struct {
+		failures []string
+		deleted  []string
+	}{
+		"none":           {nil, []string{"0", "1", "2"}},
+		"one":            {[]string{"1"}, []string{"0", "2"}},
+		"one twice":      {[]string{"1", "1"}, []string{"0", "2"}},
+		"all":            {[]string{"0", "1", "2"}, nil},
+		"a stranger":     {[]string{"7"}, nil},
+		"with an empty":  {[]string{""}, nil},
+		"one and others": {[]string{"1", "7"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				queue := newFakeSQS()
+				queue.send(3)
+				stop := start(t, &Poller{
+					SQS:   queue,
+					Ready: func(context.Context) error { return nil },
+					Handle: func(_ context.Context, e events.SQSEvent) (response events.SQSEventResponse, _ error) {
+						for _, id := range c.failures {
+							response.BatchItemFailures = append(response.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: id})
+						}
+						return response, nil
+					},
+				})
+				time.Sleep(time.Second)
+				stop()
+				var deleted []string
+				for id := range queue.deleted {
+					deleted = append(deleted, id)
+				}
+				slices.Sort(deleted)
+				if !slices.Equal(deleted, c.deleted) {
+					t.Errorf("deleted %v, want %v", deleted, c.deleted)
+				}
+			})
+		})
+	}
+}
+
+func TestDeletesAreTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		queue.deleteErr = func(entry, try int) (failed, senderFault bool) {
+			return entry == 0 && try == 1 || entry == 3, entry == 3 // SQS's fault once; a receipt handle that ran out
+		}
+		queue.send(5)
+		stop := start(t, &Poller{SQS: queue})
+		time.Sleep(time.Second)
+		stop()
+		if len(queue.deleted) != 4 || queue.deleted["3"] != 0 || queue.deletes != 2 {
+			t.Errorf("deleted %v in %d calls, want all but 3 in 2 calls", queue.deleted, queue.deletes)
+		}
+	})
+}
+
+func TestEvent(t *testing.T) {
+	p := &Poller{QueueARN: "arn:aws:sqs:us-east-1:123456789012:app.fifo"}
+	e := p.event([]types.Message{{
+		MessageId:         aws.String("id"),
+		ReceiptHandle:     aws.String("handle"),
+		Body:              aws.String("body"),
+		Attributes:        map[string]string{"MessageGroupId": "g"},
+		MessageAttributes: map[string]types.MessageAttributeValue{"traceparent": {DataType: aws.String("String"), StringValue: aws.String("00-a-b-01")}},
+	}})
+	m := e.Records[0]
+	if m.MessageId != "id" || m.ReceiptHandle != "handle" || m.Body != "body" || m.Attributes["MessageGroupId"] != "g" ||
+		m.EventSource != "aws:sqs" || m.EventSourceARN != p.QueueARN || *m.MessageAttributes["traceparent"].StringValue != "00-a-b-01" {
+		t.Errorf("event = %+v", m)
+	}
+}
