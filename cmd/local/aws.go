@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"scout/config"
+)
+
+// awsConfig says how to reach AWS: as the configuration says and, where it
+// says nothing, as the SDK finds out by itself.
+func awsConfig(ctx context.Context, c config.AWS) (aws.Config, error) {
+	var options []func(*awsconfig.LoadOptions) error
+	if c.Region != "" {
+		options = append(options, awsconfig.WithRegion(c.Region))
+	}
+	if c.AccessKey != "" {
+		options = append(options, awsconfig.WithCredentialsProvider(
+			credentials.NewStaticCredentialsProvider(c.AccessKey.Reveal(), c.SecretKey.Reveal(), "")))
+	}
+	if c.Endpoint != "" {
+		options = append(options, awsconfig.WithBaseEndpoint(c.Endpoint))
+	}
+	loaded, err := awsconfig.LoadDefaultConfig(ctx, options...)
+	if err == nil && loaded.Region == "" {
+		err = errors.New("no AWS region: set aws.region in the configuration, or AWS_REGION")
+	}
+	return loaded, err
+}
+
+// newSQS returns a client for as many polls at a time as the configuration
+// allows. Connections are kept for all of them: net/http keeps two by default,
+// and a busy poller would open new ones all the time.
+func newSQS(ctx context.Context, c *config.Config) (*sqs.Client, error) {
+	loaded, err := awsConfig(ctx, c.AWS)
+	if err != nil {
+		return nil, err
+	}
+	loaded.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+		t.MaxIdleConns = 2 * c.Queue.Concurrency
+		t.MaxIdleConnsPerHost = 2 * c.Queue.Concurrency
+	})
+	return sqs.NewFromConfig(loaded), nil
+}
+
+// queueURL returns the URL of the configured queue.
+func queueURL(ctx context.Context, client *sqs.Client, q config.Queue) (string, error) {
+	if q.URL != "" {
+		return q.URL, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	out, err := client.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &q.Name})
+	if _, ok := errors.AsType[*types.QueueDoesNotExist](err); ok {
+		return "", fmt.Errorf("there is no SQS queue %q in region %s of this AWS account: check queue.name, aws.region and the credentials", q.Name, client.Options().Region)
+	}
+	if err != nil {
+		return "", fmt.Errorf("looking for the SQS queue %q: %w", q.Name, err)
+	}
+	return *out.QueueUrl, nil
+}
+
+// queueARN makes the ARN of a queue of its URL, whose path is /account/name.
+func queueARN(region, queueURL string) string {
+	u, err := url.Parse(queueURL)
+	if err != nil {
+		return ""
+	}
+	return "arn:aws:sqs:" + region + strings.ReplaceAll(u.Path, "/", ":")
+}

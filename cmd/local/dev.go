@@ -1,0 +1,262 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/spf13/cobra"
+
+	"scout/config"
+	"scout/events"
+	"scout/handler"
+	"scout/internal/app"
+	"scout/internal/devstack"
+	"scout/internal/poller"
+)
+
+// A dev is the command that runs Scout with all that it needs in one process.
+type dev struct {
+	*options
+	listen      string
+	listenRedis string
+	demo, once  bool
+}
+
+func newDevCommand(o *options) *cobra.Command {
+	d := &dev{options: o}
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Run the whole loop on this machine: SNS, SQS, Redis and Scout, without AWS",
+		Long: `Run SNS, SQS, Scout and, unless REDIS_URL is set, a Redis in this process, and
+show each job that Scout pushes. Nothing is sent to AWS: of the configuration
+only the queue's name and topics and the form of the jobs are used. Without a
+configuration, that of the sample events is.`,
+		Args: cobra.NoArgs,
+		RunE: runs(d.run),
+	}
+	cmd.Flags().StringVar(&d.listen, "listen", "127.0.0.1:4566", "`ADDRESS` for SNS and SQS; port 0 takes a free one")
+	cmd.Flags().StringVar(&d.listenRedis, "listen-redis", "127.0.0.1:6380", "`ADDRESS` for the Redis; port 0 takes a free one")
+	cmd.Flags().BoolVar(&d.demo, "demo", false, "publish the sample events")
+	cmd.Flags().BoolVar(&d.once, "once", false, "with --demo: exit when the samples are handled; on free ports")
+	return cmd
+}
+
+func (d *dev) run(cmd *cobra.Command, _ []string) error {
+	if d.once && !d.demo {
+		return &failedError{errors.New("--once goes with --demo"), exitUsage}
+	}
+	if d.once {
+		d.listen, d.listenRedis = "127.0.0.1:0", "127.0.0.1:0"
+	}
+	ctx, stop := untilSignal(cmd.Context())
+	defer stop()
+	log, err := d.logger(cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	redisURL, closeRedis, err := d.redis()
+	if err != nil {
+		return err
+	}
+	defer closeRedis()
+	c, err := d.load(ctx, redisURL)
+	if err != nil {
+		return err
+	}
+	stack, err := startStack(ctx, d.listen, c, log)
+	if err != nil {
+		return err
+	}
+	defer stack.close()
+	show := newShow(cmd.OutOrStdout())
+	p, err := stack.poller(ctx, show, log)
+	if err != nil {
+		return err
+	}
+	show.printf("%s", stack.instructions(redisURL))
+	return d.loop(ctx, p, stack, show)
+}
+
+// loop polls until a signal or, with --once, until the demo is over.
+func (d *dev) loop(ctx context.Context, p *poller.Poller, stack *stack, show *show) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	result := make(chan error, 1)
+	go func() {
+		if !d.demo {
+			return
+		}
+		err := stack.demo(ctx, show)
+		result <- err
+		if d.once || err != nil {
+			cancel()
+		}
+	}()
+	p.Run(ctx)
+	select {
+	case err := <-result:
+		return err
+	default:
+		return nil
+	}
+}
+
+// redis returns the URL of the Redis at REDIS_URL or of one that it starts.
+func (d *dev) redis() (url string, closeRedis func(), err error) {
+	if url := os.Getenv("REDIS_URL"); url != "" {
+		return url, func() {}, nil
+	}
+	server, err := devstack.StartRedis(d.listenRedis)
+	if err != nil {
+		return "", nil, fmt.Errorf("starting a Redis: %w; is scout dev running already? See --listen-redis", err)
+	}
+	return "redis://" + server.Addr(), server.Close, nil
+}
+
+// load loads the configuration, or that of the samples if there is none.
+func (d *dev) load(ctx context.Context, redisURL string) (*config.Config, error) {
+	location := d.config
+	if location == "" && os.Getenv("SCOUT_CONFIG") == "" {
+		text, err := events.Files.ReadFile("scout.yml")
+		if err != nil {
+			return nil, err
+		}
+		location = string(text)
+	}
+	c, err := config.Loader{Local: redisURL}.Load(ctx, location)
+	if err != nil {
+		return nil, &failedError{err, exitUsage}
+	}
+	return c, nil
+}
+
+// A stack is SNS and SQS in this process, with the configured queue and topics.
+type stack struct {
+	config *config.Config
+	server *devstack.Server
+	http   *http.Server
+	queue  string // ARN
+	client *sqs.Client
+	log    *slog.Logger
+}
+
+func startStack(ctx context.Context, address string, c *config.Config, log *slog.Logger) (*stack, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("starting SNS and SQS: %w; is scout dev running already? See --listen", err)
+	}
+	s := &stack{config: c, server: devstack.NewServer(), log: log}
+	s.server.Log = log
+	s.server.OnTopic = s.subscribe
+	s.http = &http.Server{Handler: s.server, ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = s.http.Serve(listener) }()
+	c.Queue.Name = cmp.Or(c.Queue.Name, c.Queue.URL[strings.LastIndexByte(c.Queue.URL, '/')+1:], "scout")
+	c.Queue.URL = devstack.QueueURL(listener.Addr().String(), c.Queue.Name)
+	c.AWS = config.AWS{Region: "us-east-1", AccessKey: "scout", SecretKey: "scout", Endpoint: "http://" + listener.Addr().String()}
+	if s.client, err = newSQS(ctx, c); err == nil {
+		err = s.createAll()
+	}
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// close ends the endpoint. What is in its queue is gone.
+func (s *stack) close() {
+	s.server.Close()
+	_ = s.http.Close()
+}
+
+// createAll creates the queue, its dead-letter queue and the topics that the
+// configuration names, and makes routes for full ARNs fit them.
+func (s *stack) createAll() (err error) {
+	attributes := map[string]string{}
+	base, fifo := strings.CutSuffix(s.config.Queue.Name, ".fifo")
+	suffix := ""
+	if fifo {
+		attributes["FifoQueue"], suffix = "true", ".fifo"
+	}
+	dead, err := s.server.CreateQueue(base+"_dead"+suffix, attributes)
+	if err != nil {
+		return err
+	}
+	attributes["RedrivePolicy"] = fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":5}`, dead)
+	if s.queue, err = s.server.CreateQueue(s.config.Queue.Name, attributes); err != nil {
+		return err
+	}
+	for i := range s.config.Queue.Topics {
+		route := &s.config.Queue.Topics[i]
+		if strings.ContainsAny(route.Topic, "*?") {
+			continue // subscribed to when such a topic is created
+		}
+		arn, err := s.createTopic(route.Topic[strings.LastIndexByte(route.Topic, ':')+1:])
+		if err != nil {
+			return err
+		}
+		if strings.HasPrefix(route.Topic, "arn:") {
+			route.Topic = arn
+		}
+	}
+	return nil
+}
+
+func (s *stack) createTopic(name string) (arn string, err error) {
+	attributes := map[string]string{}
+	if strings.HasSuffix(name, ".fifo") {
+		attributes["FifoTopic"] = "true"
+	}
+	return s.server.CreateTopic(name, attributes)
+}
+
+// subscribe subscribes the queue to a topic that was created.
+func (s *stack) subscribe(topicARN string) {
+	if _, err := s.server.Subscribe(topicARN, s.queue, nil); err != nil {
+		s.log.Warn("the queue does not get what is published to the topic", "topic", topicARN, "error", err)
+	}
+}
+
+// poller returns Scout on this stack, showing what it pushes.
+func (s *stack) poller(ctx context.Context, show *show, log *slog.Logger) (*poller.Poller, error) {
+	s.config.Queue.WaitTime = time.Second // so that it stops soon
+	p, client, err := newPoller(ctx, s.config, log)
+	if err != nil {
+		return nil, err
+	}
+	show.Pusher = client
+	h := &handler.Handler{Router: app.NewRouter(s.config), Client: show, Log: log, Observe: show.observe}
+	p.Handle = h.Handle
+	return p, nil
+}
+
+// instructions say how to point an app at the stack.
+func (s *stack) instructions(redisURL string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `SNS and SQS  %s
+Redis        %s
+Queue        %s
+`, s.config.AWS.Endpoint, redisURL, s.config.Queue.Name)
+	for _, route := range s.config.Queue.Topics {
+		fmt.Fprintf(&b, "Topic        %s\n", describe(route))
+	}
+	fmt.Fprintf(&b, `
+Point your app at it:
+  export AWS_ENDPOINT_URL=%s AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=scout AWS_SECRET_ACCESS_KEY=scout
+  export REDIS_URL=%s
+  bundle exec sidekiq -q %s
+Publish a message:
+  aws sns publish --topic-arn arn:aws:sns:us-east-1:000000000000:TOPIC --message '{"id":1}'
+
+`, s.config.AWS.Endpoint, redisURL, strings.Join(sidekiqQueues(s.config), " -q "))
+	return b.String()
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/spf13/cobra"
+
+	"scout/handler"
+	"scout/internal/app"
+)
+
+func newExplainCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "explain FILE",
+		Short: "Show what would become of a Lambda event or a message; pushes nothing",
+		Long: `Show what would become of the messages in FILE (- for standard input): their
+topic, the route, and the job or the reason why there is none. Pushes nothing.
+
+FILE holds a Lambda event, what aws sqs receive-message prints, an SNS envelope,
+or any other message body.`,
+		Args: cobra.ExactArgs(1),
+		RunE: runs(func(cmd *cobra.Command, args []string) error {
+			c, err := o.load(cmd.Context(), false)
+			if err != nil {
+				return err
+			}
+			text, err := readInput(cmd.InOrStdin(), args[0])
+			if err != nil {
+				return err
+			}
+			messages := messagesIn(text)
+			if len(messages) == 0 {
+				return errors.New("there is no message in it")
+			}
+			explain(cmd.OutOrStdout(), app.NewRouter(c), messages)
+			return nil
+		}),
+	}
+}
+
+func readInput(stdin io.Reader, file string) ([]byte, error) {
+	if file == "-" {
+		return io.ReadAll(stdin)
+	}
+	return os.ReadFile(file)
+}
+
+// messagesIn finds the messages in a Lambda event or in the answer of SQS to
+// ReceiveMessage. Anything else is the body of one.
+func messagesIn(text []byte) []events.SQSMessage {
+	var in struct {
+		Records  []events.SQSMessage
+		Messages []struct {
+			MessageId, Body   string
+			Attributes        map[string]string
+			MessageAttributes map[string]events.SQSMessageAttribute
+		}
+	}
+	switch err := json.Unmarshal(text, &in); {
+	case err == nil && in.Records != nil:
+		return in.Records
+	case err == nil && in.Messages != nil:
+		messages := make([]events.SQSMessage, len(in.Messages))
+		for i, m := range in.Messages {
+			messages[i] = events.SQSMessage{MessageId: m.MessageId, Body: m.Body, Attributes: m.Attributes, MessageAttributes: m.MessageAttributes}
+		}
+		return messages
+	default:
+		return []events.SQSMessage{{Body: string(text)}}
+	}
+}
+
+func explain(w io.Writer, router *handler.Router, messages []events.SQSMessage) {
+	for i := range messages {
+		m := &messages[i]
+		topic, jobs, err := router.Translate(m, time.Now())
+		fmt.Fprintf(w, "message %d of %d  %s\n", i+1, len(messages), m.MessageId)
+		if topic != "" {
+			fmt.Fprintf(w, "  topic    %s\n", topic)
+		}
+		if route := router.Route(topic); err == nil || len(route.Workers) > 0 {
+			fmt.Fprintf(w, "  route    %s\n", describe(route))
+		}
+		if refusal, ok := errors.AsType[*handler.Refusal](err); ok {
+			fmt.Fprintf(w, "  refused  %s (%s)\n", refusal.Detail, refusal.Reason)
+		}
+		for _, job := range jobs {
+			fmt.Fprintf(w, "  job      %s\n", job.Payload)
+		}
+	}
+}
+
+// describe shows a route in one line: its key in the configuration and its workers.
+func describe(route handler.Route) string {
+	workers := make([]string, len(route.Workers))
+	for i, w := range route.Workers {
+		workers[i] = w.Class + " on " + w.Queue
+	}
+	return route.Topic + " → " + strings.Join(workers, ", ")
+}

@@ -1,0 +1,21 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+// logger returns a logger for people or, with --json, for machines.
+func (o *options) logger(w io.Writer) (*slog.Logger, error) {
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	level, ok := levels[o.logLevel]
+	if !ok {
+		return nil, &failedError{fmt.Errorf("--log-level %q: use debug, info, warn or error", o.logLevel), exitUsage}
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if o.json {
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	}
+	return slog.New(slog.NewTextHandler(w, options)), nil
+}

@@ -1,0 +1,13 @@
+// Package events holds sample events: Lambda events with messages as SNS and
+// SQS deliver them, and scout.yml, a configuration that they fit. Use them with
+// scout explain, scout dev --demo, and sam local invoke.
+package events
+
+import "embed"
+
+//go:generate go run generate.go
+
+// Files are the events and the configuration.
+//
+//go:embed *.json scout.yml
+var Files embed.FS
