@@ -149,9 +149,14 @@ func (h *Handler) logResult(ctx context.Context, b *batch, n int, result sidekiq
 	case result.Err != nil:
 		return // of one cause with others, which is logged once
 	}
-	if h.log().Enabled(ctx, level) {
-		h.log().Log(ctx, level, message, "message_id", b.messages[b.owners[n]].MessageId, "jid", b.jobs[n].JID, "queue", b.jobs[n].Queue, "error", result.Err)
+	if !h.log().Enabled(ctx, level) {
+		return
 	}
+	attrs := []any{"message_id", b.messages[b.owners[n]].MessageId, "jid", b.jobs[n].JID, "queue", b.jobs[n].Queue}
+	if result.Err != nil {
+		attrs = append(attrs, "error", result.Err)
+	}
+	h.log().Log(ctx, level, message, attrs...)
 }
 
 // respond says which messages are to be kept.

@@ -52,6 +52,7 @@ type Client struct {
 	prefix  string // of every key
 	pool    *redis.Pool
 	loaded  atomic.Bool // whether Redis was seen to know the script
+	failing atomic.Bool // whether the last try to push failed
 }
 
 // NewClient returns a client for a Redis, which it does not connect to yet.
@@ -80,6 +81,10 @@ func NewClient(o Options) (*Client, error) {
 
 // Address is where the client's Redis is, for people to read.
 func (c *Client) Address() string { return c.address }
+
+// Failing reports that the last try to push met trouble with Redis. Push may
+// be trying on.
+func (c *Client) Failing() bool { return c.failing.Load() }
 
 // Close closes the connections, those in use when they are given back.
 func (c *Client) Close() error { return c.pool.Close() }

@@ -38,7 +38,7 @@ func TestRedisInTrouble(t *testing.T) {
 		{"full", nil, [][]any{{"CONFIG", "SET", "maxmemory", 1}}, "OOM command not allowed", nil},
 		{"replica", nil, [][]any{{"REPLICAOF", "127.0.0.1", 1}}, "READONLY", nil},
 		{"too few replicas", nil, [][]any{{"CONFIG", "SET", "min-replicas-to-write", 1}}, "NOREPLICAS", nil},
-		{"password missing", []string{"--requirepass", "s3cret"}, nil, "Redis refused the credentials", ErrCredentials},
+		{"password missing", []string{"--requirepass", "s3cret"}, nil, "wrong Redis credentials", ErrCredentials},
 		{"cluster", []string{"--cluster-enabled", "yes"}, nil, "Redis Cluster", ErrUnusable},
 		{"no permission for a command", nil, [][]any{{"ACL", "SETUSER", "default", "-lpush"}}, "can't run this command", ErrUnusable},
 		{"no permission for a key", nil, [][]any{{"ACL", "SETUSER", "default", "resetkeys", "~scout:*", "~queues", "~queue:other"}}, "NOPERM", ErrUnusable},

@@ -12,7 +12,7 @@ import (
 // Errors of Redis that its users branch on. What wraps neither may pass by itself.
 var (
 	// ErrCredentials means that Redis knows no such user and password.
-	ErrCredentials = errors.New("Redis refused the credentials")
+	ErrCredentials = errors.New("wrong Redis credentials")
 
 	// ErrUnusable means that this Redis cannot be used as it is set up:
 	// Redis Cluster, missing permissions, or a certificate that is not trusted.

@@ -65,6 +65,7 @@ func (c *Client) Push(ctx context.Context, jobs []Job) ([]Result, error) {
 	stop := time.Now().Add(c.options.RetryFor)
 	for wait := firstWait; ; wait = min(2*wait, maxWait) {
 		err := c.try(ctx, p)
+		c.failing.Store(err != nil)
 		if err == nil {
 			return p.results, nil
 		}

@@ -14,13 +14,15 @@ var readySource string
 
 // Ready returns nil if Redis would take jobs now, for the given queues if any
 // are named. It finds what PING does not: a replica, too few replicas, full
-// memory, missing permissions. It tries once.
+// memory, missing permissions. It tries once, and Failing
+// reports the result.
 func (c *Client) Ready(ctx context.Context, queues ...string) error {
 	args := []any{readySource, 2 + len(queues), c.prefix + "scout:check", c.prefix + "queues"}
 	for _, queue := range queues {
 		args = append(args, c.prefix+"queue:"+queue)
 	}
 	_, err := c.do(ctx, "EVAL", args...)
+	c.failing.Store(err != nil)
 	return err
 }
 

@@ -45,7 +45,7 @@ func checkBatch[E interface{ id() string }](entries []E) error {
 }
 
 // runBatch does each entry by itself and collects what succeeded and what failed, in the entries' order.
-// Both results are non-nil: some SDKs take a missing list for nil.
+// Both results are non-nil, to be encoded as empty lists: they are required members of the answers.
 func runBatch[E interface{ id() string }, R any](entries []E, do func(E) (R, error)) ([]R, []batchFailure) {
 	successful, failed := []R{}, []batchFailure{}
 	for _, e := range entries {

@@ -15,10 +15,10 @@ func TestConformanceOfMoto(t *testing.T) {
 	conformance(t, testparts.Moto(t))
 }
 
-func TestServerWithAWSCLI(t *testing.T) {
-	program, endpoint := testparts.AWSCLI(t), startServer(t)
-	// run runs the CLI, and puts what it prints into out.
-	run := func(out any, args ...string) {
+// awsCLI returns a function that runs the AWS CLI on the endpoint, and puts what it prints into out.
+func awsCLI(t *testing.T, endpoint string) func(out any, args ...string) {
+	program := testparts.AWSCLI(t)
+	return func(out any, args ...string) {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), program, append(args, "--endpoint-url", endpoint, "--output", "json")...)
 		cmd.Env = []string{
@@ -36,7 +36,10 @@ func TestServerWithAWSCLI(t *testing.T) {
 			t.Fatalf("aws %v: %v", args, err)
 		}
 	}
+}
 
+func TestServerWithAWSCLI(t *testing.T) {
+	run := awsCLI(t, startServer(t))
 	var queue struct{ QueueUrl string }
 	run(&queue, "sqs", "create-queue", "--queue-name", "orders", "--attributes", "VisibilityTimeout=60")
 	var attributes struct{ Attributes map[string]string }

@@ -77,7 +77,7 @@ var notificationTests = []conformanceTest{
 		wantEqual(c, "type of text", attribute("text", "Type"), any("String"))
 		wantEqual(c, "value of text", attribute("text", "Value"), any("ä"))
 		wantEqual(c, "type of number", attribute("number", "Type"), any("Number"))
-		// AWS has the string "42"; moto the number. server_test.go has the string.
+		wantEqual(c, "value of number", attribute("number", "Value"), any("42"))
 		wantEqual(c, "type of blob", attribute("blob", "Type"), any("Binary"))
 		wantEqual(c, "value of blob", attribute("blob", "Value"), any("aGVsbG8="))
 	}},

@@ -7,13 +7,9 @@ import (
 )
 
 const (
-	maxMessage       = 1 << 20 // bytes of body and attributes; of a batch, too
-	maxAttributes    = 10
-	maxDelay         = 900   // seconds
-	maxVisibility    = 43200 // seconds
-	traceHeader      = "AWSTraceHeader"
-	otherQueueType   = "The request include parameter that is not valid for this queue type"
-	expectDedupOrSet = "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly"
+	maxAttributes  = 10
+	traceHeader    = "AWSTraceHeader"
+	otherQueueType = "The request include parameter that is not valid for this queue type"
 )
 
 // draft is a message as its sender gives it, in the JSON of SendMessage.
@@ -76,7 +72,7 @@ func (d draft) checkKind(queue settings) error {
 	case d.GroupID == "":
 		return errMissing("MessageGroupId")
 	case d.DeduplicationID == "" && !queue.contentDedup:
-		return errInvalidValue(expectDedupOrSet)
+		return errInvalidValue("The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly")
 	case d.DelaySeconds != nil && *d.DelaySeconds > 0:
 		return errInvalidFor("DelaySeconds", *d.DelaySeconds, otherQueueType)
 	}

@@ -32,7 +32,7 @@ func asAPIError(err error) *apiError {
 }
 
 func errInvalidAction(action, hint string) *apiError {
-	return &apiError{"InvalidAction", "InvalidAction", fmt.Sprintf("The action %s is not supported here.%s", action, hint)}
+	return &apiError{"InvalidAction", "InvalidAction", fmt.Sprintf("The action %q is not supported here.%s", action, hint)}
 }
 
 // Errors of SQS. The pairs of codes are those of its service model.

@@ -19,7 +19,7 @@ type queue struct {
 	lanes    laneHeap
 	groups   map[string]*lane // by message group, in a FIFO queue
 	recent   dedupWindow      // in a FIFO queue
-	changed  chan struct{}    // nil or closed by notify: some lane may be ready earlier than it was
+	changed  chan struct{}    // nil unless polls wait; notify closes it
 }
 
 func newQueue(name, arn string, now time.Time) *queue {
@@ -71,7 +71,7 @@ func (q *queue) add(m *message) {
 	q.arrivals++
 	m.queueARN, m.order = q.arn, q.arrivals
 	q.messages[m.id] = m
-	if l := q.groups[m.GroupID]; q.fifo && l != nil {
+	if l := q.groups[m.GroupID]; l != nil {
 		m.lane = l
 		l.messages = append(l.messages, m)
 		return // the lane's first message, and so its place, is as it was
@@ -140,21 +140,28 @@ func (q *queue) moveTo(deadLetters *queue, m *message, now time.Time) {
 	deadLetters.add(m)
 }
 
-// delete removes the message that a receipt handle is for. As in AWS, it is no error when it is gone already; a
-// standard queue takes any handle of the message, a FIFO queue only the last one, while the message is in flight.
-func (q *queue) delete(handle string, now time.Time) error {
-	id, receive, err := q.parseHandle(handle)
+// byHandle returns the message that a receipt handle is for, nil if it is gone. A standard queue takes any handle that
+// the message ever had, a FIFO queue only the last one, while the message is in flight (AWS re:Post, "How do I resolve
+// ReceiptHandleIsInvalid").
+func (q *queue) byHandle(handle string, now time.Time) (*message, error) {
+	id, receives, err := q.parseHandle(handle)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	m := q.messages[id]
-	if m == nil {
-		return nil
+	if m != nil && q.fifo && (m.receives != receives || !m.inFlight(now)) {
+		return nil, errInvalidFor("ReceiptHandle", handle, "The receipt handle has expired.")
 	}
-	if q.fifo && (m.receives != receive || !m.inFlight(now)) {
-		return errInvalidFor("ReceiptHandle", handle, "The receipt handle has expired.")
+	return m, nil
+}
+
+// delete removes the message that a receipt handle is for. It is no error if it is gone already.
+func (q *queue) delete(handle string, now time.Time) error {
+	m, err := q.byHandle(handle, now)
+	if m == nil || err != nil {
+		return err
 	}
-	delete(q.messages, id)
+	delete(q.messages, m.id)
 	m.lane.remove(m)
 	q.reschedule(m.lane)
 	return nil
@@ -162,11 +169,10 @@ func (q *queue) delete(handle string, now time.Time) error {
 
 // changeVisibility makes a message in flight visible after the given time from now.
 func (q *queue) changeVisibility(handle string, visibility time.Duration, now time.Time) error {
-	id, _, err := q.parseHandle(handle)
+	m, err := q.byHandle(handle, now)
 	if err != nil {
 		return err
 	}
-	m := q.messages[id]
 	if m == nil {
 		return errInvalidFor("ReceiptHandle", handle,
 			"Message does not exist or is not available for visibility timeout change.")
@@ -198,7 +204,7 @@ func (q *queue) purge() {
 	q.lanes = nil
 }
 
-// notify wakes the long polls, so that they look again at what is ready, and when.
+// notify wakes the long polls when a lane may be ready earlier than it was, so that they look again.
 func (q *queue) notify() {
 	if q.changed != nil {
 		close(q.changed)

@@ -136,9 +136,13 @@ func TestFIFOHandleExpiresWithTheVisibilityTimeout(t *testing.T) {
 	first := b.take(b.queue, 1, "x")[0]
 	b.pass(31 * time.Second)
 	for _, when := range []string{"visible", "received again"} {
-		err := b.delete(first.handle(), b.now)
-		if e, ok := errors.AsType[*apiError](err); !ok || !strings.Contains(e.message, "The receipt handle has expired") {
-			t.Errorf("delete when %s: %v", when, err)
+		for _, err := range []error{
+			b.delete(first.handle(), b.now),
+			b.changeVisibility(first.handle(), 0, b.now),
+		} {
+			if e, ok := errors.AsType[*apiError](err); !ok || !strings.Contains(e.message, "The receipt handle has expired") {
+				t.Errorf("when %s: %v", when, err)
+			}
 		}
 		if when == "visible" {
 			b.take(b.queue, 1, "x")

@@ -1,5 +1,6 @@
-// Package devstack is SNS and SQS on one HTTP endpoint, in memory and in this process, for laptops and tests.
-// Start at Server; what it does is written down in conformance_test.go, which runs against moto as well.
+// Package devstack is what Scout needs around it, in memory and in one process, for laptops and tests: SNS and SQS
+// (start at Server) and Redis (StartRedis). What SNS and SQS do is written down in conformance_test.go, which holds
+// moto to the same.
 package devstack
 
 import (
@@ -24,7 +25,7 @@ const (
 // expect them of an --endpoint-url. It asks for no credentials, and is safe for concurrent use.
 //
 // Everything belongs to account 000000000000 and to the region that the creating request was signed for, us-east-1
-// when it was not signed. Names are unique in a Server, whatever the region.
+// if it was not signed. Names are unique in a Server, whatever the region.
 //
 // What it does not support it refuses, with these exceptions, which are accepted and have no effect: permissions,
 // encryption, tags, message retention, and the limits on requests per second and on messages in flight.

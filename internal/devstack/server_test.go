@@ -223,7 +223,7 @@ func TestRequestsThatAreNone(t *testing.T) {
 	}
 }
 
-// Ruby's JSON parser makes nil of a list that is missing, and its users then call methods on nil.
+// Both lists are required members of the answer: clients need not expect that one is missing.
 func TestBatchAnswersHaveBothLists(t *testing.T) {
 	s := NewServer()
 	if _, err := s.CreateQueue("q", nil); err != nil {

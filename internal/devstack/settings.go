@@ -22,6 +22,13 @@ type settings struct {
 	maxReceives   int    // with one
 }
 
+const (
+	maxMessage    = 1 << 20 // bytes of body and attributes; of a batch, too
+	maxDelay      = 900     // seconds
+	maxVisibility = 43200   // seconds
+	maxWait       = 20      // seconds
+)
+
 // A numeric attribute of a queue has bounds and a default.
 var numericAttributes = map[string]struct{ min, max, initial int }{
 	"DelaySeconds":                  {0, maxDelay, 0},

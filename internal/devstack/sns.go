@@ -1,7 +1,6 @@
 package devstack
 
 import (
-	"bytes"
 	"encoding/xml"
 	"maps"
 	"net/http"
@@ -44,13 +43,17 @@ func (s *Server) serveSNS(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/xml")
 	requestID := w.Header().Get("X-Amzn-Requestid")
+	var answer any = snsResponse{
+		XMLName:   xml.Name{Space: snsNamespace, Local: name + "Response"},
+		Result:    snsResult{name: name + "Result", value: result},
+		RequestID: requestID,
+	}
 	if err != nil {
 		e := asAPIError(err)
 		w.WriteHeader(e.status())
-		xml.NewEncoder(w).Encode(snsError{Type: "Sender", Code: e.code, Message: e.message, RequestID: requestID})
-		return
+		answer = snsError{Type: "Sender", Code: e.code, Message: e.message, RequestID: requestID}
 	}
-	w.Write(snsResponse(name, result, requestID))
+	_ = xml.NewEncoder(w).Encode(answer) // fails only if the client has gone
 }
 
 type snsError struct {
@@ -61,20 +64,24 @@ type snsError struct {
 	RequestID string   `xml:"RequestId"`
 }
 
-// snsResponse returns the answer to an action, in which the result is in an element that is named after the action.
-func snsResponse(action string, result any, requestID string) []byte {
-	var b bytes.Buffer
-	encoder := xml.NewEncoder(&b)
-	element := func(name string) xml.StartElement { return xml.StartElement{Name: xml.Name{Local: name}} }
-	response := xml.StartElement{Name: xml.Name{Space: snsNamespace, Local: action + "Response"}}
-	encoder.EncodeToken(response)
-	if result != nil {
-		encoder.EncodeElement(result, element(action+"Result"))
+// snsResponse is the answer to an action, and named after it, as is the result in it.
+type snsResponse struct {
+	XMLName   xml.Name
+	Result    snsResult
+	RequestID string `xml:"ResponseMetadata>RequestId"`
+}
+
+type snsResult struct {
+	name  string
+	value any // nil for an action without a result
+}
+
+// MarshalXML implements xml.Marshaler.
+func (r snsResult) MarshalXML(e *xml.Encoder, _ xml.StartElement) error {
+	if r.value == nil {
+		return nil
 	}
-	encoder.EncodeElement(struct{ RequestId string }{requestID}, element("ResponseMetadata"))
-	encoder.EncodeToken(response.End())
-	encoder.Flush()
-	return b.Bytes()
+	return e.EncodeElement(r.value, xml.StartElement{Name: xml.Name{Local: r.name}})
 }
 
 // list is encoded as one element that holds a member for each item, also when there are none.

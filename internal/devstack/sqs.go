@@ -10,12 +10,6 @@ import (
 	"time"
 )
 
-const (
-	maxReceive = 10
-	maxWait    = 20 // seconds
-	senderID   = "AIDAEXAMPLEDEVSTACK00"
-)
-
 // sqsAction does one action of SQS: it decodes the request's body and returns what to encode, nil for nothing.
 type sqsAction func(s *Server, r *http.Request, body []byte) (any, error)
 
@@ -51,7 +45,7 @@ func (s *Server) serveSQS(w http.ResponseWriter, r *http.Request, target string)
 	var out any
 	body, err := io.ReadAll(r.Body) // to its end, or net/http would not see that a client has gone
 	if err == nil {
-		name, _ := strings.CutPrefix(target, "AmazonSQS.")
+		name := strings.TrimPrefix(target, "AmazonSQS.")
 		if do := sqsActions[name]; do != nil {
 			out, err = do(s, r, body)
 		} else {
@@ -70,7 +64,7 @@ func (s *Server) serveSQS(w http.ResponseWriter, r *http.Request, target string)
 	}
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
-	encoder.Encode(out) // an error here is the client's: it has gone
+	_ = encoder.Encode(out) // fails only if the client has gone
 }
 
 // forQueue is the input of the actions that need only a queue, and a part of most others.

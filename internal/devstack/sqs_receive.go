@@ -9,6 +9,11 @@ import (
 	"time"
 )
 
+const (
+	maxReceive = 10
+	senderID   = "AIDAEXAMPLEDEVSTACK00" // whoever it was
+)
+
 type receiveInput struct {
 	forQueue
 	AttributeNames              []string // the deprecated name of the next

@@ -76,7 +76,7 @@ func (s *Server) setSubscriptionAttribute(arn, name, value string) error {
 
 // unsubscribe ends a subscription. It is no error if there is none.
 func (s *Server) unsubscribe(arn string) {
-	s.withSubscription(arn, func(t *topic, i int) error {
+	_ = s.withSubscription(arn, func(t *topic, i int) error {
 		t.subscriptions = slices.Delete(t.subscriptions, i, i+1)
 		return nil
 	})

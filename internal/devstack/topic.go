@@ -116,7 +116,7 @@ func (s *Server) withTopic(arn string, do func(t *topic) error) error {
 
 // deleteTopic deletes the topic and its subscriptions. It is no error if there is none.
 func (s *Server) deleteTopic(arn string) {
-	s.withTopic(arn, func(t *topic) error {
+	_ = s.withTopic(arn, func(t *topic) error {
 		delete(s.topics, t.name)
 		return nil
 	})

@@ -20,8 +20,8 @@ const maxPause = 15 * time.Second
 // were handled.
 //
 // It keeps one long poll waiting while the queue is idle, and up to
-// Concurrency polls in flight while they come back full. After a failure it
-// receives nothing until Ready returns nil.
+// Concurrency polls in flight while they come back full. It receives nothing
+// while Troubled, nor after a failure until Ready returns nil.
 type Poller struct {
 	SQS      SQS
 	QueueURL string
@@ -31,8 +31,13 @@ type Poller struct {
 	// item failures. An error keeps the batch and pauses the Poller.
 	Handle func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)
 
-	// Ready returns nil when Handle can be expected to work.
+	// Ready returns nil when Handle can be expected to work. It is asked
+	// before the first poll and after each failure.
 	Ready func(context.Context) error
+
+	// Troubled, if not nil, reports that Handle is held up, so that more
+	// messages would only wait. It is asked before each poll.
+	Troubled func() bool
 
 	Interval          time.Duration // between polls of an idle queue; 0 means 100 ms
 	WaitTime          time.Duration // of a long poll, in whole seconds, at most 20 s
@@ -57,16 +62,14 @@ func (p *Poller) Run(ctx context.Context) {
 	r := &run{Poller: p, received: make(chan int), finished: make(chan error), probed: make(chan error)}
 	ticker := time.NewTicker(cmp.Or(p.Interval, 100*time.Millisecond))
 	defer ticker.Stop()
-	r.poll(ctx)
+	r.probe(ctx, 0)
 	for stop := ctx.Done(); ; {
 		select {
 		case <-stop:
 			p.log().Info("stopping; waiting for the polls in flight", "polls", r.inFlight)
 			stop, r.stopped = nil, true
 		case <-ticker.C:
-			if r.waiting == 0 {
-				r.poll(ctx)
-			}
+			r.afterTick(ctx)
 		case n := <-r.received:
 			r.afterReceive(ctx, n)
 		case err := <-r.finished:
@@ -93,12 +96,26 @@ type run struct {
 	credit   float64 // of polls that may be started
 	stopped  bool    // no new polls, ever
 	paused   bool    // no new polls until a probe succeeds
+	troubled bool    // what Troubled said last
 	failures int     // since a batch was handled
+}
+
+// afterTick polls again after the queue was empty or in trouble. If nobody is
+// left to see the trouble's end, a probe finds it out.
+func (r *run) afterTick(ctx context.Context) {
+	if r.waiting > 0 || r.stopped || r.paused {
+		return
+	}
+	if r.inFlight == 0 && r.inTrouble() {
+		r.pause(ctx)
+		return
+	}
+	r.poll(ctx)
 }
 
 // poll starts a poll unless there are enough.
 func (r *run) poll(ctx context.Context) {
-	if r.stopped || r.paused || r.inFlight >= cmp.Or(r.Concurrency, 64) {
+	if r.stopped || r.paused || r.inTrouble() || r.inFlight >= cmp.Or(r.Concurrency, 64) {
 		return
 	}
 	r.inFlight++
@@ -107,6 +124,19 @@ func (r *run) poll(ctx context.Context) {
 		// Nothing here ends early because the Poller is stopping.
 		r.finished <- r.cycle(context.WithoutCancel(ctx), r.received)
 	}()
+}
+
+func (r *run) inTrouble() bool {
+	troubled := r.Troubled != nil && r.Troubled()
+	if troubled != r.troubled {
+		r.troubled = troubled
+		if troubled {
+			r.log().Warn("receiving nothing: jobs cannot be pushed")
+		} else {
+			r.log().Info("receiving again")
+		}
+	}
+	return troubled
 }
 
 // afterReceive starts what follows a poll that got n messages: a full one is
@@ -143,29 +173,35 @@ func (r *run) afterHandle(ctx context.Context, err error) {
 
 func (r *run) afterProbe(ctx context.Context, err error) {
 	r.paused = false
-	if err != nil && !r.stopped {
+	switch {
+	case r.stopped:
+	case err != nil:
 		r.log().Warn("still receiving nothing", "error", err)
 		r.pause(ctx)
-		return
+	default:
+		if r.failures > 0 {
+			r.log().Info("receiving again")
+		}
+		r.poll(ctx)
 	}
-	if !r.stopped {
-		r.log().Info("receiving again")
-	}
-	r.poll(ctx)
 }
 
 // pause stops polling and probes after a while, the longer the more failures
 // came in a row.
 func (r *run) pause(ctx context.Context) {
-	r.paused = true
 	wait := min(100*time.Millisecond<<min(r.failures, 10), maxPause)
-	wait = wait/2 + rand.N(wait/2)
 	r.failures++
+	r.probe(ctx, wait/2+rand.N(wait/2))
+}
+
+// probe stops polling until Ready has answered, which it is asked after a while.
+func (r *run) probe(ctx context.Context, after time.Duration) {
+	r.paused = true
 	go func() {
 		select {
 		case <-ctx.Done():
 			r.probed <- nil
-		case <-time.After(wait):
+		case <-time.After(after):
 			ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 			defer cancel()
 			r.probed <- r.Ready(ctx)

@@ -123,6 +123,9 @@ func start(t *testing.T, p *Poller) (stop func()) {
 	if p.Handle == nil {
 		p.Handle = allHandled
 	}
+	if p.Ready == nil {
+		p.Ready = func(context.Context) error { return nil }
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -232,6 +235,91 @@ func TestNoReceiveWhileHandleCannotWork(t *testing.T) {
 	})
 }
 
+// While Handle is held up, no more messages are received, and those that it
+// has are not given up.
+func TestNoReceiveWhileTroubled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		queue.send(1000)
+		var troubled atomic.Bool
+		trouble := make(chan struct{})
+		stop := start(t, &Poller{
+			SQS: queue,
+			Handle: func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
+				troubled.Store(true)
+				<-trouble
+				troubled.Store(false)
+				return events.SQSEventResponse{}, nil
+			},
+			Troubled: troubled.Load,
+		})
+		time.Sleep(10 * time.Second)
+		queue.do(func() {
+			if n := len(queue.receives); n > 3 {
+				t.Errorf("%d receives in trouble, want those at its beginning", n)
+			}
+		})
+		close(trouble)
+		time.Sleep(time.Second)
+		stop()
+		if len(queue.deleted) != 1000 {
+			t.Errorf("%d messages deleted after the trouble, want 1000", len(queue.deleted))
+		}
+	})
+}
+
+// Trouble that outlasts every poll is ended by a probe.
+func TestTroubleWithoutPolls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		queue.send(20)
+		var troubled atomic.Bool
+		var handled atomic.Int64
+		stop := start(t, &Poller{
+			SQS: queue,
+			Handle: func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
+				troubled.Store(handled.Add(1) == 1) // by the first batch alone
+				return events.SQSEventResponse{}, nil
+			},
+			Ready:       func(context.Context) error { troubled.Store(false); return nil },
+			Troubled:    troubled.Load,
+			Concurrency: 1,
+		})
+		time.Sleep(time.Minute)
+		stop()
+		if len(queue.deleted) != 20 {
+			t.Errorf("%d messages deleted, want 20", len(queue.deleted))
+		}
+	})
+}
+
+// Before Handle can work, nothing is received at all.
+func TestNoReceiveBeforeReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		var ready atomic.Bool
+		stop := start(t, &Poller{SQS: queue, Ready: func(context.Context) error {
+			if !ready.Load() {
+				return errors.New("not yet")
+			}
+			return nil
+		}})
+		time.Sleep(time.Minute)
+		queue.do(func() {
+			if len(queue.receives) > 0 {
+				t.Errorf("%d receives before Redis was there", len(queue.receives))
+			}
+		})
+		ready.Store(true)
+		queue.send(10)
+		time.Sleep(maxPause)
+		stop()
+		if len(queue.deleted) != 10 {
+			t.Errorf("%d messages deleted, want 10", len(queue.deleted))
+		}
+	})
+}
+
 // If Ready says yes but Handle goes on failing, the pauses grow all the same.
 func TestPausesGrow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -242,7 +330,6 @@ func TestPausesGrow(t *testing.T) {
 			Handle: func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
 				return events.SQSEventResponse{}, errors.New("OOM")
 			},
-			Ready: func(context.Context) error { return nil },
 		})
 		time.Sleep(time.Hour)
 		stop()
@@ -256,7 +343,7 @@ func TestReceiveErrorsSlowDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
 		queue.receiveErr = errors.New("AccessDenied")
-		stop := start(t, &Poller{SQS: queue, Ready: func(context.Context) error { return nil }})
+		stop := start(t, &Poller{SQS: queue})
 		time.Sleep(time.Hour)
 		queue.do(func() {
 			if n := len(queue.receives); n < 100 || n > 1000 {
@@ -323,8 +410,7 @@ func TestFailedMessagesAreKept(t *testing.T) {
 				queue := newFakeSQS()
 				queue.send(3)
 				stop := start(t, &Poller{
-					SQS:   queue,
-					Ready: func(context.Context) error { return nil },
+					SQS: queue,
 					Handle: func(_ context.Context, e events.SQSEvent) (response events.SQSEventResponse, _ error) {
 						for _, id := range c.failures {
 							response.BatchItemFailures = append(response.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: id})
