@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go/logging"
 
 	"scout/config"
 )
@@ -43,7 +45,7 @@ func awsConfig(ctx context.Context, c config.AWS) (aws.Config, error) {
 // newSQS returns a client for as many polls at a time as the configuration
 // allows. Connections are kept for all of them: net/http keeps two by default,
 // and a busy poller would open new ones all the time.
-func newSQS(ctx context.Context, c *config.Config) (*sqs.Client, error) {
+func newSQS(ctx context.Context, c *config.Config, log *slog.Logger) (*sqs.Client, error) {
 	loaded, err := awsConfig(ctx, c.AWS)
 	if err != nil {
 		return nil, err
@@ -51,6 +53,9 @@ func newSQS(ctx context.Context, c *config.Config) (*sqs.Client, error) {
 	loaded.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConns = 2 * c.Queue.Concurrency
 		t.MaxIdleConnsPerHost = 2 * c.Queue.Concurrency
+	})
+	loaded.Logger = logging.LoggerFunc(func(_ logging.Classification, format string, args ...any) {
+		log.Debug("AWS SDK: " + fmt.Sprintf(format, args...))
 	})
 	return sqs.NewFromConfig(loaded), nil
 }

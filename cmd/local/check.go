@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -138,7 +139,7 @@ func checkQueueOnline(ctx context.Context, c *config.Config, r *report) {
 		r.ok("no SQS queue is configured; a Lambda function needs none here")
 		return
 	}
-	client, err := newSQS(ctx, c)
+	client, err := newSQS(ctx, c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		r.fail("%v", err)
 		return

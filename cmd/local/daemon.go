@@ -61,7 +61,7 @@ func newPoller(ctx context.Context, c *config.Config, log *slog.Logger) (*poller
 	if err != nil {
 		return nil, nil, err
 	}
-	queue, err := newSQS(ctx, c)
+	queue, err := newSQS(ctx, c, log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -75,6 +75,7 @@ func newPoller(ctx context.Context, c *config.Config, log *slog.Logger) (*poller
 		QueueARN:          queueARN(queue.Options().Region, url),
 		Handle:            h.Handle,
 		Ready:             func(ctx context.Context) error { return client.Ready(ctx) },
+		Troubled:          client.Failing,
 		WaitTime:          c.Queue.WaitTime,
 		VisibilityTimeout: c.Queue.VisibilityTimeout,
 		MaxMessages:       c.Queue.MaxMessages,

@@ -136,7 +136,7 @@ func (s *stack) publish(ctx context.Context, m lambdaevents.SQSMessage) error {
 	}
 	attributes := map[string]devstack.Attribute{}
 	for name, a := range envelope.MessageAttributes {
-		attributes[name] = devstack.Attribute{DataType: a.Type, StringValue: a.Value}
+		attributes[name] = devstack.Attribute{DataType: a.Type, StringValue: a.Value} // the samples have no binary ones
 	}
 	_, err = s.server.Publish(topic, devstack.Notification{
 		Message:         envelope.Message,

@@ -162,7 +162,7 @@ func startStack(ctx context.Context, address string, c *config.Config, log *slog
 	c.Queue.Name = cmp.Or(c.Queue.Name, c.Queue.URL[strings.LastIndexByte(c.Queue.URL, '/')+1:], "scout")
 	c.Queue.URL = devstack.QueueURL(listener.Addr().String(), c.Queue.Name)
 	c.AWS = config.AWS{Region: "us-east-1", AccessKey: "scout", SecretKey: "scout", Endpoint: "http://" + listener.Addr().String()}
-	if s.client, err = newSQS(ctx, c); err == nil {
+	if s.client, err = newSQS(ctx, c, log); err == nil {
 		err = s.createAll()
 	}
 	if err != nil {
@@ -251,7 +251,8 @@ Queue        %s
 	}
 	fmt.Fprintf(&b, `
 Point your app at it:
-  export AWS_ENDPOINT_URL=%s AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=scout AWS_SECRET_ACCESS_KEY=scout
+  export AWS_ENDPOINT_URL=%s AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
+  export AWS_ACCESS_KEY_ID=scout AWS_SECRET_ACCESS_KEY=scout
   export REDIS_URL=%s
   bundle exec sidekiq -q %s
 Publish a message:

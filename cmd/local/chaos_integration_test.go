@@ -1,0 +1,114 @@
+//go:build integration
+
+package main
+
+import (
+	"math/rand/v2"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"scout/internal/testparts"
+)
+
+// The daemon is killed at any moment, many times: nothing is lost, nothing doubled.
+func TestKilled(t *testing.T) {
+	const kills, messages = 60, 6_000
+	e := newEndpoint(t, 1, 1_000)
+	redis := testparts.Redis(t)
+	config := e.config(t, redis.Addr, "1s")
+	for i := range kills {
+		e.publish(t, i*messages/kills, (i+1)*messages/kills)
+		p := startScout(t, "-c", config, "-f", "1")
+		// It takes 10 to 20 ms to start, and polls from then on.
+		time.Sleep(10*time.Millisecond + rand.N(60*time.Millisecond))
+		p.signal(t, syscall.SIGKILL)
+		<-p.done
+	}
+	inTime := len(jobs(t, redis.Addr))
+	if inTime == 0 || inTime == messages {
+		t.Errorf("%d of %d jobs were pushed before the last kill: the kills did not hit the work", inTime, messages)
+	}
+	p := startScout(t, "-c", config)
+	checkJobs(t, e, redis.Addr, messages)
+	p.signal(t, syscall.SIGTERM)
+	if err := p.end(t, 10*time.Second); err != nil {
+		t.Errorf("scout ended with %v; its log:\n%s", err, p.log())
+	}
+}
+
+// Redis is killed and started again under load: the daemon stops receiving,
+// recovers by itself, and no message ends in the dead-letter queue.
+func TestRedisOutages(t *testing.T) {
+	const outages, messages = 3, 6_000
+	e := newEndpoint(t, 5, 3)
+	redis := testparts.Redis(t)
+	p := startScout(t, "-c", e.config(t, redis.Addr, "1s"))
+	published := make(chan struct{})
+	go func() {
+		defer close(published)
+		for i := range messages {
+			e.publish(t, i, i+1)
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	for range outages {
+		time.Sleep(500 * time.Millisecond)
+		redis.Kill()
+		time.Sleep(500 * time.Millisecond) // what was in flight has come and failed, or is being tried again
+		before := e.receives.Load()
+		time.Sleep(2 * time.Second)
+		if n := e.receives.Load() - before; n > 2 {
+			t.Errorf("%d receives during an outage", n)
+		}
+		redis.Start()
+	}
+	<-published
+	checkJobs(t, e, redis.Addr, messages)
+	if !strings.Contains(p.log(), "receiving again") {
+		t.Errorf("the log does not tell of the recovery:\n%s", p.log())
+	}
+	p.signal(t, syscall.SIGTERM)
+	if err := p.end(t, 10*time.Second); err != nil {
+		t.Errorf("scout ended with %v; its log:\n%s", err, p.log())
+	}
+}
+
+// Every third answer of Redis is lost on the way, after Redis has done its work.
+func TestAnswersLost(t *testing.T) {
+	const messages = 2_000
+	e := newEndpoint(t, 5, 5)
+	redis := testparts.Redis(t)
+	proxy := testparts.NewProxy(t, redis.Addr, func() bool { return rand.N(3) == 0 })
+	p := startScout(t, "-c", e.config(t, proxy.Addr, "1s"))
+	e.publish(t, 0, messages)
+	checkJobs(t, e, redis.Addr, messages)
+	p.signal(t, syscall.SIGTERM)
+	if err := p.end(t, 20*time.Second); err != nil {
+		t.Errorf("scout ended with %v; its log:\n%s", err, p.log())
+	}
+}
+
+// checkJobs waits until all messages became jobs and checks that each did once,
+// and that none is in the dead-letter queue.
+func checkJobs(t *testing.T, e *endpoint, redis string, messages int) {
+	t.Helper()
+	var got []string
+	eventually(t, 60*time.Second, "all messages are jobs", func() bool {
+		got = jobs(t, redis)
+		return len(got) >= messages
+	})
+	eventually(t, 30*time.Second, "the queue is empty", func() bool { return e.depth(t, "app") == 0 })
+	got = jobs(t, redis)
+	seen := map[string]int{}
+	for _, arg := range got {
+		seen[arg]++
+	}
+	if len(got) != messages || len(seen) != messages {
+		t.Errorf("%d jobs for %d of %d messages, want each once", len(got), len(seen), messages)
+	}
+	if n := e.depth(t, "dead"); n > 0 {
+		t.Errorf("%d messages in the dead-letter queue", n)
+	}
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"errors"
+	"log"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"scout/internal/devstack"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(runScout) != "" {
+		main()
+	}
+	testscript.Main(m, map[string]func(){"scout": main, "waitjobs": waitJobs})
+}
+
+// TestScripts runs the real command in the scripts of testdata/script.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits,
+			"stack": startTestStack,
+			"send":  send,
+		},
+		Setup: func(env *testscript.Env) error {
+			env.Vars = append(env.Vars, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x", "AWS_EC2_METADATA_DISABLED=true")
+			return nil
+		},
+	})
+}
+
+// exits runs a command that has to end with an exit code: exits 2 scout check
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	want, _ := strconv.Atoi(args[0])
+	err := ts.Exec(args[1], args[2:]...)
+	got := 0
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		got = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// startTestStack starts SNS, SQS and Redis, says where they are in
+// $AWS_ENDPOINT_URL and $REDIS_URL ($STACK is the former's address), and creates the queues named, with their
+// attributes: stack app VisibilityTimeout=60 -- app_dead
+func startTestStack(ts *testscript.TestScript, _ bool, args []string) {
+	redisServer, err := devstack.StartRedis("127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(redisServer.Close)
+	server := devstack.NewServer()
+	endpoint := httptest.NewServer(server)
+	ts.Defer(func() { server.Close(); endpoint.Close() })
+	ts.Setenv("REDIS_URL", "redis://"+redisServer.Addr())
+	ts.Setenv("WRONG_REDIS_URL", "redis://:wr0ng@"+redisServer.Addr())
+	ts.Setenv("AWS_ENDPOINT_URL", endpoint.URL)
+	ts.Setenv("STACK", endpoint.Listener.Addr().String())
+	for queue := range strings.SplitSeq(strings.Join(args, " "), " -- ") {
+		words := strings.Fields(queue)
+		attributes := map[string]string{}
+		for _, word := range words[1:] {
+			key, value, _ := strings.Cut(word, "=")
+			attributes[key] = value
+		}
+		_, err := server.CreateQueue(words[0], attributes)
+		ts.Check(err)
+		topic, err := server.CreateTopic("orders", nil)
+		ts.Check(err)
+		_, err = server.Subscribe(topic, "arn:aws:sqs:us-east-1:000000000000:"+words[0], nil)
+		ts.Check(err)
+	}
+	ts.Setenv("TOPIC", "arn:aws:sns:us-east-1:000000000000:orders")
+	servers[ts] = server
+	ts.Defer(func() { delete(servers, ts) })
+}
+
+// servers are the stacks of the scripts that run.
+var servers = map[*testscript.TestScript]*devstack.Server{}
+
+// send publishes messages to the topic orders: send 1 2 3
+func send(ts *testscript.TestScript, _ bool, args []string) {
+	for _, message := range args {
+		_, err := servers[ts].Publish(ts.Getenv("TOPIC"), devstack.Notification{Message: message})
+		ts.Check(err)
+	}
+}
+
+// waitJobs is a command that waits until a number of jobs is in the queue
+// default of the Redis at $REDIS_URL.
+func waitJobs() {
+	want, _ := strconv.ParseInt(os.Args[1], 10, 64)
+	conn, err := redis.DialURL(os.Getenv("REDIS_URL"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for range 1000 {
+		n, err := redis.Int64(conn.Do("LLEN", "queue:default"))
+		if err != nil {
+			log.Fatal(err)
+		}
+		if n == want {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	log.Fatal("the jobs do not come")
+}
