@@ -1,0 +1,54 @@
+# make demo   see Scout work, with nothing but Go
+# make test   install what the tests need, and run them all
+# make help   the rest
+
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+BUILD     = CGO_ENABLED=0 $(GO) build -trimpath
+LDFLAGS   = -s -w -X main.version=$(VERSION)
+TOOL      = $(GO) tool -modfile=tools/go.mod
+
+.PHONY: help demo build deps test lint fuzz bench aws-test clean
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+demo: build
+	bin/scout dev --demo --once
+
+# make build    bin/scout and, for Lambda, bin/bootstrap
+build:
+	$(BUILD) -ldflags '$(LDFLAGS)' -o bin/scout ./cmd/local
+
+# The Lambda function needs neither net/rpc nor a symbol table.
+build-lambda:
+	GOOS=linux $(BUILD) -tags lambda.norpc -ldflags '-s -w' -o bin/bootstrap ./cmd/lambda
+
+# make deps     what the tests need: Redis, Sidekiq, moto
+deps:
+	@tools/deps.sh
+
+test: deps
+	$(GO) test -race -tags integration ./...
+
+# make lint     gofmt, vet, staticcheck, govulncheck
+lint:
+	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "gofmt -w those files" >&2; exit 1; }
+	$(GO) vet -tags integration ./...
+	$(TOOL) staticcheck -tags integration ./...
+	@tools/govulncheck.sh
+
+# make fuzz     a minute for each fuzz test
+fuzz:
+	$(GO) test -run '^$$' -fuzz '^FuzzCheck$$' -fuzztime 1m ./internal/jsonscan
+	$(GO) test -run '^$$' -fuzz '^FuzzAppendQuote$$' -fuzztime 1m ./internal/jsonscan
+	$(GO) test -run '^$$' -fuzz '^FuzzTranslate$$' -fuzztime 1m ./handler
+	$(GO) test -run '^$$' -fuzz '^FuzzLoad$$' -fuzztime 1m ./config
+
+# make bench    Go benchmarks
+bench:
+	$(GO) test -run '^$$' -bench . ./internal/jsonscan ./sidekiq ./handler
+
+# make clean    remove what was built and installed into this folder
+clean:
+	rm -rf bin .deps .aws-sam

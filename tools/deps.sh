@@ -1,0 +1,40 @@
+#!/bin/sh
+# Installs what the integration tests need and is not there yet: redis-server,
+# Sidekiq and ActiveJob with the system's package manager, and moto and the AWS
+# CLI into .deps/venv.
+set -eu
+cd "$(dirname "$0")/.."
+
+has() { command -v "$1" >/dev/null 2>&1; }
+has_gem() { has ruby && ruby -e "require '$1'" >/dev/null 2>&1; }
+
+missing=
+has redis-server || missing="$missing redis-server"
+{ has sidekiq && has_gem sidekiq; } || missing="$missing ruby-sidekiq"
+has_gem active_job || missing="$missing ruby-activejob"
+python3 -c 'import ensurepip' >/dev/null 2>&1 || missing="$missing python3-venv"
+
+if [ -n "$missing" ]; then
+	if has apt-get && [ "$(id -u)" = 0 ]; then
+		apt-get update -q
+		# shellcheck disable=SC2086 # a list
+		DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
+	elif has brew; then
+		has redis-server || brew install redis
+		has ruby || brew install ruby
+		has python3 || brew install python
+		has_gem sidekiq || gem install sidekiq -v '~> 7.3'
+		has_gem active_job || gem install activejob -v '~> 7.2'
+	else
+		echo "The tests need:$missing" >&2
+		echo "Install them as root, on Debian and its like with: apt-get install$missing" >&2
+		exit 1
+	fi
+fi
+
+# The venv is complete when it was made of the very same list.
+if ! cmp -s tools/requirements.txt .deps/venv/requirements.txt; then
+	python3 -m venv .deps/venv
+	.deps/venv/bin/pip install --quiet --disable-pip-version-check -r tools/requirements.txt
+	cp tools/requirements.txt .deps/venv/requirements.txt
+fi
