@@ -315,6 +315,29 @@ func TestLocation(t *testing.T) {
 	}
 }
 
+// For a laptop, neither the Redis nor the AWS of the configuration counts, and
+// none of their secrets is looked for. The rest is as strict as ever.
+func TestLocal(t *testing.T) {
+	const text = `
+redis: {url: "ssm:/app/redis", password: "env:NOT_HERE", queue: low, timestamps: milliseconds}
+aws: {access_key: "env:NOT_HERE", secret_key: "ssm:/app/secret"}
+queue: {name: q, topics: {t: W}}
+`
+	l := Loader{Env: vars("REDIS_URL", "redis://elsewhere"), Local: "redis://localhost:6380"}
+	c, err := l.Load(t.Context(), text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, "redis", c.Redis, Redis{URL: "redis://localhost:6380", Queue: "low", Milliseconds: true, DedupTTL: 24 * time.Hour})
+	check(t, "aws", c.AWS, AWS{})
+	if _, err := l.Load(t.Context(), strings.Replace(text, "queue: low", "quue: low", 1)); err == nil {
+		t.Error("no error about an unknown key")
+	}
+	if _, err := l.Load(t.Context(), "queue: {name: q, topics: {t: W}}\n"); err != nil {
+		t.Errorf("without sections: %v", err)
+	}
+}
+
 func TestZeroLoaderReadsTheEnvironment(t *testing.T) {
 	t.Setenv("SCOUT_CONFIG", minimal)
 	if _, err := (Loader{}).Load(t.Context(), ""); err != nil {

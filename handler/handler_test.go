@@ -61,13 +61,16 @@ func args(t *testing.T, server *miniredis.Miniredis, queue string) string {
 	list, _ := server.List("queue:" + queue)
 	payloads := slices.Clone(list)
 	slices.Reverse(payloads)
-	var args []string
-	for _, p := range payloads {
+	return strings.Join(argsOf(payloads), " ")
+}
+
+func argsOf(payloads []string) []string {
+	args := make([]string, len(payloads))
+	for i, p := range payloads {
 		_, rest, _ := strings.Cut(p, `"args":[`)
-		arg, _, _ := strings.Cut(rest, `],"jid"`)
-		args = append(args, arg)
+		args[i], _, _ = strings.Cut(rest, `],"jid"`)
 	}
-	return strings.Join(args, " ")
+	return args
 }
 
 func TestHandlePartialBatch(t *testing.T) {

@@ -1,0 +1,20 @@
+//go:build aws
+
+package main
+
+import (
+	"testing"
+
+	"scout/config"
+)
+
+// TestOnAWS needs an AWS account: credentials and a region as the AWS CLI finds
+// them, with leave to create and delete queues and topics named scout-test-*.
+// It costs less than a cent.
+func TestOnAWS(t *testing.T) {
+	c, err := awsConfig(t.Context(), config.AWS{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	testCloud(t, c)
+}

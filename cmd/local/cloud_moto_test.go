@@ -1,0 +1,20 @@
+//go:build integration
+
+package main
+
+import (
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"scout/internal/testparts"
+)
+
+func TestOnMoto(t *testing.T) {
+	testCloud(t, aws.Config{
+		Region:       "us-east-1",
+		BaseEndpoint: aws.String(testparts.Moto(t)),
+		Credentials:  credentials.NewStaticCredentialsProvider("x", "x", ""),
+	})
+}

@@ -1,0 +1,105 @@
+//go:build integration || aws
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"scout/internal/testparts"
+)
+
+// testCloud runs the daemon on SNS and SQS, be they AWS's or a stand-in's,
+// with queues and a topic of its own, which it deletes in the end.
+func testCloud(t *testing.T, c aws.Config) {
+	const messages = 50
+	topics, queues := sns.NewFromConfig(c), sqs.NewFromConfig(c)
+	name := fmt.Sprintf("scout-test-%d", time.Now().UnixNano())
+	topic, err := topics.CreateTopic(t.Context(), &sns.CreateTopicInput{Name: &name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_, _ = topics.DeleteTopic(context.Background(), &sns.DeleteTopicInput{TopicArn: topic.TopicArn})
+	})
+	deadURL, deadARN := createQueue(t, queues, name+"-dead", nil)
+	_, queueARN := createQueue(t, queues, name, map[string]string{
+		"VisibilityTimeout": "2",
+		"RedrivePolicy":     fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":2}`, deadARN),
+		"Policy": fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"sns.amazonaws.com"},
+			"Action":"sqs:SendMessage","Resource":"*","Condition":{"ArnEquals":{"aws:SourceArn":%q}}}]}`, *topic.TopicArn),
+	})
+	if _, err := topics.Subscribe(t.Context(), &sns.SubscribeInput{TopicArn: topic.TopicArn, Protocol: aws.String("sqs"), Endpoint: &queueARN}); err != nil {
+		t.Fatal(err)
+	}
+
+	redis := testparts.Redis(t)
+	p := startScout(t, "-c", cloudConfig(t, c, redis.Addr, name))
+	for i := range messages {
+		publishTo(t, topics, topic.TopicArn, fmt.Sprint(i))
+	}
+	publishTo(t, topics, topic.TopicArn, `{"poison":1,"poison":2}`)
+	eventually(t, time.Minute, "all messages are jobs", func() bool { return len(jobs(t, redis.Addr)) >= messages })
+	eventually(t, time.Minute, "the poison is in the dead-letter queue", func() bool {
+		out, err := queues.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &deadURL, WaitTimeSeconds: 1})
+		return err == nil && len(out.Messages) == 1 && strings.Contains(*out.Messages[0].Body, "poison")
+	})
+	p.signal(t, syscall.SIGTERM)
+	if err := p.end(t, 30*time.Second); err != nil {
+		t.Errorf("scout ended with %v; its log:\n%s", err, p.log())
+	}
+	got := jobs(t, redis.Addr)
+	slices.Sort(got)
+	if len(slices.Compact(slices.Clone(got))) != messages || len(got) != messages {
+		t.Errorf("jobs = %v, want each of %d messages once", got, messages)
+	}
+}
+
+func publishTo(t *testing.T, topics *sns.Client, topic *string, message string) {
+	t.Helper()
+	if _, err := topics.Publish(t.Context(), &sns.PublishInput{TopicArn: topic, Message: &message}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func createQueue(t *testing.T, queues *sqs.Client, name string, attributes map[string]string) (url, arn string) {
+	t.Helper()
+	queue, err := queues.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_, _ = queues.DeleteQueue(context.Background(), &sqs.DeleteQueueInput{QueueUrl: queue.QueueUrl})
+	})
+	out, err := queues.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: queue.QueueUrl, AttributeNames: []types.QueueAttributeName{"QueueArn"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *queue.QueueUrl, out.Attributes["QueueArn"]
+}
+
+// cloudConfig writes a configuration with the credentials of c in it.
+func cloudConfig(t *testing.T, c aws.Config, redisAddr, queue string) (file string) {
+	t.Helper()
+	text := fmt.Sprintf("redis: {url: \"redis://%s\"}\nqueue: {name: %q, wait_time: 2s, topics: {\"scout-test-*\": OrderWorker}}\naws: {region: %q", redisAddr, queue, c.Region)
+	if c.BaseEndpoint != nil {
+		text += fmt.Sprintf(`, endpoint: %q, access_key: x, secret_key: x`, *c.BaseEndpoint)
+	}
+	file = filepath.Join(t.TempDir(), "scout.yml")
+	if err := os.WriteFile(file, []byte(text+"}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}

@@ -1,0 +1,61 @@
+//go:build integration
+
+package handler
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/gomodule/redigo/redis"
+
+	"scout/internal/testparts"
+	"scout/sidekiq"
+)
+
+// One Lambda batch of 5,000 messages, on a real Redis.
+func TestHandleLargeBatch(t *testing.T) {
+	const messages = 5_000
+	server := testparts.Redis(t)
+	proxy := testparts.NewProxy(t, server.Addr, nil)
+	client, err := sidekiq.NewClient(sidekiq.Options{URL: "redis://" + proxy.Addr, DedupTTL: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	h := &Handler{Router: testRouter, Client: client, Log: slog.New(slog.DiscardHandler)}
+	batch := make([]*events.SQSMessage, messages)
+	want := make([]string, messages)
+	for i := range batch {
+		batch[i], want[i] = notification("orders", fmt.Sprint(i)), fmt.Sprint(i)
+	}
+	e := event(batch...)
+	for range 2 { // the second time, all are duplicates
+		response, err := h.Handle(t.Context(), e)
+		if err != nil || len(response.BatchItemFailures) > 0 {
+			t.Fatalf("%d failures, %v", len(response.BatchItemFailures), err)
+		}
+	}
+	if n := proxy.RoundTrips.Load() / 2; n < 1 || n > 60 {
+		t.Errorf("%d round trips for %d messages, want at most 60", n, messages)
+	} else {
+		t.Logf("%d round trips for %d messages", n, messages)
+	}
+
+	conn, err := redis.DialURL(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	payloads, err := redis.Strings(conn.Do("LRANGE", "queue:default", 0, -1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Reverse(payloads)
+	if got := argsOf(payloads); !slices.Equal(got, want) {
+		t.Errorf("%d jobs in the queue, want %d in order", len(got), len(want))
+	}
+}
