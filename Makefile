@@ -31,6 +31,10 @@ deps:
 test: deps
 	$(GO) test -race -tags integration ./...
 
+# make aws-test the tests that need an AWS account; see CONTRIBUTING.md
+aws-test:
+	$(GO) test -tags aws -run TestOnAWS -count 1 -v ./cmd/local
+
 # make lint     gofmt, vet, staticcheck, govulncheck
 lint:
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "gofmt -w those files" >&2; exit 1; }
