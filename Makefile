@@ -5,23 +5,24 @@
 GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 BUILD     = CGO_ENABLED=0 $(GO) build -trimpath
-LDFLAGS   = -s -w -X main.version=$(VERSION)
 TOOL      = $(GO) tool -modfile=tools/go.mod
 
-.PHONY: help demo build deps test lint fuzz bench aws-test clean
+.PHONY: help demo build scout bootstrap deps test lint fuzz bench aws-test clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
-demo: build
+demo: scout
 	bin/scout dev --demo --once
 
 # make build    bin/scout and, for Lambda, bin/bootstrap
-build:
-	$(BUILD) -ldflags '$(LDFLAGS)' -o bin/scout ./cmd/local
+build: scout bootstrap
 
-# The Lambda function needs neither net/rpc nor a symbol table.
-build-lambda:
+scout:
+	$(BUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/scout ./cmd/local
+
+# Lambda needs neither net/rpc nor a symbol table.
+bootstrap:
 	GOOS=linux $(BUILD) -tags lambda.norpc -ldflags '-s -w' -o bin/bootstrap ./cmd/lambda
 
 # make deps     what the tests need: Redis, Sidekiq, moto

@@ -74,7 +74,7 @@ func messageArgument(message []byte) (argument, error) {
 	case verdict.Syntax != nil:
 		return argument{json: jsonscan.AppendQuote(nil, message)}, nil
 	case verdict.Refused != nil:
-		return argument{}, refuse(Unacceptable, "the message is JSON that Sidekiq could not keep: %v of it; the publisher has to change it", verdict.Refused)
+		return argument{}, refuse(Unacceptable, "the message is JSON that Sidekiq could not load, or not save if the job failed: %v; the publisher has to change it", verdict.Refused)
 	}
 	return argument{json: bytes.TrimSpace(message), activeJob: verdict.ActiveJob}, nil
 }
@@ -93,7 +93,7 @@ func (w *Worker) arguments(message argument, metadata func() []byte) ([]json.Raw
 			a.activeJob = jsonscan.Check(a.json).ActiveJob // the attributes' names are the publisher's
 		}
 		if w.ActiveJob && a.activeJob != nil {
-			return nil, refuse(Unacceptable, "%s is an ActiveJob, and its %s argument has %v of it", w.Class, arg, a.activeJob)
+			return nil, refuse(Unacceptable, "the %s argument of %s has %v, which ActiveJob would take for its own", arg, w.Class, a.activeJob)
 		}
 		args[i] = a.json
 	}

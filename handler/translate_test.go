@@ -166,23 +166,23 @@ func TestRefusals(t *testing.T) {
 		{"message no string", replace(`"Message":"1"`, `"Message":{"a":1}`), NotEnvelope, `no string "Message"`},
 		{"message null", replace(`"Message":"1"`, `"Message":null`), NotEnvelope, `no string "Message"`},
 		{"no id", replace(`"MessageId"`, `"Id"`), NotEnvelope, `no string "MessageId"`},
-		{"topic twice", replace(`{`, `{"TopicArn":"arn:aws:sns:us-east-1:123456789012:billing",`), NotEnvelope, "a key that its object already has"},
-		{"topic twice, escaped", replace(`{`, `{"\u0054opicArn":"x",`), NotEnvelope, "a key that its object already has"},
+		{"topic twice", replace(`{`, `{"TopicArn":"arn:aws:sns:us-east-1:123456789012:billing",`), NotEnvelope, "a duplicate key"},
+		{"topic twice, escaped", replace(`{`, `{"\u0054opicArn":"x",`), NotEnvelope, "a duplicate key"},
 		{"invalid UTF-8", replace(`"Message":"1"`, "\"Message\":\"\xff\""), NotEnvelope, "invalid UTF-8"},
 		{"half a surrogate pair as text", replace(`"Message":"1"`, `"Message":"\ud800"`), NotEnvelope, "surrogate"},
 
 		{"no route", notification("unknown", "1").Body, NoRoute, `no worker is configured for the topic "unknown"`},
 		{"topic in another case", notification("ORDERS", "1").Body, NoRoute, `"ORDERS"`},
 
-		{"too deep", notification("orders", deep).Body, Unacceptable, "nested deeper than 90 levels"},
+		{"too deep", notification("orders", deep).Body, Unacceptable, "nesting deeper than 90 levels"},
 		{"overflow", notification("orders", `{"a":1e309}`).Body, Unacceptable, "range of a double"},
 		{"half a surrogate pair", notification("orders", `{"a":"\ud800"}`).Body, Unacceptable, "surrogate"},
-		{"duplicate key", notification("orders", `{"a":1,"a":2}`).Body, Unacceptable, "already has at byte 7 of it; the publisher has to change it"},
-		{"ActiveJob key", notification("aj", `{"_aj_globalid":"gid://app/User/1"}`).Body, Unacceptable, "SyncJob is an ActiveJob"},
+		{"duplicate key", notification("orders", `{"a":1,"a":2}`).Body, Unacceptable, "a duplicate key at byte 7; the publisher has to change it"},
+		{"ActiveJob key", notification("aj", `{"_aj_globalid":"gid://app/User/1"}`).Body, Unacceptable, "the message argument of SyncJob has a key that begins with _aj_"},
 		{
 			"ActiveJob key in metadata",
 			strings.TrimSuffix(notification("fan", "1").Body, "}") + `,"MessageAttributes":{"_aj_serialized":{"Type":"String","Value":"X"}}}`,
-			Unacceptable, "its metadata argument has a key that begins with _aj_",
+			Unacceptable, "the metadata argument of B has a key that begins with _aj_",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -141,7 +141,7 @@ func (s *scanner) afterValue() (more bool, err error) {
 func (s *scanner) push(c byte) {
 	s.open = append(s.open, c)
 	if len(s.open) == MaxDepth+1 {
-		s.refuse(s.pos, "arrays and objects nested deeper than "+strconv.Itoa(MaxDepth)+" levels, more than Ruby's JSON can load")
+		s.refuse(s.pos, "nesting deeper than "+strconv.Itoa(MaxDepth)+" levels")
 	}
 	if c == '{' {
 		s.objects = append(s.objects, object{start: len(s.names)})
@@ -174,10 +174,10 @@ func (s *scanner) key() error {
 		name = appendUnquoted(nil, name)
 	}
 	if bytes.HasPrefix(name, []byte("_aj_")) && s.verdict.ActiveJob == nil {
-		s.verdict.ActiveJob = fmt.Errorf("a key that begins with _aj_, which ActiveJob would take for its own, at byte %d", at)
+		s.verdict.ActiveJob = fmt.Errorf("a key that begins with _aj_ at byte %d", at)
 	}
 	if s.verdict.Refused == nil && !s.add(name) {
-		s.refuse(at, "a key that its object already has")
+		s.refuse(at, "a duplicate key")
 	}
 	s.space()
 	if s.peek() != ':' {
@@ -207,7 +207,7 @@ func (s *scanner) string() (escaped bool, err error) {
 		default:
 			r, size := utf8.DecodeRune(s.text[s.pos:])
 			if r == utf8.RuneError && size == 1 {
-				s.refuse(s.pos, "invalid UTF-8, which Sidekiq could not write again if the job failed,")
+				s.refuse(s.pos, "invalid UTF-8")
 			}
 			s.pos += size
 		}
@@ -235,11 +235,11 @@ func (s *scanner) escape() error {
 	s.pos = at + len(`\uXXXX`)
 	switch {
 	case isLow(unit):
-		s.refuse(at, "the second half of a surrogate pair without its first")
+		s.refuse(at, "half a surrogate pair")
 	case isHigh(unit):
 		low, ok := hex4(s.text[s.pos:])
 		if !ok || !isLow(low) {
-			s.refuse(at, "the first half of a surrogate pair without its second")
+			s.refuse(at, "half a surrogate pair")
 			return nil
 		}
 		s.pos += len(`\uXXXX`)
@@ -282,7 +282,7 @@ func (s *scanner) number() error {
 		return nil // Ruby's integers have no bounds
 	}
 	if f, _ := strconv.ParseFloat(string(s.text[at:s.pos]), 64); math.IsInf(f, 0) {
-		s.refuse(at, "a number beyond the range of a double, which Ruby would read as Infinity and could not write again,")
+		s.refuse(at, "a number beyond the range of a double")
 	}
 	return nil
 }
