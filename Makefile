@@ -38,7 +38,7 @@ aws-test:
 
 # make lint     gofmt, vet, staticcheck, govulncheck
 lint:
-	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "gofmt -w those files" >&2; exit 1; }
+	@test -z "$$(gofmt -l cmd config events handler internal sidekiq | tee /dev/stderr)" || { echo "gofmt -w those files" >&2; exit 1; }
 	$(GO) vet -tags integration ./...
 	$(TOOL) staticcheck -tags integration ./...
 	@tools/govulncheck.sh

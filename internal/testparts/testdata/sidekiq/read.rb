@@ -1,0 +1,19 @@
+# Prints what Sidekiq's API, and with it the Web UI, makes of what is in Redis.
+require_relative "app"
+require "sidekiq/api"
+
+def describe(job)
+  {
+    display_class: job.display_class, display_args: job.display_args, queue: job.queue, jid: job.jid,
+    tags: job.tags, retry: job["retry"], backtrace: job["backtrace"], dead: job["dead"], latency: job.latency,
+    created_ago: Time.now - job.created_at, enqueued_ago: Time.now - job.enqueued_at
+  }
+end
+
+stats = Sidekiq::Stats.new
+queues = Sidekiq::Queue.all.map do |queue|
+  { name: queue.name, size: queue.size, latency: queue.latency, jobs: queue.map { |job| describe(job) } }
+end
+puts JSON.generate(
+  enqueued: stats.enqueued, sizes: stats.queues, retries: stats.retry_size, dead: stats.dead_size, queues: queues
+)
