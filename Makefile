@@ -6,8 +6,13 @@ GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 BUILD     = CGO_ENABLED=0 $(GO) build -trimpath
 TOOL      = $(GO) tool -modfile=tools/go.mod
+SAM      ?= sam
 
-.PHONY: help demo build scout bootstrap deps test lint fuzz bench aws-test clean
+# What Lambda runs needs neither net/rpc nor a symbol table, and is the same
+# bytes whatever the commit.
+BUILD_LAMBDA = GOOS=linux $(BUILD) -buildvcs=false -tags lambda.norpc -ldflags '-s -w'
+
+.PHONY: help demo build scout bootstrap deps test lint fuzz bench aws-test deploy build-ScoutFunction clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -21,9 +26,8 @@ build: scout bootstrap
 scout:
 	$(BUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/scout ./cmd/local
 
-# Lambda needs neither net/rpc nor a symbol table.
 bootstrap:
-	GOOS=linux $(BUILD) -tags lambda.norpc -ldflags '-s -w' -o bin/bootstrap ./cmd/lambda
+	$(BUILD_LAMBDA) -o bin/bootstrap ./cmd/lambda
 
 # make deps     what the tests need: Redis, Sidekiq, moto
 deps:
@@ -50,9 +54,24 @@ fuzz:
 	$(GO) test -run '^$$' -fuzz '^FuzzTranslate$$' -fuzztime 1m ./handler
 	$(GO) test -run '^$$' -fuzz '^FuzzLoad$$' -fuzztime 1m ./config
 
-# make bench    Go benchmarks
-bench:
+# make bench    Go benchmarks, and what the daemon moves from SQS to Redis
+bench: scout
 	$(GO) test -run '^$$' -bench . ./internal/jsonscan ./sidekiq ./handler
+	$(GO) run ./internal/bench
+	$(GO) run ./internal/bench -latency 10ms
+
+# make deploy APP=shop STAGE=staging   create or update that stack; see docs/deploy.md
+deploy: answers = deploy/$(APP)-$(STAGE).yaml
+deploy: architecture = $(or $(shell sed -n 's/^Architecture: *//p' $(answers) 2>/dev/null),arm64)
+deploy:
+	@test -f $(answers) || { echo "there is no $(answers); see docs/deploy.md" >&2; exit 2; }
+	ARCHITECTURE=$(architecture) $(SAM) build
+	$(SAM) deploy --config-env $(APP)-$(STAGE) --parameter-overrides file://$(answers) Architecture=$(architecture) \
+	  Release=$$(cat .aws-sam/build/ScoutFunction/bootstrap template.yaml $(answers) | git hash-object --stdin)
+
+# What sam build calls. It does not pass on the parameter Architecture.
+build-ScoutFunction:
+	GOARCH=$(or $(subst x86_64,amd64,$(ARCHITECTURE)),arm64) $(BUILD_LAMBDA) -o $(ARTIFACTS_DIR)/bootstrap ./cmd/lambda
 
 # make clean    remove what was built and installed into this folder
 clean:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the integration tests need and is not there yet: redis-server,
-# Sidekiq and ActiveJob with the system's package manager, and moto and the AWS
-# CLI into .deps/venv.
+# Sidekiq and ActiveJob with the system's package manager; moto, the AWS CLI, the
+# SAM CLI and cfn-lint into .deps.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -32,9 +32,12 @@ if [ -n "$missing" ]; then
 	fi
 fi
 
-# The venv is complete when it was made of the very same list.
-if ! cmp -s tools/requirements.txt .deps/venv/requirements.txt; then
-	python3 -m venv .deps/venv
-	.deps/venv/bin/pip install --quiet --disable-pip-version-check -r tools/requirements.txt
-	cp tools/requirements.txt .deps/venv/requirements.txt
-fi
+# venv makes .deps/NAME of tools/NAME.txt, unless it was made of the very same list.
+venv() {
+	cmp -s "tools/$1.txt" ".deps/$1/requirements.txt" && return
+	python3 -m venv ".deps/$1"
+	".deps/$1/bin/pip" install --quiet --disable-pip-version-check -r "tools/$1.txt"
+	cp "tools/$1.txt" ".deps/$1/requirements.txt"
+}
+venv venv
+venv sam # SAM wants other versions of what moto needs, too
