@@ -190,7 +190,11 @@ func (s *scanner) key() error {
 // string reads a string and reports whether it holds escapes.
 func (s *scanner) string() (escaped bool, err error) {
 	s.pos++
-	for s.pos < len(s.text) {
+	for {
+		s.plain()
+		if s.pos == len(s.text) {
+			return escaped, s.syntax("a string without an end")
+		}
 		switch c := s.text[s.pos]; {
 		case c == '"':
 			s.pos++
@@ -202,8 +206,6 @@ func (s *scanner) string() (escaped bool, err error) {
 			}
 		case c < ' ':
 			return escaped, s.syntax("control character in a string")
-		case c < utf8.RuneSelf:
-			s.pos++
 		default:
 			r, size := utf8.DecodeRune(s.text[s.pos:])
 			if r == utf8.RuneError && size == 1 {
@@ -212,7 +214,19 @@ func (s *scanner) string() (escaped bool, err error) {
 			s.pos += size
 		}
 	}
-	return escaped, s.syntax("a string without an end")
+}
+
+// plain passes over the bytes that mean nothing but themselves in a string:
+// nearly all that there is to read, so that it is worth a tight loop.
+func (s *scanner) plain() {
+	text := s.text
+	for i := s.pos; i < len(text); i++ {
+		if c := text[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			s.pos = i
+			return
+		}
+	}
+	s.pos = len(text)
 }
 
 func (s *scanner) escape() error {

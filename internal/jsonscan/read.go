@@ -78,12 +78,13 @@ func (s *scanner) skip() []byte {
 }
 
 func (s *scanner) skipString() {
-	for s.pos++; s.text[s.pos] != '"'; s.pos++ {
-		if s.text[s.pos] == '\\' {
-			s.pos++
+	text, i := s.text, s.pos+1
+	for ; text[i] != '"'; i++ {
+		if text[i] == '\\' {
+			i++
 		}
 	}
-	s.pos++
+	s.pos = i + 1
 }
 
 // Unquote decodes a JSON string that has passed Check. Without escapes, what
