@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"scout/sidekiq"
 )
 
 // Address is the URL without user, password and parameters, fit for a log line.
@@ -25,7 +27,7 @@ func (r *Redis) read(n node) {
 	var address, hostAddress *url.URL
 	var password Secret
 	n.fields(
-		field{"url", into(&address, redisURL)},
+		field{"url", into(&address, sidekiq.ParseURL)},
 		field{"host", v1(into(&hostAddress, redisHost))},
 		field{"password", v1(into(&password, secret))},
 		field{"namespace", v1(into(&r.Namespace, word))},
@@ -39,7 +41,7 @@ func (r *Redis) read(n node) {
 	case byHost.given():
 		address = hostAddress
 	case byEnv.given() && byURL.value == nil:
-		into(&address, redisURL)(byEnv)
+		into(&address, sidekiq.ParseURL)(byEnv)
 	case byURL.value == nil:
 		byURL.fail("is required, or redis.host, or the environment variable REDIS_URL")
 	}
@@ -57,34 +59,6 @@ func withPassword(u *url.URL, password Secret, place node) Secret {
 		u.User = url.UserPassword(u.User.Username(), password.Reveal())
 	}
 	return Secret(u.String())
-}
-
-// redisURL never returns the error of url.Parse, which quotes the URL.
-func redisURL(text string) (*url.URL, error) {
-	scheme, _, _ := strings.Cut(text, ":")
-	if scheme != "redis" && scheme != "rediss" && scheme != "unix" {
-		return nil, errors.New("must begin with redis://, rediss:// (TLS) or unix:// (a socket's path)")
-	}
-	u, err := url.Parse(text)
-	switch {
-	case err != nil || u.Opaque != "" || u.Fragment != "":
-		return nil, errors.New("must be a URL such as redis://user:password@host:6379/0; special characters in the password must be percent-encoded")
-	case scheme == "unix" && (u.Host != "" || u.Path == ""):
-		return nil, errors.New("must be the path of a socket, such as unix:///run/redis.sock")
-	case scheme == "unix":
-		return u, nil
-	case u.Hostname() == "":
-		return nil, errors.New("must have a host, such as redis://localhost:6379/0")
-	case !validDatabase(u.Path):
-		return nil, errors.New("must end after the host, or in the number of a database, such as redis://localhost:6379/0")
-	}
-	return u, nil
-}
-
-func validDatabase(path string) bool {
-	number := strings.TrimPrefix(path, "/")
-	_, err := strconv.ParseUint(number, 10, 16)
-	return number == "" || err == nil
 }
 
 // redisHost makes a URL of the address that Scout 1.x took.

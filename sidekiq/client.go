@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
@@ -60,7 +59,7 @@ type Client struct {
 func NewClient(o Options) (*Client, error) {
 	o.Conns = cmp.Or(o.Conns, 16)
 	o.RetryFor = cmp.Or(o.RetryFor, 10*time.Second)
-	u, err := parseURL(o.URL)
+	u, err := ParseURL(o.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -89,41 +88,19 @@ func (c *Client) Failing() bool { return c.failing.Load() }
 // Close closes the connections, those in use when they are given back.
 func (c *Client) Close() error { return c.pool.Close() }
 
-// timeout is how long a reply may take: as long as the context lasts, but
-// never longer than readTimeout.
-func (c *Client) timeout(ctx context.Context) time.Duration {
+// within is d, or how long the context lasts if that is shorter. It is never 0,
+// which would mean for ever.
+func within(ctx context.Context, d time.Duration) time.Duration {
 	if deadline, ok := ctx.Deadline(); ok {
-		return min(readTimeout, max(time.Until(deadline), time.Millisecond))
+		return min(d, max(time.Until(deadline), time.Millisecond))
 	}
-	return readTimeout
-}
-
-func parseURL(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
-	if err != nil {
-		// err shows the URL, and with it the password.
-		return nil, errors.New("the Redis URL cannot be read; write it as redis://user:password@host:6379/0, with special characters of the password escaped (%40 for @)")
-	}
-	switch {
-	case u.Scheme != "redis" && u.Scheme != "rediss" && u.Scheme != "unix":
-		return nil, fmt.Errorf("the Redis URL begins with %q; use redis://, rediss:// or unix://", u.Scheme+":")
-	case u.Opaque != "":
-		return nil, fmt.Errorf("the Redis URL lacks the slashes behind %q", u.Scheme+":")
-	}
-	database := strings.Trim(u.Path, "/")
-	if u.Scheme == "unix" {
-		database = u.Query().Get("db")
-	}
-	if n, err := strconv.Atoi(cmp.Or(database, "0")); err != nil || n < 0 {
-		return nil, fmt.Errorf("the Redis URL's database %q is not a number", database)
-	}
-	return u, nil
+	return d
 }
 
 func dial(ctx context.Context, u *url.URL) (redis.Conn, error) {
 	options := []redis.DialOption{
 		redis.DialConnectTimeout(dialTimeout),
-		redis.DialTLSHandshakeTimeout(dialTimeout),
+		redis.DialTLSHandshakeTimeout(within(ctx, dialTimeout)),
 		redis.DialReadTimeout(readTimeout),
 		redis.DialWriteTimeout(writeTimeout),
 		redis.DialKeepAlive(keepAlive),
@@ -139,7 +116,7 @@ func dial(ctx context.Context, u *url.URL) (redis.Conn, error) {
 		c, err = redis.DialURLContext(ctx, u.String(), options...)
 	}
 	if err != nil {
-		return nil, err
+		return nil, withoutArguments(err)
 	}
 	return &conn{ConnWithTimeout: c.(redis.ConnWithTimeout)}, nil
 }
@@ -171,10 +148,20 @@ func (c *conn) note(err error) error {
 }
 
 // testOnBorrow finds out whether a connection that lay idle was cut meanwhile.
-func testOnBorrow(_ context.Context, c redis.Conn, lastUsed time.Time) error {
-	if time.Since(lastUsed) < time.Second {
-		return nil
+func testOnBorrow(ctx context.Context, c redis.Conn, lastUsed time.Time) error {
+	if err := ctx.Err(); err != nil || time.Since(lastUsed) < time.Second {
+		return err
 	}
-	_, err := redis.DoWithTimeout(c, pingTimeout, "PING")
+	_, err := redis.DoWithTimeout(c, within(ctx, pingTimeout), "PING")
+	return err
+}
+
+// withoutArguments cuts off the arguments that Redis repeats when it does not
+// know a command, for those of AUTH are the password.
+func withoutArguments(err error) error {
+	if reply, ok := errors.AsType[redis.Error](err); ok {
+		text, _, _ := strings.Cut(string(reply), ", with args beginning with")
+		return redis.Error(text)
+	}
 	return err
 }

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,6 +42,8 @@ func TestRedisInTrouble(t *testing.T) {
 		{"password missing", []string{"--requirepass", "s3cret"}, nil, "wrong Redis credentials", ErrCredentials},
 		{"cluster", []string{"--cluster-enabled", "yes"}, nil, "Redis Cluster", ErrUnusable},
 		{"no permission for a command", nil, [][]any{{"ACL", "SETUSER", "default", "-lpush"}}, "can't run this command", ErrUnusable},
+		{"no permission for EVALSHA", nil, [][]any{{"ACL", "SETUSER", "default", "-evalsha"}}, "NOPERM", ErrUnusable},
+		{"the set of queues is none", nil, [][]any{{"SET", "queues", "x"}}, "WRONGTYPE", nil},
 		{"no permission for a key", nil, [][]any{{"ACL", "SETUSER", "default", "resetkeys", "~scout:*", "~queues", "~queue:other"}}, "NOPERM", ErrUnusable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -49,8 +52,13 @@ func TestRedisInTrouble(t *testing.T) {
 				do(t, server.Addr, command[0].(string), command[1:]...)
 			}
 			client := newTestClient(t, server.Addr, func(o *Options) { o.RetryFor = 100 * time.Millisecond })
+			ready := client.Ready(t.Context(), "q")
+			if c.name == "the set of queues is none" { // which cannot be tried without changing it
+				ready = errors.New(c.want)
+			}
+			_, _ = client.Push(t.Context(), testJobs("p", 1)) // by EVAL; the next one by EVALSHA
 			results, err := client.Push(t.Context(), testJobs("q", 2))
-			for what, err := range map[string]error{"Push": err, "Ready": client.Ready(t.Context(), "q"), "result": results[1].Err} {
+			for what, err := range map[string]error{"Push": err, "Ready": ready, "result": results[1].Err} {
 				if err == nil || !strings.Contains(err.Error(), c.want) {
 					t.Errorf("%s: error = %v, want %q", what, err, c.want)
 				}
@@ -164,6 +172,43 @@ func TestURLs(t *testing.T) {
 	}
 	if stats := do(t, server.Addr, "INFO", "keyspace").([]byte); !strings.Contains(string(stats), "db3:") || strings.Contains(string(stats), "db0:") {
 		t.Errorf("keyspace = %s, want database 3 alone", stats)
+	}
+}
+
+// A server that does not know AUTH repeats its arguments.
+func TestPasswordIsNotInErrors(t *testing.T) {
+	server := testparts.Redis(t, "--rename-command", "AUTH", "")
+	c := newTestClient(t, "", func(o *Options) { o.URL = "redis://:hunter2@" + server.Addr })
+	_, err := c.Push(t.Context(), testJobs("q", 1))
+	if !errors.Is(err, ErrUnusable) || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("error = %v, want ErrUnusable without the password", err)
+	}
+}
+
+// Idle connections to a server that fell silent do not eat up the deadline,
+// nor does a TLS handshake that is not answered.
+func TestDeadlineIsKept(t *testing.T) {
+	server := testparts.Redis(t)
+	idle := newTestClient(t, server.Addr, nil)
+	var all sync.WaitGroup
+	for range 16 {
+		all.Go(func() { _, _ = idle.Push(t.Context(), testJobs("q", 1)) })
+	}
+	all.Wait()
+	noTLS := newTestClient(t, "", func(o *Options) { o.URL = "rediss://" + server.Addr })
+	time.Sleep(1100 * time.Millisecond)
+	server.Pause()
+	defer server.Resume()
+	for name, client := range map[string]*Client{"idle connections": idle, "TLS": noTLS} {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		if _, err := client.Push(ctx, testJobs("q", 2)); err == nil {
+			t.Errorf("%s: no error from a silent server", name)
+		}
+		if elapsed := time.Since(start); elapsed > 900*time.Millisecond {
+			t.Errorf("%s: Push took %v with a deadline of 500 ms", name, elapsed)
+		}
 	}
 }
 

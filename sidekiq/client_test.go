@@ -3,9 +3,12 @@ package sidekiq
 import (
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -341,12 +344,16 @@ func TestWrongPassword(t *testing.T) {
 
 func TestNewClientRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ url, want string }{
-		"other scheme":   {"http://u:s3cret@h", `begins with "http:"`},
-		"no scheme":      {"localhost:6379", `begins with "localhost:"`},
-		"unreadable":     {"redis://u:s3c ret%@h", "cannot be read"},
-		"no slashes":     {"redis:h", "lacks the slashes"},
-		"not a database": {"redis://u:s3cret@h/x", `database "x" is not a number`},
-		"empty":          {"", `begins with ":"`},
+		"other scheme":      {"http://u:s3cret@h", "must begin with redis://"},
+		"no scheme":         {"localhost:6379", "must begin with redis://"},
+		"empty":             {"", "must begin with redis://"},
+		"unreadable":        {"redis://u:s3c ret%@h", "must be a URL such as"},
+		"no slashes":        {"redis:h", "must be a URL such as"},
+		"no host":           {"redis:///0", "must have a host"},
+		"port too large":    {"redis://u:s3cret@h:99999", "must have a port up to 65535"},
+		"not a database":    {"redis://u:s3cret@h/x", "number of a database"},
+		"unix with host":    {"unix://u:s3cret@run/redis", "path of a socket"},
+		"unix, no database": {"unix:///run/redis?db=x", "must have a number for its database"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := NewClient(Options{URL: c.url})
@@ -354,5 +361,49 @@ func TestNewClientRefuses(t *testing.T) {
 				t.Errorf("error = %v, want %q and no password", err, c.want)
 			}
 		})
+	}
+}
+
+func TestClassify(t *testing.T) {
+	for _, c := range []struct {
+		text   string
+		remedy remedy
+		is     error
+	}{
+		{"READONLY You can't write against a read only replica.", again, nil},
+		{"READONLY You can't write against a read only replica. script: f1, on @user_script:20.", again, nil},
+		{"@user_script: 16: -READONLY You can't write against a read only replica.", again, nil}, // Redis 6
+		{"ERR Error running script (call to f_6b1bf4): @user_script:8: @user_script: 8: -READONLY You can't write against a read only replica.", again, nil},
+		{"LOADING Redis is loading the dataset in memory", again, nil},
+		{"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", again, nil},
+		{"NOREPLICAS Not enough good replicas to write.", again, nil},
+		{"BUSY Redis is busy running a script.", again, nil},
+		{"NOSCRIPT No matching script. Please use EVAL.", again, nil},
+		{"ERR max number of clients reached", again, nil},
+		{"MISCONF Redis is configured to save RDB snapshots", giveBack, nil},
+		{"OOM command not allowed when used memory > 'maxmemory'.", giveBack, nil},
+		{"WRONGTYPE Operation against a key holding the wrong kind of value", giveBack, nil},
+		{"NOAUTH Authentication required.", refused, ErrCredentials},
+		{"WRONGPASS invalid username-password pair or user is disabled.", refused, ErrCredentials},
+		{"ERR invalid password", refused, ErrCredentials},
+		{"ERR wrong number of arguments for 'auth' command", refused, ErrCredentials},
+		{"ERR AUTH <password> called without any password configured for the default user.", refused, ErrCredentials},
+		{"NOPERM this user has no permissions to run the 'lpush' command", refused, ErrUnusable},
+		{"ERR The user executing the script can't run this command or subcommand script: f1", refused, ErrUnusable},
+		{"@user_script: 16: The user executing the script can't run this command or subcommand", refused, ErrUnusable}, // Redis 6
+		{"CROSSSLOT Keys in request don't hash to the same slot", refused, ErrUnusable},
+		{"ERR SELECT is not allowed in cluster mode", refused, ErrUnusable},
+		{"ERR DB index is out of range", refused, ErrUnusable},
+		{"DENIED Redis is running in protected mode", refused, ErrUnusable},
+	} {
+		got, err := classify(fmt.Errorf("wrapped: %w", redis.Error(c.text)))
+		if got != c.remedy || errors.Is(err, ErrCredentials) != (c.is == ErrCredentials) || errors.Is(err, ErrUnusable) != (c.is == ErrUnusable) {
+			t.Errorf("%s: %v, %v; want %v, %v", c.text, got, err, c.remedy, c.is)
+		}
+	}
+	for _, err := range []error{io.EOF, syscall.ECONNREFUSED, os.ErrDeadlineExceeded} {
+		if got, _ := classify(err); got != again {
+			t.Errorf("%v: %v, want again", err, got)
+		}
 	}
 }

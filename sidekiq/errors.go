@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/gomodule/redigo/redis"
@@ -29,7 +30,8 @@ const (
 )
 
 // replies maps what Redis's error replies begin with to their remedies. The
-// texts are those of Redis 4 to 8 (src/server.c, acl.c, replication.c, networking.c).
+// texts are those of Redis 4 to 8 (src/server.c, acl.c, replication.c,
+// networking.c, script.c).
 var replies = []struct {
 	prefix string
 	remedy remedy
@@ -51,20 +53,33 @@ var replies = []struct {
 	{"ERR invalid password", refused, ErrCredentials},
 	{"ERR AUTH", refused, ErrCredentials},
 	{"ERR Client sent AUTH", refused, ErrCredentials},
+	{"ERR wrong number of arguments for 'auth'", refused, ErrCredentials}, // a user, before Redis 6
 
 	{"NOPERM", refused, ErrUnusable},
 	{"ERR The user executing the script", refused, ErrUnusable},
-	{"CROSSSLOT", refused, fmt.Errorf("%w: Sidekiq does not work with Redis Cluster", ErrUnusable)},
-	{"MOVED", refused, fmt.Errorf("%w: Sidekiq does not work with Redis Cluster", ErrUnusable)},
-	{"CLUSTERDOWN", refused, fmt.Errorf("%w: Sidekiq does not work with Redis Cluster", ErrUnusable)},
+	{"The user executing the script", refused, ErrUnusable},
+	{"ERR unknown command", refused, ErrUnusable},
+	{"ERR DB index", refused, ErrUnusable},
+	{"ERR invalid DB index", refused, ErrUnusable},
+	{"DENIED", refused, ErrUnusable}, // protected mode
+	{"ERR SELECT is not allowed in cluster mode", refused, errCluster},
+	{"CROSSSLOT", refused, errCluster},
+	{"MOVED", refused, errCluster},
+	{"CLUSTERDOWN", refused, errCluster},
 }
+
+var errCluster = fmt.Errorf("%w: Sidekiq does not work with Redis Cluster", ErrUnusable)
+
+// inScript is what Redis 6 and older put before the text of an error in a script.
+var inScript = regexp.MustCompile(`^(ERR Error running script \(.*?\): )?(@user_script: ?\d+: )*-?`)
 
 // classify says what to do about an error of a connection and wraps it in
 // ErrCredentials or ErrUnusable where it is one of these.
 func classify(err error) (remedy, error) {
 	if reply, ok := errors.AsType[redis.Error](err); ok {
+		text := strings.TrimPrefix(string(reply), inScript.FindString(string(reply)))
 		for _, r := range replies {
-			if !strings.HasPrefix(string(reply), r.prefix) {
+			if !strings.HasPrefix(text, r.prefix) {
 				continue
 			}
 			if r.is != nil {
@@ -76,7 +91,9 @@ func classify(err error) (remedy, error) {
 	}
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	_, notTLS := errors.AsType[tls.RecordHeaderError](err)
-	if untrusted || notTLS {
+	_, alert := errors.AsType[tls.AlertError](err)
+	// redigo's error has no type; a server without TLS never answers the handshake.
+	if untrusted || notTLS || alert || strings.HasSuffix(err.Error(), "TLS handshake timeout") {
 		return refused, fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
 	return again, err // refused, unreachable, cut or silent

@@ -102,13 +102,14 @@ func (w *Worker) Job(c Call) Job {
 	return Job{JID: c.ID.JID(), Queue: w.Queue, Payload: append(b, '}')}
 }
 
-// appendRetry always writes a key: without one, Sidekiq loses a failed job
-// whose class it does not know.
+// appendRetry always writes "retry": without it, Sidekiq loses a failed job
+// whose class it does not know (lib/sidekiq/job_retry.rb, global). Beside
+// "retry_for", only whether it is false counts.
 func (w *Worker) appendRetry(b []byte) []byte {
 	switch {
 	case w.RetryFor > 0:
 		// 0 would mean dead at the first failure.
-		return strconv.AppendInt(append(b, `"retry_for":`...), max(1, int64(w.RetryFor/time.Second)), 10)
+		return strconv.AppendInt(append(b, `"retry":true,"retry_for":`...), max(1, int64(w.RetryFor/time.Second)), 10)
 	case w.Retry.IsZero():
 		return append(b, `"retry":true`...)
 	default:
@@ -136,7 +137,9 @@ func (w *Worker) appendOptions(b []byte) []byte {
 	return b
 }
 
-// appendActiveJob appends what ActiveJob::Core#serialize makes of a job.
+// appendActiveJob appends what ActiveJob::Core#serialize makes of a job. Without
+// a locale, the job runs in the app's default one; any other might not be
+// among those that the app allows.
 func (w *Worker) appendActiveJob(b []byte, c Call) []byte {
 	b = append(b, `{"job_class":`...)
 	b = jsonscan.AppendQuote(b, w.Class)
@@ -144,7 +147,7 @@ func (w *Worker) appendActiveJob(b []byte, c Call) []byte {
 	b = jsonscan.AppendQuote(b, w.Queue)
 	b = append(b, `,"priority":null,"arguments":`...)
 	b = appendArray(b, c.Args)
-	b = append(b, `,"executions":0,"exception_executions":{},"locale":"en","timezone":null,"enqueued_at":"`...)
+	b = append(b, `,"executions":0,"exception_executions":{},"locale":null,"timezone":null,"enqueued_at":"`...)
 	return append(c.At.UTC().AppendFormat(b, "2006-01-02T15:04:05.000000000Z"), `"}`...)
 }
 

@@ -32,12 +32,12 @@ func TestJob(t *testing.T) {
 			`{"retry":false,"queue":"low","class":"A","args":[],"jid":"JID","created_at":1767323045.000006,"enqueued_at":1767323045.000006,"backtrace":true}`,
 		},
 		{
-			"retry_for takes the place of retry", Worker{Class: "A", Queue: "low", Retry: Int(3), RetryFor: time.Hour}, Call{},
-			`{"retry_for":3600,"queue":"low","class":"A","args":[],"jid":"JID","created_at":1767323045.000006,"enqueued_at":1767323045.000006}`,
+			"retry_for counts, and retry is true all the same", Worker{Class: "A", Queue: "low", Retry: Int(3), RetryFor: time.Hour}, Call{},
+			`{"retry":true,"retry_for":3600,"queue":"low","class":"A","args":[],"jid":"JID","created_at":1767323045.000006,"enqueued_at":1767323045.000006}`,
 		},
 		{
 			"retry_for is never 0", Worker{Class: "A", Queue: "low", RetryFor: time.Millisecond}, Call{},
-			`{"retry_for":1,"queue":"low","class":"A","args":[],"jid":"JID","created_at":1767323045.000006,"enqueued_at":1767323045.000006}`,
+			`{"retry":true,"retry_for":1,"queue":"low","class":"A","args":[],"jid":"JID","created_at":1767323045.000006,"enqueued_at":1767323045.000006}`,
 		},
 		{
 			"milliseconds", Worker{Class: "A", Queue: "low"}, Call{Milliseconds: true},
@@ -49,7 +49,7 @@ func TestJob(t *testing.T) {
 		},
 		{
 			"ActiveJob", Worker{Class: "SyncJob", Queue: "low", ActiveJob: true}, Call{Args: []json.RawMessage{[]byte(`{"a":1}`)}},
-			`{"retry":true,"queue":"low","class":"ActiveJob::QueueAdapters::SidekiqAdapter::JobWrapper","wrapped":"SyncJob","args":[{"job_class":"SyncJob","job_id":"UUID","provider_job_id":null,"queue_name":"low","priority":null,"arguments":[{"a":1}],"executions":0,"exception_executions":{},"locale":"en","timezone":null,"enqueued_at":"2026-01-02T03:04:05.000006000Z"}],"jid":"JID","created_at":1767323045.000006,"enqueued_at":1767323045.000006}`,
+			`{"retry":true,"queue":"low","class":"ActiveJob::QueueAdapters::SidekiqAdapter::JobWrapper","wrapped":"SyncJob","args":[{"job_class":"SyncJob","job_id":"UUID","provider_job_id":null,"queue_name":"low","priority":null,"arguments":[{"a":1}],"executions":0,"exception_executions":{},"locale":null,"timezone":null,"enqueued_at":"2026-01-02T03:04:05.000006000Z"}],"jid":"JID","created_at":1767323045.000006,"enqueued_at":1767323045.000006}`,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

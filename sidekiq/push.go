@@ -52,7 +52,9 @@ const (
 // ErrHeldBack is why a job was not pushed whose group had a failure before.
 var ErrHeldBack = errors.New("held back behind a failed job of its group")
 
-// Push pushes jobs, in their order, and returns a result for each.
+// Push pushes jobs, in their order, and returns a result for each. Only jobs
+// with groups are sure of their order if Redis refuses some of the jobs for a
+// moment; the others are then pushed behind those that it took.
 //
 // A job whose own queue is at fault fails alone. What may pass by itself, such
 // as a cut connection or a failover, is tried again for Options.RetryFor or up
@@ -133,7 +135,7 @@ func (c *Client) exchange(ctx context.Context, conn redis.Conn, p *push) error {
 	}
 	var failed error
 	for _, chunk := range window {
-		replies, err := redis.Values(redis.ReceiveWithTimeout(conn, c.timeout(ctx)))
+		replies, err := redis.Values(redis.ReceiveWithTimeout(conn, within(ctx, readTimeout)))
 		if err == nil {
 			err = p.record(chunk, replies)
 		}

@@ -7,18 +7,10 @@
 --
 -- Returns for each job 1 (enqueued), 2 (duplicate), 3 (enqueued, but not
 -- marked), 4 (held back behind a failed job of its group) or the text of an
--- error that is the job's alone. Any other error is raised.
+-- error that is the job's alone: that its queue's key has another type. All
+-- other errors are Redis's state, would meet every job, and are raised.
 local ttl = tonumber(ARGV[1])
 local known, failed, results = {}, {}, {}
-
-local function push(list, queue, payload)
-  if not known[queue] then
-    local reply = redis.pcall('SADD', KEYS[1], queue)
-    if type(reply) == 'table' and reply.err then return reply end
-    known[queue] = true
-  end
-  return redis.pcall('LPUSH', list, payload)
-end
 
 for i = 1, (#KEYS - 1) / 2 do
   local list, marker = KEYS[2 * i], KEYS[2 * i + 1]
@@ -28,10 +20,12 @@ for i = 1, (#KEYS - 1) / 2 do
   elseif ttl > 0 and redis.call('EXISTS', marker) == 1 then
     results[i] = 2
   else
-    local reply = push(list, queue, payload)
+    if not known[queue] then
+      redis.call('SADD', KEYS[1], queue)
+      known[queue] = true
+    end
+    local reply = redis.pcall('LPUSH', list, payload)
     if type(reply) == 'table' and reply.err then
-      -- Only a key of another type is one job's trouble. All else is Redis's
-      -- state and would meet every job.
       if not string.find(reply.err, 'WRONGTYPE', 1, true) then return reply end
       results[i] = reply.err
       if group ~= '' then failed[group] = true end

@@ -12,16 +12,22 @@ import (
 //go:embed ready.lua
 var readySource string
 
+var readyScript = redis.NewScript(-1, readySource)
+
 // Ready returns nil if Redis would take jobs now, for the given queues if any
 // are named. It finds what PING does not: a replica, too few replicas, full
 // memory, missing permissions. It tries once, and Failing
 // reports the result.
 func (c *Client) Ready(ctx context.Context, queues ...string) error {
-	args := []any{readySource, 2 + len(queues), c.prefix + "scout:check", c.prefix + "queues"}
+	args := []any{2 + len(queues), c.prefix + "scout:check", c.prefix + "queues"}
 	for _, queue := range queues {
 		args = append(args, c.prefix+"queue:"+queue)
 	}
-	_, err := c.do(ctx, "EVAL", args...)
+	// As Push does: a user needs the permission for both.
+	_, err := c.do(ctx, "EVALSHA", append([]any{readyScript.Hash()}, args...)...)
+	if isNoScript(err) {
+		_, err = c.do(ctx, "EVAL", append([]any{readySource}, args...)...)
+	}
 	c.failing.Store(err != nil)
 	return err
 }
@@ -65,7 +71,7 @@ func (c *Client) do(ctx context.Context, command string, args ...any) (any, erro
 	if err == nil {
 		defer conn.Close()
 		var reply any
-		if reply, err = redis.DoWithTimeout(conn, c.timeout(ctx), command, args...); err == nil {
+		if reply, err = redis.DoWithTimeout(conn, within(ctx, readTimeout), command, args...); err == nil {
 			return reply, nil
 		}
 	}

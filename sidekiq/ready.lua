@@ -4,6 +4,7 @@
 --
 -- KEYS: that key; the set of queues and any queues' lists, which are named for
 -- Redis to check the user's permissions on them
+redis.call('PING')
 redis.call('EXISTS', KEYS[1])
 redis.call('SET', KEYS[1], 1, 'PX', 1000)
 for _, command in ipairs({'SADD', 'LPUSH'}) do

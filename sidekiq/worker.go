@@ -12,7 +12,7 @@ type Worker struct {
 	Queue string // the Sidekiq queue, without the "queue:" of its Redis key
 
 	Retry     BoolOrInt     // not said: true, which Sidekiq reads as 25 times
-	RetryFor  time.Duration // if positive, takes Retry's place; whole seconds, Sidekiq 7.1.3 and newer
+	RetryFor  time.Duration // if positive, counts in place of Retry; whole seconds, Sidekiq 7.1.3 and newer
 	Backtrace BoolOrInt     // how much of a failed job's backtrace Sidekiq keeps: all, none or so many lines
 	NoDead    bool          // a job out of retries is discarded and not put into Sidekiq's dead set
 	Tags      []string

@@ -28,7 +28,7 @@ func New(c *config.Config, limits Limits, log *slog.Logger) (*handler.Handler, *
 		RetryFor:  limits.RetryFor,
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("redis: %w", err)
+		return nil, nil, fmt.Errorf("redis.url %w", err)
 	}
 	return &handler.Handler{Router: NewRouter(c), Client: client, Log: log}, client, nil
 }
