@@ -122,8 +122,8 @@ func arg(text string) (handler.Arg, error) {
 
 func httpURL(text string) (string, error) {
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return "", errors.New("must be a URL that begins with http:// or https://")
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
+		return "", errors.New("must be a URL that begins with http:// or https://, without a user or password")
 	}
 	return text, nil
 }

@@ -64,7 +64,7 @@ func TestInvalid(t *testing.T) {
 		"dedup_ttl, no value":   {"redis: {host: h, dedup_ttl: }" + queue, "1: redis.dedup_ttl: has no value"},
 		"access key alone":      {"aws: {access_key: hunter2}" + redis + queue, "1: aws.secret_key: is required with aws.access_key"},
 		"secret key alone":      {"aws: {secret_key: hunter2}" + redis + queue, "1: aws.access_key: is required with aws.secret_key"},
-		"endpoint":              {"aws: {endpoint: 'localhost:4566'}" + redis + queue, "1: aws.endpoint: must be a URL that begins with http:// or https://"},
+		"endpoint":              {"aws: {endpoint: 'localhost:4566'}" + redis + queue, "1: aws.endpoint: must be a URL that begins with http:// or https://, without a user or password"},
 		"variable not set":      {"redis: {host: h, password: env:PW}" + queue, "1: redis.password: environment variable PW is not set"},
 		"variable, no name":     {"redis: {host: h, password: 'env:hunter2!'}" + queue, "1: redis.password: must name an environment variable after env:, such as env:REDIS_PASSWORD"},
 		"url's variable":        {"redis: {url: env:R}" + queue, "1: redis.url: environment variable R is not set"},
@@ -84,7 +84,7 @@ func TestInvalidQueue(t *testing.T) {
 		"empty name":        {"name: ''\n  topics: {t: W}", "3: queue.name: is required, or queue.url"},
 		"name":              {"name: a.b\n  topics: {t: W}", "3: queue.name: must be the name of an SQS queue: 1 to 80 letters, digits, - or _, with .fifo at the end if it is one; its URL goes into queue.url"},
 		"name and url":      {"name: q\n  url: http://h/q\n  topics: {t: W}", "4: queue.url: cannot be with queue.name"},
-		"url":               {"url: sqs/q\n  topics: {t: W}", "3: queue.url: must be a URL that begins with http:// or https://"},
+		"url":               {"url: sqs/q\n  topics: {t: W}", "3: queue.url: must be a URL that begins with http:// or https://, without a user or password"},
 		"wait_time":         {"name: q\n  wait_time: 21s\n  topics: {t: W}", "4: queue.wait_time: must be a duration of whole seconds from 0s to 20s, such as 20s"},
 		"wait_time, number": {"name: q\n  wait_time: 20\n  topics: {t: W}", "4: queue.wait_time: must be a duration of whole seconds from 0s to 20s, such as 20s"},
 		"wait_time, half":   {"name: q\n  wait_time: 1.5s\n  topics: {t: W}", "4: queue.wait_time: must be a duration of whole seconds from 0s to 20s, such as 20s"},
@@ -163,7 +163,7 @@ func TestInvalidEnvironment(t *testing.T) {
 		"wait":         {"SCOUT_SQS_WAIT_TIME_SECONDS", "21", "must be a whole number from 0 to 20 (seconds)"},
 		"wait, unit":   {"SCOUT_SQS_WAIT_TIME_SECONDS", "20s", "must be a whole number from 0 to 20 (seconds)"},
 		"visibility":   {"SCOUT_SQS_VISIBILITY_TIMEOUT", "43201", "must be a whole number from 0 to 43200 (seconds)"},
-		"endpoint":     {"AWS_ENDPOINT_URL", "localhost", "must be a URL that begins with http:// or https://"},
+		"endpoint":     {"AWS_ENDPOINT_URL", "localhost", "must be a URL that begins with http:// or https://, without a user or password"},
 		"REDIS_URL":    {"REDIS_URL", "hunter2", "must begin with redis://, rediss:// (TLS) or unix:// (a socket's path)"},
 	}
 	for name, test := range tests {

@@ -151,7 +151,7 @@ func TestConfigurationInAParameter(t *testing.T) {
 	_, err = s.loader(t).Load(t.Context(), "ssm:/scout/bad")
 	check(t, "error", fmt.Sprint(err), "ssm:/scout/bad:2: queue.topics: must have one topic at least, such as foo-topic: FooWorker")
 	_, err = s.loader(t, "AWS_ENDPOINT_URL_SSM", "localhost").Load(t.Context(), "ssm:/scout/config")
-	check(t, "error", fmt.Sprint(err), "AWS_ENDPOINT_URL_SSM: must be a URL that begins with http:// or https://")
+	check(t, "error", fmt.Sprint(err), "AWS_ENDPOINT_URL_SSM: must be a URL that begins with http:// or https://, without a user or password")
 	_, err = s.loader(t).Load(t.Context(), "ssm:/scout/Config")
 	check(t, "error", fmt.Sprint(err), "--config: parameter /scout/Config does not exist (names are case-sensitive and belong to a region)")
 }

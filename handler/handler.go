@@ -6,6 +6,7 @@ package handler
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -80,6 +81,7 @@ func (h *Handler) translate(ctx context.Context, b *batch, now time.Time) {
 		group := fifoGroup(m)
 		if failedGroups[group] {
 			b.failures[i] = refuse(HeldBack, "an earlier message of its group failed")
+			h.log().InfoContext(ctx, heldBack, "message_id", m.MessageId)
 			continue
 		}
 		topic, jobs, err := h.translateSafely(ctx, m, now)
@@ -137,6 +139,8 @@ func (h *Handler) push(ctx context.Context, b *batch) {
 	}
 }
 
+const heldBack = "message held back behind a failed one of its group"
+
 func (h *Handler) logResult(ctx context.Context, b *batch, n int, result sidekiq.Result) {
 	level, message := slog.LevelDebug, "job pushed"
 	switch {
@@ -144,6 +148,8 @@ func (h *Handler) logResult(ctx context.Context, b *batch, n int, result sidekiq
 		level, message = slog.LevelWarn, "job pushed, but not remembered: if the message comes again, so will the job"
 	case result.Outcome == sidekiq.Duplicate:
 		message = "job was pushed before"
+	case errors.Is(result.Err, sidekiq.ErrHeldBack):
+		level, message = slog.LevelInfo, heldBack
 	case result.Err != nil && reasonOf(result.Err, b.pushErr) == Queue:
 		level, message = slog.LevelError, "job refused by its queue"
 	case result.Err != nil:
@@ -162,7 +168,7 @@ func (h *Handler) logResult(ctx context.Context, b *batch, n int, result sidekiq
 // respond says which messages are to be kept.
 func (h *Handler) respond(ctx context.Context, b *batch) (events.SQSEventResponse, error) {
 	if b.pushErr != nil {
-		h.log().ErrorContext(ctx, "Redis did not take all jobs", "jobs", len(b.jobs), "pushed", b.pushed, "error", b.pushErr)
+		h.log().ErrorContext(ctx, "not all jobs were pushed", "jobs", len(b.jobs), "pushed", b.pushed, "error", b.pushErr)
 		if b.pushed == 0 {
 			return events.SQSEventResponse{}, b.pushErr
 		}

@@ -35,6 +35,9 @@ func (r *Router) Translate(m *events.SQSMessage, at time.Time) (topicARN string,
 	if id == "" {
 		id = m.MessageId
 	}
+	if id == "" {
+		return e.TopicARN, nil, refuse(NotEnvelope, "neither the SNS envelope nor SQS gives the message an id")
+	}
 	metadata := func() []byte { return e.metadata(m) }
 	trace := traceFields(e, m)
 	jobs = make([]sidekiq.Job, 0, len(workers))

@@ -146,6 +146,14 @@ func TestMessageIdentity(t *testing.T) {
 	}
 }
 
+func TestRefusesMessageWithoutAnyID(t *testing.T) {
+	m := notification("orders", "1")
+	m.MessageId, m.Body = "", strings.Replace(m.Body, "sns-1", "", 1)
+	if _, jobs, err := testRouter.Translate(m, time.Now()); err == nil {
+		t.Errorf("jobs = %v, whose id any such message would share", jobs)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	valid := notification("orders", "1").Body
 	replace := func(old, new string) string { return strings.Replace(valid, old, new, 1) }

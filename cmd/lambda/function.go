@@ -51,6 +51,9 @@ func (f *function) init() error {
 // Handle is handler.Handler's with a fresh configuration. If Redis refuses the
 // credentials, it loads them again and, if they have changed, tries again.
 func (f *function) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
+	var stats handler.Stats // of the last try
+	defer func() { f.observe(ctx, stats) }()
+	ctx = context.WithValue(ctx, statsKey{}, &stats)
 	h, _ := f.fresh(ctx, refreshEvery)
 	response, err := h.Handle(ctx, event)
 	if errors.Is(err, sidekiq.ErrCredentials) {
@@ -60,6 +63,9 @@ func (f *function) Handle(ctx context.Context, event events.SQSEvent) (events.SQ
 	}
 	return response, err
 }
+
+// statsKey is the context key of where a batch's Stats go.
+type statsKey struct{}
 
 // fresh returns the handler, after loading the configuration again if that was
 // done longer ago than age. A configuration that cannot be loaded leaves the
@@ -88,14 +94,19 @@ func (f *function) refresh(ctx context.Context) (changed bool, err error) {
 	// An environment handles one batch at a time. During an outage of Redis it
 	// tries until its deadline, and then fails the batch: the error slows the
 	// event source mapping down, as failed messages would not.
-	h, client, err := app.New(c, app.Limits{Conns: 2, RetryFor: 15 * time.Minute}, f.log)
+	client, err := app.NewClient(c, app.Limits{Conns: 2, RetryFor: 15 * time.Minute})
 	if err != nil {
 		return false, err
 	}
 	if f.client != nil {
 		f.client.Close()
 	}
-	h.Observe = f.observe
-	f.config, f.handler, f.client = c, h, client
+	f.config, f.client = c, client
+	f.handler = &handler.Handler{
+		Router:  app.NewRouter(c),
+		Client:  client,
+		Log:     f.log,
+		Observe: func(ctx context.Context, s handler.Stats) { *ctx.Value(statsKey{}).(*handler.Stats) = s },
+	}
 	return true, nil
 }

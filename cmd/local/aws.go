@@ -55,7 +55,7 @@ func newSQS(ctx context.Context, c *config.Config, log *slog.Logger) (*sqs.Clien
 		t.MaxIdleConnsPerHost = 2 * c.Queue.Concurrency
 	})
 	loaded.Logger = logging.LoggerFunc(func(_ logging.Classification, format string, args ...any) {
-		log.Debug("AWS SDK: " + fmt.Sprintf(format, args...))
+		log.Debug("AWS SDK", "message", fmt.Sprintf(format, args...))
 	})
 	return sqs.NewFromConfig(loaded), nil
 }
@@ -83,5 +83,5 @@ func queueARN(region, queueURL string) string {
 	if err != nil {
 		return ""
 	}
-	return "arn:aws:sqs:" + region + strings.ReplaceAll(u.Path, "/", ":")
+	return "arn:aws:sqs:" + region + strings.ReplaceAll(strings.TrimSuffix(u.Path, "/"), "/", ":")
 }

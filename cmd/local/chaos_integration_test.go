@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gomodule/redigo/redis"
+
 	"scout/internal/testparts"
 )
 
@@ -16,22 +18,25 @@ import (
 func TestKilled(t *testing.T) {
 	const kills, messages = 60, 6_000
 	e := newEndpoint(t, 1, 1_000)
-	redis := testparts.Redis(t)
-	config := e.config(t, redis.Addr, "1s")
+	server := testparts.Redis(t)
+	config := e.config(t, server.Addr, "1s")
 	for i := range kills {
 		e.publish(t, i*messages/kills, (i+1)*messages/kills)
+		before := e.receives.Load()
 		p := startScout(t, "-c", config, "-f", "1")
-		// It takes 10 to 20 ms to start, and polls from then on.
-		time.Sleep(10*time.Millisecond + rand.N(60*time.Millisecond))
+		if i%4 > 0 { // else while it starts
+			eventually(t, 10*time.Second, "scout is polling", func() bool { return e.receives.Load() > before })
+		}
+		time.Sleep(rand.N(20 * time.Millisecond))
 		p.signal(t, syscall.SIGKILL)
 		<-p.done
 	}
-	inTime := len(jobs(t, redis.Addr))
+	inTime := len(jobs(t, server.Addr))
 	if inTime == 0 || inTime == messages {
 		t.Errorf("%d of %d jobs were pushed before the last kill: the kills did not hit the work", inTime, messages)
 	}
 	p := startScout(t, "-c", config)
-	checkJobs(t, e, redis.Addr, messages)
+	checkJobs(t, e, server.Addr, messages)
 	p.signal(t, syscall.SIGTERM)
 	if err := p.end(t, 10*time.Second); err != nil {
 		t.Errorf("scout ended with %v; its log:\n%s", err, p.log())
@@ -43,8 +48,8 @@ func TestKilled(t *testing.T) {
 func TestRedisOutages(t *testing.T) {
 	const outages, messages = 3, 6_000
 	e := newEndpoint(t, 5, 3)
-	redis := testparts.Redis(t)
-	p := startScout(t, "-c", e.config(t, redis.Addr, "1s"))
+	server := testparts.Redis(t)
+	p := startScout(t, "-c", e.config(t, server.Addr, "1s"))
 	published := make(chan struct{})
 	go func() {
 		defer close(published)
@@ -55,17 +60,17 @@ func TestRedisOutages(t *testing.T) {
 	}()
 	for range outages {
 		time.Sleep(500 * time.Millisecond)
-		redis.Kill()
+		server.Kill()
 		time.Sleep(500 * time.Millisecond) // what was in flight has come and failed, or is being tried again
 		before := e.receives.Load()
 		time.Sleep(2 * time.Second)
 		if n := e.receives.Load() - before; n > 2 {
 			t.Errorf("%d receives during an outage", n)
 		}
-		redis.Start()
+		server.Start()
 	}
 	<-published
-	checkJobs(t, e, redis.Addr, messages)
+	checkJobs(t, e, server.Addr, messages)
 	if !strings.Contains(p.log(), "receiving again") {
 		t.Errorf("the log does not tell of the recovery:\n%s", p.log())
 	}
@@ -79,28 +84,50 @@ func TestRedisOutages(t *testing.T) {
 func TestAnswersLost(t *testing.T) {
 	const messages = 2_000
 	e := newEndpoint(t, 5, 5)
-	redis := testparts.Redis(t)
-	proxy := testparts.NewProxy(t, redis.Addr, func() bool { return rand.N(3) == 0 })
+	server := testparts.Redis(t)
+	proxy := testparts.NewProxy(t, server.Addr, func() bool { return rand.N(3) == 0 })
 	p := startScout(t, "-c", e.config(t, proxy.Addr, "1s"))
 	e.publish(t, 0, messages)
-	checkJobs(t, e, redis.Addr, messages)
+	checkJobs(t, e, server.Addr, messages)
 	p.signal(t, syscall.SIGTERM)
 	if err := p.end(t, 20*time.Second); err != nil {
 		t.Errorf("scout ended with %v; its log:\n%s", err, p.log())
 	}
 }
 
+// A Sidekiq queue that Redis forbids is found at the start, before any message is received.
+func TestForbiddenQueue(t *testing.T) {
+	e := newEndpoint(t, 1, 5)
+	server := testparts.Redis(t)
+	conn, err := redis.Dial("tcp", server.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Do("ACL", "SETUSER", "default", "resetkeys", "~queues", "~scout:*", "~queue:other"); err != nil {
+		t.Fatal(err)
+	}
+	e.publish(t, 0, 5)
+	p := startScout(t, "-c", e.config(t, server.Addr, "1s"))
+	if err := p.end(t, 10*time.Second); err == nil || !strings.Contains(p.log(), "NOPERM") {
+		t.Errorf("scout ended with %v; its log:\n%s", err, p.log())
+	}
+	if n := e.receives.Load(); n > 0 {
+		t.Errorf("%d receives", n)
+	}
+}
+
 // checkJobs waits until all messages became jobs and checks that each did once,
 // and that none is in the dead-letter queue.
-func checkJobs(t *testing.T, e *endpoint, redis string, messages int) {
+func checkJobs(t *testing.T, e *endpoint, addr string, messages int) {
 	t.Helper()
 	var got []string
 	eventually(t, 60*time.Second, "all messages are jobs", func() bool {
-		got = jobs(t, redis)
+		got = jobs(t, addr)
 		return len(got) >= messages
 	})
 	eventually(t, 30*time.Second, "the queue is empty", func() bool { return e.depth(t, "app") == 0 })
-	got = jobs(t, redis)
+	got = jobs(t, addr)
 	seen := map[string]int{}
 	for _, arg := range got {
 		seen[arg]++

@@ -68,7 +68,7 @@ func (r *report) line(kind, format string, args ...any) {
 }
 
 func checkRedisOnline(ctx context.Context, c *config.Config, r *report) {
-	_, client, err := app.New(c, app.Limits{}, nil)
+	client, err := app.NewClient(c, app.Limits{})
 	if err != nil {
 		r.fail("%v", err)
 		return

@@ -3,17 +3,15 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"scout/config"
+	"scout/handler"
 	"scout/internal/app"
 	"scout/internal/poller"
-	"scout/sidekiq"
 )
 
 // A daemon is the command that polls until a signal.
@@ -36,75 +34,58 @@ func (d *daemon) run(cmd *cobra.Command, _ []string) error {
 	if d.frequency < 1 {
 		return &failedError{errors.New("--freq: at least 1 ms"), exitUsage}
 	}
-	c, err := d.load(ctx, true)
+	err = d.poll(ctx, log)
+	if ctx.Err() != nil {
+		return nil // whatever the signal interrupted
+	}
+	return err
+}
+
+func (d *daemon) poll(ctx context.Context, log *slog.Logger) error {
+	load := func(ctx context.Context) (*config.Config, error) { return d.load(ctx, true) }
+	c, err := load(ctx)
 	if err != nil {
 		return err
 	}
-	p, client, err := newPoller(ctx, c, log)
+	redis, err := newRedisLink(c, load, log)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	if err := checkRedis(ctx, client, log); err != nil {
+	defer redis.Close()
+	p, err := newPoller(ctx, c, log)
+	if err != nil {
 		return err
 	}
+	if err := redis.check(ctx); err != nil {
+		return err
+	}
+	h := &handler.Handler{Router: app.NewRouter(c), Client: redis, Log: log}
+	p.Handle, p.Ready, p.Troubled = h.Handle, redis.Ready, redis.Failing
 	p.Interval = time.Duration(d.frequency) * time.Millisecond
-	log.Info("polling", "queue", p.QueueURL, "redis", client.Address(), "routes", len(c.Queue.Topics))
+	log.Info("polling", "queue", p.QueueURL, "redis", c.Redis.Address(), "routes", len(c.Queue.Topics))
 	p.Run(ctx)
 	log.Info("stopped")
 	return nil
 }
 
-// newPoller connects the configured queue to the configured Redis.
-func newPoller(ctx context.Context, c *config.Config, log *slog.Logger) (*poller.Poller, *sidekiq.Client, error) {
-	h, client, err := app.New(c, app.Limits{}, log)
-	if err != nil {
-		return nil, nil, err
-	}
+// newPoller returns a poller of the configured queue, which has no handler yet.
+func newPoller(ctx context.Context, c *config.Config, log *slog.Logger) (*poller.Poller, error) {
 	queue, err := newSQS(ctx, c, log)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	url, err := queueURL(ctx, queue, c.Queue)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	return &poller.Poller{
 		SQS:               queue,
 		QueueURL:          url,
 		QueueARN:          queueARN(queue.Options().Region, url),
-		Handle:            h.Handle,
-		Ready:             func(ctx context.Context) error { return client.Ready(ctx) },
-		Troubled:          client.Failing,
 		WaitTime:          c.Queue.WaitTime,
 		VisibilityTimeout: c.Queue.VisibilityTimeout,
 		MaxMessages:       c.Queue.MaxMessages,
 		Concurrency:       c.Queue.Concurrency,
 		Log:               log,
-	}, client, nil
-}
-
-// checkRedis refuses a Redis that will never do, and warns of one that will
-// lose jobs. One that is down only now is no reason not to start.
-func checkRedis(ctx context.Context, client *sidekiq.Client, log *slog.Logger) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	info, err := client.Info(ctx)
-	if err == nil && info.Cluster {
-		return fmt.Errorf("%w: Redis at %s is a cluster, which Sidekiq does not work with", sidekiq.ErrUnusable, client.Address())
-	}
-	if err == nil && info.Eviction != "noeviction" && info.Eviction != "" {
-		log.Warn("this Redis evicts keys when its memory is full: "+evictionAdvice(info.Eviction), "maxmemory_policy", info.Eviction)
-	}
-	if err = client.Ready(ctx); errors.Is(err, sidekiq.ErrCredentials) || errors.Is(err, sidekiq.ErrUnusable) {
-		return err
-	}
-	return nil
-}
-
-func evictionAdvice(policy string) string {
-	if strings.HasPrefix(policy, "allkeys") {
-		return "jobs will be lost; set maxmemory-policy to noeviction"
-	}
-	return "a message delivered twice may become two jobs; set maxmemory-policy to noeviction"
+	}, nil
 }

@@ -82,7 +82,7 @@ func (d *dev) run(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	show.printf("%s", stack.instructions(redisURL))
+	show.printf("%s", stack.instructions())
 	return d.loop(ctx, p, stack, show)
 }
 
@@ -92,22 +92,17 @@ func (d *dev) loop(ctx context.Context, p *poller.Poller, stack *stack, show *sh
 	defer cancel()
 	result := make(chan error, 1)
 	go func() {
-		if !d.demo {
-			return
+		var err error
+		if d.demo {
+			err = stack.demo(ctx, show)
 		}
-		err := stack.demo(ctx, show)
-		result <- err
 		if d.once || err != nil {
 			cancel()
 		}
+		result <- err
 	}()
 	p.Run(ctx)
-	select {
-	case err := <-result:
-		return err
-	default:
-		return nil
-	}
+	return <-result
 }
 
 // redis returns the URL of the Redis at REDIS_URL or of one that it starts.
@@ -229,35 +224,43 @@ func (s *stack) subscribe(topicARN string) {
 // poller returns Scout on this stack, showing what it pushes.
 func (s *stack) poller(ctx context.Context, show *show, log *slog.Logger) (*poller.Poller, error) {
 	s.config.Queue.WaitTime = time.Second // so that it stops soon
-	p, client, err := newPoller(ctx, s.config, log)
+	p, err := newPoller(ctx, s.config, log)
+	if err != nil {
+		return nil, err
+	}
+	client, err := app.NewClient(s.config, app.Limits{})
 	if err != nil {
 		return nil, err
 	}
 	show.Pusher = client
 	h := &handler.Handler{Router: app.NewRouter(s.config), Client: show, Log: log, Observe: show.observe}
-	p.Handle = h.Handle
+	p.Handle, p.Troubled = h.Handle, client.Failing
+	p.Ready = func(ctx context.Context) error { return client.Ready(ctx) }
 	return p, nil
 }
 
 // instructions say how to point an app at the stack.
-func (s *stack) instructions(redisURL string) string {
+func (s *stack) instructions() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `SNS and SQS  %s
 Redis        %s
 Queue        %s
-`, s.config.AWS.Endpoint, redisURL, s.config.Queue.Name)
+`, s.config.AWS.Endpoint, s.config.Redis.Address(), s.config.Queue.Name)
 	for _, route := range s.config.Queue.Topics {
 		fmt.Fprintf(&b, "Topic        %s\n", describe(route))
+	}
+	exportRedis := ""
+	if os.Getenv("REDIS_URL") == "" { // else it is set already, perhaps with a password
+		exportRedis = "  export REDIS_URL=" + s.config.Redis.Address() + "\n"
 	}
 	fmt.Fprintf(&b, `
 Point your app at it:
   export AWS_ENDPOINT_URL=%s AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
   export AWS_ACCESS_KEY_ID=scout AWS_SECRET_ACCESS_KEY=scout
-  export REDIS_URL=%s
-  bundle exec sidekiq -q %s
+%s  bundle exec sidekiq -q %s
 Publish a message:
   aws sns publish --topic-arn arn:aws:sns:us-east-1:000000000000:TOPIC --message '{"id":1}'
 
-`, s.config.AWS.Endpoint, redisURL, strings.Join(sidekiqQueues(s.config), " -q "))
+`, s.config.AWS.Endpoint, exportRedis, strings.Join(sidekiqQueues(s.config), " -q "))
 	return b.String()
 }

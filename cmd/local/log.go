@@ -4,12 +4,18 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 )
+
+// levels are the log levels by their names, with those of Scout 1.x.
+var levels = map[string]slog.Level{
+	"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+	"trace": slog.LevelDebug, "warning": slog.LevelWarn, "fatal": slog.LevelError, "panic": slog.LevelError,
+}
 
 // logger returns a logger for people or, with --json, for machines.
 func (o *options) logger(w io.Writer) (*slog.Logger, error) {
-	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
-	level, ok := levels[o.logLevel]
+	level, ok := levels[strings.ToLower(o.logLevel)]
 	if !ok {
 		return nil, &failedError{fmt.Errorf("--log-level %q: use debug, info, warn or error", o.logLevel), exitUsage}
 	}

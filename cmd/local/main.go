@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -34,7 +36,7 @@ func main() {
 // run is the whole command. It returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRootCommand()
-	root.SetArgs(args)
+	root.SetArgs(scout1Args(args))
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -51,6 +53,18 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintf(stderr, "scout: %v\n", err)
 	}
 	return failure.code
+}
+
+// scout1Args gives the long flags their second dash, which Scout 1.x did not ask for.
+func scout1Args(args []string) []string {
+	args = slices.Clone(args)
+	for i, arg := range args {
+		name, _, _ := strings.Cut(arg, "=")
+		if slices.Contains([]string{"-config", "-freq", "-log-level", "-json", "-version", "-help"}, name) {
+			args[i] = "-" + arg
+		}
+	}
+	return args
 }
 
 // A failedError is why a command that did run ends with an exit code.

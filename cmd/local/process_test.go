@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -241,6 +242,62 @@ func TestSecondSignal(t *testing.T) {
 	if err := p.end(t, time.Second); err == nil || !strings.Contains(err.Error(), "terminated") {
 		t.Errorf("scout ended with %v, want the signal", err)
 	}
+}
+
+// A signal that comes before there is anything to stop is obeyed all the same.
+func TestSIGTERMDuringStart(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	e := &endpoint{addr: silent.Addr().String()}
+	p := startScout(t, "-c", e.config(t, startTestRedis(t), "1s"))
+	time.Sleep(300 * time.Millisecond)
+	p.signal(t, syscall.SIGTERM)
+	if err := p.end(t, 5*time.Second); err != nil {
+		t.Errorf("scout ended with %v; its log:\n%s", err, p.log())
+	}
+}
+
+// The password of Redis is changed in the configuration while scout runs.
+func TestRotatedPassword(t *testing.T) {
+	e := newEndpoint(t, 1, 100)
+	server, err := devstack.StartRedis("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	addr := server.Addr()
+	server.RequireAuth("old")
+	file := e.config(t, ":old@"+addr, "1s")
+	p := startScout(t, "-c", file)
+	e.publish(t, 0, 3)
+	queued := func() int { list, _ := server.List("queue:default"); return len(list) }
+	eventually(t, 10*time.Second, "the first jobs are there", func() bool { return queued() == 3 })
+
+	server.Close() // cuts the connections that are authenticated
+	server.RequireAuth("new")
+	if err := os.WriteFile(file, []byte(strings.Replace(readFile(t, file), ":old@", ":new@", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	e.publish(t, 3, 6)
+	eventually(t, 20*time.Second, "the other jobs are there", func() bool { return queued() == 6 })
+	if !strings.Contains(p.log(), "the credentials of Redis have changed") || strings.Contains(p.log(), ":new@") {
+		t.Errorf("log:\n%s", p.log())
+	}
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // Redis being down at the start is no reason to end, nor to receive.

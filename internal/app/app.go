@@ -1,9 +1,8 @@
-// Package app makes a handler of a configuration, for both commands. Start at New.
+// Package app makes the parts of Scout of a configuration, for both commands.
 package app
 
 import (
 	"fmt"
-	"log/slog"
 	"time"
 
 	"scout/config"
@@ -17,9 +16,8 @@ type Limits struct {
 	RetryFor time.Duration // see sidekiq.Options
 }
 
-// New returns a handler that pushes to the configured Redis, and the client
-// that it pushes with. Nothing is connected yet.
-func New(c *config.Config, limits Limits, log *slog.Logger) (*handler.Handler, *sidekiq.Client, error) {
+// NewClient returns a client for the configured Redis. Nothing is connected yet.
+func NewClient(c *config.Config, limits Limits) (*sidekiq.Client, error) {
 	client, err := sidekiq.NewClient(sidekiq.Options{
 		URL:       c.Redis.URL.Reveal(),
 		Namespace: c.Redis.Namespace,
@@ -28,12 +26,12 @@ func New(c *config.Config, limits Limits, log *slog.Logger) (*handler.Handler, *
 		RetryFor:  limits.RetryFor,
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("redis.url %w", err)
+		return nil, fmt.Errorf("redis.url %w", err)
 	}
-	return &handler.Handler{Router: NewRouter(c), Client: client, Log: log}, client, nil
+	return client, nil
 }
 
-// NewRouter returns the router of a configuration, for those who push nothing.
+// NewRouter returns the router of a configuration.
 func NewRouter(c *config.Config) *handler.Router {
 	r := handler.NewRouter(c.Queue.Topics)
 	r.Milliseconds = c.Redis.Milliseconds

@@ -25,20 +25,24 @@ var (
 
 // cycle is one poll: it receives, hands over and deletes. It sends how many
 // messages it got as soon as it knows.
-func (p *Poller) cycle(ctx context.Context, received chan<- int) error {
+func (p *Poller) cycle(ctx context.Context, received chan<- int) outcome {
 	messages, err := p.receive(ctx)
 	received <- len(messages)
 	if err != nil || len(messages) == 0 {
-		return err
+		return outcome{0, err}
 	}
 	handled, err := p.handle(ctx, messages)
 	p.deleteMessages(ctx, handled)
-	return err
+	return outcome{len(messages), err}
 }
 
+// receiveTimeout is the longest that SQS lets a long poll wait, 20 s, and some
+// time for the network. SQS ends a long poll by itself, after the queue's own
+// time if WaitTime is 0; what takes longer is a dead connection.
+const receiveTimeout = 25 * time.Second
+
 func (p *Poller) receive(ctx context.Context) ([]types.Message, error) {
-	// SQS ends a long poll by itself; what takes longer is a dead connection.
-	ctx, cancel := context.WithTimeout(ctx, p.WaitTime+5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, receiveTimeout)
 	defer cancel()
 	out, err := p.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:                    &p.QueueURL,
@@ -47,6 +51,8 @@ func (p *Poller) receive(ctx context.Context) ([]types.Message, error) {
 		VisibilityTimeout:           int32(p.VisibilityTimeout / time.Second),
 		MessageSystemAttributeNames: systemAttributes,
 		MessageAttributeNames:       messageAttributes,
+	}, func(o *sqs.Options) {
+		o.RetryMaxAttempts = 1 // the timeout is for one; the Poller tries again
 	})
 	if err != nil {
 		return nil, fmt.Errorf("receiving messages: %w", err)

@@ -59,7 +59,7 @@ type SQS interface {
 // poll that is cut off, and they would be stuck until their visibility timeout.
 // Run returns when all that was received is handled and deleted or kept.
 func (p *Poller) Run(ctx context.Context) {
-	r := &run{Poller: p, received: make(chan int), finished: make(chan error), probed: make(chan error)}
+	r := &run{Poller: p, received: make(chan int), finished: make(chan outcome), probed: make(chan error)}
 	ticker := time.NewTicker(cmp.Or(p.Interval, 100*time.Millisecond))
 	defer ticker.Stop()
 	r.probe(ctx, 0)
@@ -72,8 +72,8 @@ func (p *Poller) Run(ctx context.Context) {
 			r.afterTick(ctx)
 		case n := <-r.received:
 			r.afterReceive(ctx, n)
-		case err := <-r.finished:
-			r.afterHandle(ctx, err)
+		case o := <-r.finished:
+			r.afterCycle(ctx, o)
 		case err := <-r.probed:
 			r.afterProbe(ctx, err)
 		}
@@ -87,17 +87,23 @@ func (p *Poller) Run(ctx context.Context) {
 type run struct {
 	*Poller
 
-	received chan int   // from each poll: how many messages it got
-	finished chan error // from each poll at its end
-	probed   chan error // from a probe
+	received chan int     // from each poll: how many messages it got
+	finished chan outcome // from each poll at its end
+	probed   chan error   // from a probe
 
 	inFlight int     // polls, from their start to their end
 	waiting  int     // those of them that are still receiving
-	credit   float64 // of polls that may be started
+	credit   float64 // how many polls to start, besides one that always waits
 	stopped  bool    // no new polls, ever
 	paused   bool    // no new polls until a probe succeeds
 	troubled bool    // what Troubled said last
-	failures int     // since a batch was handled
+	failures int     // of polls and probes since a batch was handled
+}
+
+// An outcome is what became of a poll.
+type outcome struct {
+	messages int
+	err      error // why none of them was handled, or why there are none
 }
 
 // afterTick polls again after the queue was empty or in trouble. If nobody is
@@ -110,12 +116,14 @@ func (r *run) afterTick(ctx context.Context) {
 		r.pause(ctx)
 		return
 	}
-	r.poll(ctx)
+	if r.failures == 0 || r.inFlight == 0 {
+		r.poll(ctx)
+	}
 }
 
 // poll starts a poll unless there are enough.
 func (r *run) poll(ctx context.Context) {
-	if r.stopped || r.paused || r.inTrouble() || r.inFlight >= cmp.Or(r.Concurrency, 64) {
+	if ctx.Err() != nil || r.stopped || r.paused || r.inTrouble() || r.inFlight >= r.concurrency() {
 		return
 	}
 	r.inFlight++
@@ -146,28 +154,40 @@ func (r *run) inTrouble() bool {
 func (r *run) afterReceive(ctx context.Context, n int) {
 	r.waiting--
 	if n == 0 {
+		r.credit = 0
 		return
 	}
 	r.credit += 2 * float64(n) / float64(r.maxMessages())
+	r.spend(ctx)
+}
+
+// spend starts as many polls as there is credit for. At the limit of polls in
+// flight, the credit is kept until one of them ends. After a failure, nothing
+// follows a poll until its messages were handled.
+func (r *run) spend(ctx context.Context) {
+	r.credit = min(r.credit, float64(r.concurrency()))
+	if r.failures > 0 {
+		return
+	}
 	if r.waiting == 0 {
 		r.credit = max(r.credit, 1)
 	}
-	for ; r.credit >= 1; r.credit-- {
+	for r.credit >= 1 && r.inFlight < r.concurrency() {
+		r.credit--
 		r.poll(ctx)
 	}
 }
 
-func (r *run) afterHandle(ctx context.Context, err error) {
+func (r *run) afterCycle(ctx context.Context, o outcome) {
 	r.inFlight--
-	if err == nil {
-		if !r.paused {
-			r.failures = 0
-		}
-		return
-	}
-	if !r.paused {
-		r.log().Warn("receiving nothing until this has passed", "error", err)
+	switch {
+	case o.err != nil && !r.paused:
+		r.log().Warn("receiving nothing until this has passed", "error", o.err)
+		r.credit = 0
 		r.pause(ctx)
+	case o.err == nil && o.messages > 0 && !r.paused:
+		r.failures = 0
+		r.spend(ctx)
 	}
 }
 
@@ -182,6 +202,7 @@ func (r *run) afterProbe(ctx context.Context, err error) {
 		if r.failures > 0 {
 			r.log().Info("receiving again")
 		}
+		r.troubled = false // the probe has seen its end
 		r.poll(ctx)
 	}
 }
@@ -210,5 +231,6 @@ func (r *run) probe(ctx context.Context, after time.Duration) {
 }
 
 func (p *Poller) maxMessages() int { return cmp.Or(p.MaxMessages, 10) }
+func (p *Poller) concurrency() int { return cmp.Or(p.Concurrency, 64) }
 
 func (p *Poller) log() *slog.Logger { return cmp.Or(p.Log, slog.Default()) }

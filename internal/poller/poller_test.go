@@ -235,6 +235,45 @@ func TestNoReceiveWhileHandleCannotWork(t *testing.T) {
 	})
 }
 
+// With few polls allowed, a full one is still followed by another at once.
+func TestAtTheLimit(t *testing.T) {
+	for _, concurrency := range []int{1, 2, 4} {
+		synctest.Test(t, func(t *testing.T) {
+			queue := newFakeSQS()
+			queue.latency = 10 * time.Millisecond // to receive, and again to delete
+			queue.send(10_000)
+			stop := start(t, &Poller{SQS: queue, Concurrency: concurrency, Interval: time.Second})
+			time.Sleep(time.Second)
+			stop()
+			if got, want := len(queue.deleted), concurrency*10*1000/20; got < want*9/10 {
+				t.Errorf("concurrency %d: %d messages in a second, want about %d", concurrency, got, want)
+			}
+		})
+	}
+}
+
+// Once it is to stop, no poll starts, whatever else happens at that moment.
+func TestNoPollAfterStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		ctx, cancel := context.WithCancel(t.Context())
+		asked := 0
+		p := &Poller{SQS: queue, Handle: allHandled, WaitTime: 20 * time.Second, Log: slog.New(slog.DiscardHandler),
+			Ready: func(context.Context) error { return nil },
+			Troubled: func() bool {
+				if asked++; asked == 2 {
+					cancel()
+				}
+				return false
+			},
+		}
+		p.Run(ctx)
+		if n := len(queue.receives); n != 1 {
+			t.Errorf("%d receives, want the one before the end", n)
+		}
+	})
+}
+
 // While Handle is held up, no more messages are received, and those that it
 // has are not given up.
 func TestNoReceiveWhileTroubled(t *testing.T) {
@@ -333,8 +372,8 @@ func TestPausesGrow(t *testing.T) {
 		})
 		time.Sleep(time.Hour)
 		stop()
-		if n := len(queue.receives); n > 2000 {
-			t.Errorf("%d receives in an hour of failures", n)
+		if n := len(queue.receives); n > 2*3600/15+20 {
+			t.Errorf("%d receives in an hour of failures, want one about every 7.5 to 15 s", n)
 		}
 	})
 }
