@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strings"
@@ -23,6 +21,7 @@ import (
 	"scout/config"
 	"scout/events"
 	"scout/handler"
+	"scout/internal/lambdaruntime"
 )
 
 // runBootstrap makes the test binary be the function's bootstrap.
@@ -35,70 +34,17 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A runtimeAPI is the part of the Lambda Runtime API that a function uses:
-// GET next, POST response, POST error. See "Using the Lambda runtime API for
-// custom runtimes" in the AWS Lambda Developer Guide.
-type runtimeAPI struct {
-	*httptest.Server
-	events  chan []byte
-	answers chan answer
-}
-
-// An answer is what the function made of an event.
-type answer struct {
-	kind string // "response" or "error"
-	body []byte
-}
-
-func newRuntimeAPI(t *testing.T) *runtimeAPI {
-	api := &runtimeAPI{events: make(chan []byte), answers: make(chan answer)}
-	const prefix = "/2018-06-01/runtime/invocation/"
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+prefix+"next", func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case event := <-api.events:
-			w.Header().Set("Lambda-Runtime-Aws-Request-Id", "request-1")
-			w.Header().Set("Lambda-Runtime-Deadline-Ms", fmt.Sprint(time.Now().Add(3*time.Second).UnixMilli()))
-			w.Header().Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:us-east-1:123456789012:function:scout")
-			_, _ = w.Write(event)
-		case <-r.Context().Done():
-		}
-	})
-	mux.HandleFunc("POST "+prefix+"{id}/{kind}", func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		w.WriteHeader(http.StatusAccepted)
-		api.answers <- answer{r.PathValue("kind"), body}
-	})
-	api.Server = httptest.NewServer(mux)
-	t.Cleanup(func() { api.CloseClientConnections(); api.Close() })
-	return api
-}
-
-// invoke hands an event to the function and returns its answer.
-func (api *runtimeAPI) invoke(t *testing.T, event []byte) answer {
+// newFunction returns the function as Lambda runs it, and its log.
+func newFunction(t *testing.T, config string) (f *lambdaruntime.Function, log *bytes.Buffer) {
 	t.Helper()
-	select {
-	case api.events <- event:
-		return <-api.answers
-	case <-time.After(10 * time.Second):
-		t.Fatal("the function does not ask for events")
-		return answer{}
+	log = &bytes.Buffer{}
+	f = &lambdaruntime.Function{
+		Path: os.Args[0],
+		Env:  []string{runBootstrap + "=1", "SCOUT_CONFIG=" + config, "AWS_LAMBDA_FUNCTION_NAME=shop-scout"},
+		Log:  log,
 	}
-}
-
-// startFunction starts the bootstrap as Lambda does.
-func startFunction(t *testing.T, api *runtimeAPI, config string, env ...string) (output *bytes.Buffer, end func() error) {
-	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(env, runBootstrap+"=1", "SCOUT_CONFIG="+config, "AWS_LAMBDA_FUNCTION_NAME=shop-scout",
-		"AWS_LAMBDA_RUNTIME_API="+strings.TrimPrefix(api.URL, "http://"))
-	output = &bytes.Buffer{}
-	cmd.Stdout, cmd.Stderr = output, output
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill() })
-	return output, func() error { _ = cmd.Process.Kill(); return cmd.Wait() }
+	t.Cleanup(f.Close)
+	return f, log
 }
 
 func sampleConfig(t *testing.T, redisURL string) string {
@@ -131,44 +77,52 @@ func lines(t *testing.T, output *bytes.Buffer) []map[string]any {
 
 func TestFunction(t *testing.T) {
 	redis := miniredis.RunT(t)
-	api := newRuntimeAPI(t)
-	output, end := startFunction(t, api, sampleConfig(t, "redis://"+redis.Addr()))
+	f, log := newFunction(t, sampleConfig(t, "redis://"+redis.Addr()))
 
-	a := api.invoke(t, sample(t, "hundred.json"))
-	if got := string(a.body); a.kind != "response" || got != `{"batchItemFailures":[]}` {
-		t.Errorf("answer = %s %s", a.kind, got)
+	response, err := f.Invoke(t.Context(), sample(t, "hundred.json"))
+	if got := string(response); err != nil || got != `{"batchItemFailures":[]}` {
+		t.Errorf("response = %s, %v", got, err)
 	}
 	if jobs, _ := redis.List("queue:critical"); len(jobs) != 100 {
 		t.Errorf("%d jobs, want 100", len(jobs))
 	}
 
-	a = api.invoke(t, sample(t, "poison.json"))
-	var response lambdaevents.SQSEventResponse
-	if err := json.Unmarshal(a.body, &response); err != nil || a.kind != "response" || len(response.BatchItemFailures) != 7 {
-		t.Errorf("answer = %s %s, want 7 failures", a.kind, a.body)
+	response, err = f.Invoke(t.Context(), sample(t, "poison.json"))
+	var partial lambdaevents.SQSEventResponse
+	if err != nil || json.Unmarshal(response, &partial) != nil || len(partial.BatchItemFailures) != 7 {
+		t.Errorf("response = %s, %v; want 7 failures", response, err)
 	}
 
 	redis.Close()
-	a = api.invoke(t, sample(t, "one-topic.json"))
-	if a.kind != "error" || !strings.Contains(string(a.body), "connection refused") {
-		t.Errorf("with Redis down: answer = %s %s, want an error", a.kind, a.body)
+	response, err = f.Invoke(t.Context(), sample(t, "one-topic.json"))
+	if _, ok := errors.AsType[*lambdaruntime.InvocationError](err); !ok || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("with Redis down: response = %s, %v; want a function error", response, err)
 	}
 
-	_ = end()
+	f.Close()
+	checkLog(t, log)
+}
+
+// checkLog checks what the invocations of TestFunction have logged.
+func checkLog(t *testing.T, log *bytes.Buffer) {
+	t.Helper()
+	requests := map[any]bool{} // that have metrics
 	var metrics, refused int
-	for _, line := range lines(t, output) {
-		if line["requestId"] != "request-1" && !strings.Contains(fmt.Sprint(line["message"]), "errorMessage") { // aws-lambda-go's
+	for _, line := range lines(t, log) {
+		id, _ := line["requestId"].(string)
+		if id == "" && !strings.Contains(fmt.Sprint(line["message"]), "errorMessage") { // aws-lambda-go's
 			t.Errorf("a line without the request's id: %v", line)
 		}
 		if _, ok := line["_aws"]; ok {
 			metrics++
+			requests[id] = true
 		}
 		if line["message"] == "message refused" && line["level"] == "WARN" {
 			refused++
 		}
 	}
-	if metrics != 3 || refused != 7 {
-		t.Errorf("%d lines of metrics and %d of refused messages, want 3 and 7:\n%s", metrics, refused, output)
+	if metrics != 3 || len(requests) != 3 || refused != 7 {
+		t.Errorf("%d lines of metrics of %d requests, and %d of refused messages; want 3, 3 and 7:\n%s", metrics, len(requests), refused, log)
 	}
 }
 
@@ -177,12 +131,11 @@ func TestFunctionWithoutConfiguration(t *testing.T) {
 		"":                           "no configuration: give --config, or set SCOUT_CONFIG",
 		"redis: {url: x}\nqueue: {}": `"level":"ERROR","message":"Scout cannot start"`,
 	} {
-		api := newRuntimeAPI(t)
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = []string{runBootstrap + "=1", "SCOUT_CONFIG=" + config, "AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(api.URL, "http://")}
-		out, err := cmd.CombinedOutput()
-		if err == nil || !strings.Contains(string(out), want) {
-			t.Errorf("SCOUT_CONFIG=%q: %v, %s; want %s", config, err, out, want)
+		f, log := newFunction(t, config)
+		err := f.Init(t.Context())
+		f.Close()
+		if err == nil || !strings.Contains(log.String(), want) {
+			t.Errorf("SCOUT_CONFIG=%q: %v, %s; want %s", config, err, log, want)
 		}
 	}
 }
@@ -193,7 +146,8 @@ func TestRefresh(t *testing.T) {
 	redis := miniredis.RunT(t)
 	redis.RequireAuth("old")
 	url, loads, fails := "redis://:old@"+redis.Addr(), 0, false
-	f := &function{log: slog.New(slog.NewTextHandler(t.Output(), nil)), load: func(ctx context.Context) (*config.Config, error) {
+	observed := 0
+	f := &function{log: slog.New(slog.NewTextHandler(t.Output(), nil)), observe: func(context.Context, handler.Stats) { observed++ }, load: func(ctx context.Context) (*config.Config, error) {
 		if loads++; fails {
 			return nil, errors.New("access denied")
 		}
@@ -233,6 +187,9 @@ func TestRefresh(t *testing.T) {
 	f.loaded, fails = time.Now().Add(-refreshEvery), true
 	handle("Parameter Store is down", false, 4)
 	handle("and is not asked again", false, 4)
+	if observed != 5 {
+		t.Errorf("%d lines of metrics for 5 invocations", observed)
+	}
 }
 
 func TestMetrics(t *testing.T) {

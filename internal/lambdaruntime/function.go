@@ -1,0 +1,125 @@
+// Package lambdaruntime runs the bootstrap of a Lambda function as Lambda
+// does, behind a Runtime API of its own. Start at Function.
+package lambdaruntime
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+)
+
+const (
+	defaultTimeout = 3 * time.Second  // Lambda's own
+	initTimeout    = 10 * time.Second // of the init phase
+)
+
+// A Function is a function in one execution environment: a process that
+// handles one event at a time. Set the fields, Invoke, and Close.
+//
+// Not like in Lambda, the process is not frozen between invocations, and an
+// init phase that failed is tried again by the next invocation only.
+type Function struct {
+	Path    string        // of the bootstrap
+	Env     []string      // of the process, which inherits nothing; it comes on top of what Lambda sets
+	Timeout time.Duration // of an invocation; 0 means 3 s
+
+	// Log gets what the process writes to standard output and error, all of
+	// it by the time that Close returns. nil drops it.
+	Log io.Writer
+
+	busy sync.Mutex // held while the function is invoked
+
+	mu      sync.Mutex // guards process
+	process *process   // the latest
+}
+
+// An InvocationError is a function error, with what Lambda's answer says of it.
+type InvocationError struct {
+	Type    string `json:"errorType"`
+	Message string `json:"errorMessage"`
+}
+
+func (e *InvocationError) Error() string { return e.Type + ": " + e.Message }
+
+// Init starts the process unless it is running, and returns when it asks for
+// its first event. An *InvocationError says that it ended before, reported an
+// error of its own, or took longer than the 10 s that it has.
+func (f *Function) Init(ctx context.Context) error {
+	f.busy.Lock()
+	defer f.busy.Unlock()
+	_, err := f.warm(ctx)
+	return err
+}
+
+// Invoke hands an event to the function and returns its response. One that is
+// busy is waited for, and one that is not running is started; see Init.
+//
+// An *InvocationError says that the function reported an error, that its
+// process ended before it answered (Runtime.ExitError), or that it took longer
+// than Timeout and was killed (Sandbox.Timedout). The next Invoke then starts a
+// new process if need be. If ctx ends, the process is killed, too.
+func (f *Function) Invoke(ctx context.Context, event []byte) ([]byte, error) {
+	f.busy.Lock()
+	defer f.busy.Unlock()
+	for {
+		p, err := f.warm(ctx)
+		if err != nil {
+			return nil, err
+		}
+		i := newInvocation(event, cmp.Or(f.Timeout, defaultTimeout))
+		if response, taken, err := p.invoke(ctx, i); taken {
+			return response, err
+		}
+		// It has ended since the last invocation.
+	}
+}
+
+// warm returns a process that has come through its init phase.
+func (f *Function) warm(ctx context.Context) (*process, error) {
+	p, err := f.running()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.awaitInit(ctx); err != nil {
+		p.kill()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (f *Function) running() (*process, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.process != nil && !f.process.hasEnded() {
+		return f.process, nil
+	}
+	p, err := startProcess(f.Path, f.Env, f.Log)
+	if err != nil {
+		return nil, fmt.Errorf("starting the function: %w", err)
+	}
+	f.process = p
+	return p, nil
+}
+
+// Signal sends a signal to the process, if it is running: os.Kill does what
+// Lambda does to one that is out of memory.
+func (f *Function) Signal(s os.Signal) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.process != nil {
+		_ = f.process.cmd.Process.Signal(s)
+	}
+}
+
+// Close kills the process and returns when it is gone.
+func (f *Function) Close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.process != nil {
+		f.process.kill()
+	}
+}

@@ -1,0 +1,183 @@
+package lambdaruntime
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+)
+
+// bootstrap makes the test binary be one: "handle" or a way not to start.
+const bootstrap = "SCOUT_TEST_BOOTSTRAP"
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(bootstrap) {
+	case "":
+		os.Exit(m.Run())
+	case "handle":
+		fmt.Println("starting")
+		lambda.Start(handle)
+	case "exit":
+		fmt.Println("no configuration")
+		os.Exit(3)
+	}
+}
+
+// handle does what it is told and says how it was invoked.
+func handle(ctx context.Context, order string) (map[string]any, error) {
+	switch order {
+	case "fail":
+		return nil, errors.New("no luck")
+	case "panic":
+		panic("at the disco")
+	case "exit":
+		os.Exit(7)
+	case "leave":
+		os.Exit(0)
+	case "hang":
+		time.Sleep(time.Minute)
+	case "exit later":
+		time.AfterFunc(20*time.Millisecond, func() { os.Exit(0) })
+	}
+	deadline, _ := ctx.Deadline()
+	lc, _ := lambdacontext.FromContext(ctx)
+	return map[string]any{
+		"order": order, "id": lc.AwsRequestID, "arn": lc.InvokedFunctionArn, "pid": os.Getpid(),
+		"trace": os.Getenv("_X_AMZN_TRACE_ID"), "seconds": time.Until(deadline).Round(time.Second).Seconds(),
+	}, nil
+}
+
+func newFunction(t *testing.T, mode string) (f *Function, log *bytes.Buffer) {
+	t.Helper()
+	log = &bytes.Buffer{}
+	// Under the race detector, a process would sleep for a second before it exits.
+	f = &Function{Path: os.Args[0], Env: []string{bootstrap + "=" + mode, "GORACE=atexit_sleep_ms=0"}, Log: log}
+	t.Cleanup(f.Close)
+	return f, log
+}
+
+func TestInvoke(t *testing.T) {
+	f, log := newFunction(t, "handle")
+	ids := map[string]bool{}
+	for range 3 {
+		response, err := f.Invoke(t.Context(), []byte(`"go"`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := regexp.MustCompile(`^{"arn":"arn:aws:lambda:us-east-1:123456789012:function:function","id":"([0-9a-f-]{36})","order":"go","pid":\d+,"seconds":3,"trace":"Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0"}$`).FindSubmatch(response)
+		if m == nil {
+			t.Fatalf("response = %s", response)
+		}
+		ids[string(m[1])] = true
+	}
+	if len(ids) != 3 {
+		t.Errorf("the requests had the ids %v, want each its own", ids)
+	}
+	f.Close()
+	if log.String() != "starting\n" {
+		t.Errorf("log = %q, want one start", log)
+	}
+}
+
+// However an invocation ends, the next one is answered, by a new process if
+// the old one is gone.
+func TestFailures(t *testing.T) {
+	for order, want := range map[string]struct {
+		err  string // a regular expression
+		cold bool
+	}{
+		"fail":  {`^errorString: no luck$`, false},
+		"panic": {`^string: at the disco$`, true},
+		"exit":  {`^Runtime.ExitError: RequestId: [0-9a-f-]{36} Error: Runtime exited with error: exit status 7$`, true},
+		"leave": {`^Runtime.ExitError: RequestId: [0-9a-f-]{36} Error: Runtime exited without providing a reason$`, true},
+		"hang":  {`^Sandbox.Timedout: RequestId: [0-9a-f-]{36} Error: Task timed out after 0.50 seconds$`, true},
+	} {
+		t.Run(order, func(t *testing.T) {
+			f, log := newFunction(t, "handle")
+			f.Timeout = 500 * time.Millisecond
+			_, err := f.Invoke(t.Context(), []byte(`"`+order+`"`))
+			if _, ok := errors.AsType[*InvocationError](err); !ok || !regexp.MustCompile(want.err).MatchString(err.Error()) {
+				t.Errorf("error = %v, want %s", err, want.err)
+			}
+			if _, err := f.Invoke(t.Context(), []byte(`"go"`)); err != nil {
+				t.Error(err)
+			}
+			f.Close()
+			if cold := strings.Count(log.String(), "starting\n") == 2; cold != want.cold {
+				t.Errorf("a cold start: %t, want %t; log:\n%s", cold, want.cold, log)
+			}
+		})
+	}
+}
+
+func TestEndsBetweenInvocations(t *testing.T) {
+	f, _ := newFunction(t, "handle")
+	if _, err := f.Invoke(t.Context(), []byte(`"exit later"`)); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond)
+	if _, err := f.Invoke(t.Context(), []byte(`"go"`)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSignal(t *testing.T) {
+	f, _ := newFunction(t, "handle")
+	f.Signal(os.Kill) // not running
+	if err := f.Init(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(100*time.Millisecond, func() { f.Signal(os.Kill) })
+	_, err := f.Invoke(t.Context(), []byte(`"hang"`))
+	if err == nil || !strings.HasSuffix(err.Error(), "signal: killed") {
+		t.Errorf("killed while it works: %v", err)
+	}
+
+	f.Timeout = 200 * time.Millisecond
+	if err := f.Init(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.Signal(syscall.SIGSTOP)
+	if _, err = f.Invoke(t.Context(), []byte(`"go"`)); err == nil || !strings.Contains(err.Error(), "timed out after 0.20 seconds") {
+		t.Errorf("stopped before it is handed the event: %v", err)
+	}
+}
+
+func TestContextEnds(t *testing.T) {
+	f, _ := newFunction(t, "handle")
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := f.Invoke(ctx, []byte(`"hang"`)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error = %v", err)
+	}
+	if _, err := f.Invoke(t.Context(), []byte(`"go"`)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestInitFails(t *testing.T) {
+	f, log := newFunction(t, "exit")
+	for range 2 {
+		_, err := f.Invoke(t.Context(), []byte(`"go"`))
+		if err == nil || err.Error() != "Runtime.ExitError: Error: Runtime exited with error: exit status 3" {
+			t.Errorf("error = %v", err)
+		}
+	}
+	if log.String() != "no configuration\nno configuration\n" {
+		t.Errorf("log = %q, want two starts", log)
+	}
+
+	f.Path = "/no/such/bootstrap"
+	if err := f.Init(t.Context()); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("error = %v", err)
+	}
+}
