@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"scout/config"
+	"scout/handler"
 	"scout/internal/app"
 	"scout/internal/testparts"
 )
@@ -95,11 +96,12 @@ func handle(t *testing.T, redisURL, topics string, texts []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, client, err := app.New(c, app.Limits{}, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	client, err := app.NewClient(c, app.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
+	h := &handler.Handler{Router: app.NewRouter(c), Client: client, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	records := make([]events.SQSMessage, len(texts))
 	for i, text := range texts {
 		body, err := json.Marshal(map[string]string{
