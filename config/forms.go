@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"scout/handler"
 	"scout/sidekiq"
@@ -16,10 +17,13 @@ import (
 // What values look like: each function here parses one kind of value, and its
 // error says what is allowed.
 
-func matching(pattern, message string) func(string) (string, error) {
+// matching parses texts of a pattern and a length in bytes. The length is not
+// left to the pattern, for {1,256} is compiled into 256 copies, at each start
+// of the Lambda function.
+func matching(pattern string, most int, message string) func(string) (string, error) {
 	re := regexp.MustCompile(pattern)
 	return func(text string) (string, error) {
-		if !re.MatchString(text) {
+		if len(text) > most || !re.MatchString(text) {
 			return "", errors.New(message)
 		}
 		return text, nil
@@ -27,21 +31,42 @@ func matching(pattern, message string) func(string) (string, error) {
 }
 
 var (
-	word  = matching(`^[^\pC\pZ]+$`, "must be a text without spaces")
-	words = matching(`^\PC+$`, "must be a text of one line")
-
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html
-	sqsName = matching(`^([A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo)$`,
+	sqsName = matching(`^[A-Za-z0-9_-]+(\.fifo)?$`, 80,
 		"must be the name of an SQS queue: 1 to 80 letters, digits, - or _, with .fifo at the end if it is one; its URL goes into queue.url")
 
 	// https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html
-	topic = matching(`^(arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?`+
-		`|[A-Za-z0-9_-]{1,256}(\.fifo)?`+
-		`|[A-Za-z0-9_.*?-]*[*?][A-Za-z0-9_.*?-]*)$`,
-		"must be a topic's name, its full ARN, or a pattern over names with * and ?")
+	topicARN  = regexp.MustCompile(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:`)
+	topicName = matching(`^[A-Za-z0-9_-]+(\.fifo)?$|^[A-Za-z0-9_.*?-]*[*?][A-Za-z0-9_.*?-]*$`, 256, topicForms)
 
-	class = matching(`^[A-Z]\w*(::[A-Z]\w*)*$`, "must be a Ruby class, such as FooWorker or Orders::SyncJob")
+	class = matching(`^[A-Z]\w*(::[A-Z]\w*)*$`, 1024, "must be a Ruby class, such as FooWorker or Orders::SyncJob")
 )
+
+const topicForms = "must be a topic's name, its full ARN, or a pattern over names with * and ?"
+
+// topic is what stands for topics in the configuration.
+func topic(text string) (string, error) {
+	arn := topicARN.FindString(text)
+	name, err := topicName(text[len(arn):])
+	if err == nil && arn != "" && strings.ContainsAny(name, "*?") {
+		err = errors.New(topicForms)
+	}
+	return text, err
+}
+
+func word(text string) (string, error) {
+	if _, err := words(text); err != nil || strings.ContainsFunc(text, unicode.IsSpace) {
+		return "", errors.New("must be a text without spaces")
+	}
+	return text, nil
+}
+
+func words(text string) (string, error) {
+	if text == "" || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return "", errors.New("must be a text of one line")
+	}
+	return text, nil
+}
 
 func secret(text string) (Secret, error) { return Secret(text), nil }
 
