@@ -12,7 +12,7 @@ SAM      ?= sam
 # bytes whatever the commit.
 BUILD_LAMBDA = GOOS=linux $(BUILD) -buildvcs=false -tags lambda.norpc -ldflags '-s -w'
 
-.PHONY: help demo build scout bootstrap deps test lint fuzz bench aws-test deploy build-ScoutFunction clean
+.PHONY: help demo build scout bootstrap deps test lint fuzz bench aws-test invoke deploy build-ScoutFunction clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -59,6 +59,12 @@ bench: scout
 	$(GO) test -run '^$$' -bench . ./internal/jsonscan ./sidekiq ./handler
 	$(GO) run ./internal/bench
 	$(GO) run ./internal/bench -latency 10ms
+
+# make invoke EVENT=events/poison.json   run the Lambda function on an event, without AWS and docker
+EVENT ?= events/one-topic.json
+invoke: # with no GOOS, for it runs here
+	$(BUILD) -tags lambda.norpc -ldflags '-s -w' -o bin/function ./cmd/lambda
+	$(GO) run ./internal/invoke -function bin/function -event $(EVENT) $(if $(CONFIG),-config $(CONFIG))
 
 # make deploy APP=shop STAGE=staging   create or update that stack; see docs/deploy.md
 deploy: answers = deploy/$(APP)-$(STAGE).yaml

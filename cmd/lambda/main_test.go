@@ -229,6 +229,21 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// What sam local invoke is given for a configuration is one.
+func TestSAMLocal(t *testing.T) {
+	text, err := os.ReadFile("../../deploy/sam-local.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var env struct{ ScoutFunction map[string]string }
+	if err := json.Unmarshal(text, &env); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (config.Loader{}).Load(t.Context(), env.ScoutFunction["SCOUT_CONFIG"]); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLogLevels(t *testing.T) {
 	for level, want := range map[string]slog.Level{
 		"": slog.LevelInfo, "TRACE": slog.LevelDebug, "DEBUG": slog.LevelDebug, "INFO": slog.LevelInfo,

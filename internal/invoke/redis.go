@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/gomodule/redigo/redis"
+	"go.yaml.in/yaml/v3"
+)
+
+// withoutRemote drops from a configuration where Redis and AWS are, so that the
+// function reaches nothing but the Redis at REDIS_URL.
+func withoutRemote(text []byte) (string, error) {
+	var c map[string]any
+	if err := yaml.Unmarshal(text, &c); err != nil {
+		return "", err
+	}
+	delete(c, "aws")
+	if section, ok := c["redis"].(map[string]any); ok {
+		delete(section, "url")
+		delete(section, "host")
+		delete(section, "password")
+	}
+	changed, err := yaml.Marshal(c)
+	return string(changed), err
+}
+
+// A jobWatch knows how many jobs a Redis held at first.
+type jobWatch struct {
+	conn   redis.Conn
+	prefix string // of every key
+	before map[string]int
+}
+
+func watch(url, namespace string) (*jobWatch, error) {
+	conn, err := redis.DialURL(url)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to Redis: %w", err)
+	}
+	w := &jobWatch{conn: conn}
+	if namespace != "" {
+		w.prefix = namespace + ":"
+	}
+	if w.before, err = w.lengths(); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("looking into Redis: %w", err)
+	}
+	return w, nil
+}
+
+func (w *jobWatch) close() { w.conn.Close() }
+
+// lengths returns the length of each Sidekiq queue.
+func (w *jobWatch) lengths() (map[string]int, error) {
+	queues, err := redis.Strings(w.conn.Do("SMEMBERS", w.prefix+"queues"))
+	if err != nil {
+		return nil, err
+	}
+	lengths := make(map[string]int, len(queues))
+	for _, queue := range queues {
+		if lengths[queue], err = redis.Int(w.conn.Do("LLEN", w.prefix+"queue:"+queue)); err != nil {
+			return nil, err
+		}
+	}
+	return lengths, nil
+}
+
+// print prints the jobs that have come since, the next one to run first. Some
+// are missing if a Sidekiq works them off meanwhile.
+func (w *jobWatch) print(out io.Writer) error {
+	lengths, err := w.lengths()
+	if err != nil {
+		return fmt.Errorf("looking for the jobs: %w", err)
+	}
+	fmt.Fprint(out, "\nJOBS\n")
+	for _, queue := range slices.Sorted(maps.Keys(lengths)) {
+		added := lengths[queue] - w.before[queue]
+		if added <= 0 {
+			continue
+		}
+		jobs, err := redis.Strings(w.conn.Do("LRANGE", w.prefix+"queue:"+queue, 0, added-1))
+		if err != nil {
+			return fmt.Errorf("looking for the jobs: %w", err)
+		}
+		for _, job := range slices.Backward(jobs) {
+			fmt.Fprintln(out, job)
+		}
+	}
+	return nil
+}
