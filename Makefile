@@ -56,7 +56,7 @@ fuzz:
 
 # make bench    Go benchmarks, and what the daemon moves from SQS to Redis
 bench: scout
-	$(GO) test -run '^$$' -bench . ./internal/jsonscan ./sidekiq ./handler
+	$(GO) test -run '^$$' -bench . ./internal/jsonscan ./sidekiq ./handler ./cmd/lambda
 	$(GO) run ./internal/bench
 	$(GO) run ./internal/bench -latency 10ms
 
