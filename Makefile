@@ -42,7 +42,7 @@ aws-test:
 
 # make lint     gofmt, vet, staticcheck, govulncheck
 lint:
-	@test -z "$$(gofmt -l cmd config events handler internal sidekiq | tee /dev/stderr)" || { echo "gofmt -w those files" >&2; exit 1; }
+	@files=$$(gofmt -l cmd config events handler internal sidekiq); test -z "$$files" || { echo "gofmt -w $$files" >&2; exit 1; }
 	$(GO) vet -tags integration ./...
 	$(TOOL) staticcheck -tags integration ./...
 	@tools/govulncheck.sh
