@@ -34,7 +34,7 @@ deps:
 	@tools/deps.sh
 
 test: deps
-	$(GO) test -race -tags integration ./...
+	$(GO) test -race -count 1 -tags integration ./...
 
 # make aws-test the tests that need an AWS account; see CONTRIBUTING.md
 aws-test:
