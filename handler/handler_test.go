@@ -191,6 +191,12 @@ func TestHandleFIFO(t *testing.T) {
 		t.Errorf("stats = %+v", stats)
 	}
 
+	for i := range batch.Records { // a queue that is not named: order is the safe side
+		batch.Records[i].EventSourceARN = ""
+	}
+	if response, err := h.Handle(t.Context(), batch); err != nil || failed(response) != "m2 m3 m4 m5" {
+		t.Errorf("unnamed queue: failed = %q, %v; want m2 m3 m4 m5", failed(response), err)
+	}
 	for i := range batch.Records { // a standard queue with groups for fairness
 		batch.Records[i].EventSourceARN = "arn:aws:sqs:us-east-1:123456789012:app"
 	}

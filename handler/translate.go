@@ -55,9 +55,10 @@ func (r *Router) Translate(m *events.SQSMessage, at time.Time) (topicARN string,
 }
 
 // fifoGroup is the group in which a message has its order, "" if it has none.
-// Messages of other queues may have groups too, for fairness, not order.
+// Messages of standard queues may have groups too, for fairness, not order.
 func fifoGroup(m *events.SQSMessage) string {
-	if !strings.HasSuffix(m.EventSourceARN, ".fifo") {
+	isStandard := m.EventSourceARN != "" && !strings.HasSuffix(m.EventSourceARN, ".fifo")
+	if isStandard {
 		return ""
 	}
 	return m.Attributes["MessageGroupId"]
