@@ -3,6 +3,7 @@
 # make help   the rest
 
 GO       ?= go
+BIN      ?= bin
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 BUILD     = CGO_ENABLED=0 $(GO) build -trimpath
 TOOL      = $(GO) tool -modfile=tools/go.mod
@@ -12,7 +13,7 @@ SAM      ?= sam
 # bytes whatever the commit.
 BUILD_LAMBDA = GOOS=linux $(BUILD) -buildvcs=false -tags lambda.norpc -ldflags '-s -w'
 
-.PHONY: help demo build scout bootstrap deps test lint fuzz bench aws-test invoke deploy build-ScoutFunction clean
+.PHONY: help demo build scout bootstrap deps test lint fuzz bench aws-test release invoke deploy build-ScoutFunction clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -24,7 +25,7 @@ demo: scout
 build: scout bootstrap
 
 scout:
-	$(BUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/scout ./cmd/local
+	$(BUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/scout ./cmd/local
 
 bootstrap:
 	$(BUILD_LAMBDA) -o bin/bootstrap ./cmd/lambda
@@ -42,7 +43,7 @@ aws-test:
 
 # make lint     gofmt, vet, staticcheck, govulncheck
 lint:
-	@files=$$(gofmt -l cmd config events handler internal sidekiq); test -z "$$files" || { echo "gofmt -w $$files" >&2; exit 1; }
+	@files=$$(gofmt -l cmd config events handler internal packaging sidekiq); test -z "$$files" || { echo "gofmt -w $$files" >&2; exit 1; }
 	$(GO) vet -tags integration ./...
 	$(TOOL) staticcheck -tags integration ./...
 	@tools/govulncheck.sh
@@ -59,6 +60,10 @@ bench: scout
 	$(GO) test -run '^$$' -bench . ./internal/jsonscan ./sidekiq ./handler ./cmd/lambda
 	$(GO) run ./internal/bench
 	$(GO) run ./internal/bench -latency 10ms
+
+# make release VERSION=v2.0.0   archives, .deb, .rpm, SBOMs and checksums, in dist
+release:
+	@$(GO) run ./packaging/release $(VERSION)
 
 # make invoke EVENT=events/poison.json   run the Lambda function on an event, without AWS and docker
 EVENT ?= events/one-topic.json
@@ -81,4 +86,4 @@ build-ScoutFunction:
 
 # make clean    remove what was built and installed into this folder
 clean:
-	rm -rf bin .deps .aws-sam
+	rm -rf bin dist .deps .aws-sam

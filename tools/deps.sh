@@ -14,6 +14,11 @@ has redis-server || missing="$missing redis-server"
 has_gem active_job || missing="$missing ruby-activejob"
 python3 -c 'import ensurepip' >/dev/null 2>&1 || missing="$missing python3-venv"
 
+if has apt-get; then # elsewhere, what the tests of the packages need is not to be had
+	has rpm || missing="$missing rpm"
+	has systemd-analyze || missing="$missing systemd"
+fi
+
 if [ -n "$missing" ]; then
 	if has apt-get && [ "$(id -u)" = 0 ]; then
 		apt-get update -q

@@ -127,7 +127,7 @@ Without a command, scout runs as a daemon until SIGTERM or SIGINT.`,
 		RunE:  runs(daemon.run),
 	}
 	daemon.flags(run)
-	root.AddCommand(run, newDevCommand(o), newCheckCommand(o), newExplainCommand(o))
+	root.AddCommand(run, newDevCommand(o), newCheckCommand(o), newExplainCommand(o), newManCommand())
 	return root
 }
 

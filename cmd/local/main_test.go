@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -85,17 +86,19 @@ func startTestStack(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(err)
 	}
 	ts.Setenv("TOPIC", "arn:aws:sns:us-east-1:000000000000:orders")
-	servers[ts] = server
-	ts.Defer(func() { delete(servers, ts) })
+	servers.Store(ts, server)
+	ts.Defer(func() { servers.Delete(ts) })
 }
 
-// servers are the stacks of the scripts that run.
-var servers = map[*testscript.TestScript]*devstack.Server{}
+// servers are the stacks of the scripts that run, at the same time, by their
+// *testscript.TestScript.
+var servers sync.Map
 
 // send publishes messages to the topic orders: send 1 2 3
 func send(ts *testscript.TestScript, _ bool, args []string) {
+	server, _ := servers.Load(ts)
 	for _, message := range args {
-		_, err := servers[ts].Publish(ts.Getenv("TOPIC"), devstack.Notification{Message: message})
+		_, err := server.(*devstack.Server).Publish(ts.Getenv("TOPIC"), devstack.Notification{Message: message})
 		ts.Check(err)
 	}
 }

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestManualFormats has groff, where there is one, format the manual page.
+func TestManualFormats(t *testing.T) {
+	groff, err := exec.LookPath("groff")
+	if err != nil {
+		t.Skip("this test needs groff")
+	}
+	cmd := exec.Command(groff, "-man", "-ww", "-Tutf8", "-P-cbou", "-rLL=100n", "-rHY=0")
+	cmd.Stdin = strings.NewReader(manual(newRootCommand()))
+	var page, warnings strings.Builder
+	cmd.Stdout, cmd.Stderr = &page, &warnings
+	if err := cmd.Run(); err != nil || warnings.Len() > 0 {
+		t.Fatalf("%v: %s", err, warnings.String())
+	}
+	if text := page.String(); !strings.Contains(text, "-c, --config FILE") {
+		t.Errorf("the page shows no --config:\n%s", text)
+	}
+}
+
+// TestManualIsComplete checks that the manual page has all commands and flags
+// of the help, which is what cobra makes of the same commands.
+func TestManualIsComplete(t *testing.T) {
+	root := newRootCommand()
+	page := manual(root)
+	for _, cmd := range root.Commands() {
+		if named := strings.Contains(page, ".SS scout "+cmd.Name()); named == cmd.Hidden {
+			t.Errorf("%s: in the manual %v, hidden %v", cmd.Name(), named, cmd.Hidden)
+		}
+		for word := range strings.FieldsSeq(cmd.UsageString()) {
+			if flag := strings.TrimRight(word, ","); strings.HasPrefix(flag, "-") && !strings.Contains(page, roff(flag)) {
+				t.Errorf("%s %s is not in the manual", cmd.Name(), flag)
+			}
+		}
+	}
+}
+
+func TestRoff(t *testing.T) {
+	for text, want := range map[string]string{
+		"a-b":                  `a\-b`,
+		`a\b`:                  `a\eb`,
+		".TH":                  `\&.TH`,
+		"one\n.two\n'three":    "one\n\\&.two\n\\&'three",
+		"paragraph\n\nanother": "paragraph\n.PP\nanother",
+	} {
+		if got := roff(text); got != want {
+			t.Errorf("roff(%q) = %q, want %q", text, got, want)
+		}
+	}
+}

@@ -1,0 +1,230 @@
+//go:build integration
+
+package packaging
+
+import (
+	"bytes"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+
+	"scout/internal/devstack"
+	"scout/internal/testparts"
+)
+
+// testDeb installs the package, runs an instance as systemd would, and removes
+// the package.
+func testDeb(t *testing.T, deb string) {
+	d := installer(t)
+	config := filepath.Join(d.root, "/etc/scout", fmt.Sprintf("test-%d.yml", os.Getpid()))
+	d.dpkg(t, "--install", deb)
+	installed := d.files(t)
+	t.Cleanup(func() { // also if the test fails
+		d.dpkg(t, "--purge", "scout")
+		_ = os.Remove(config)
+		_ = os.Remove(filepath.Dir(config)) // if nothing else is there
+	})
+	for name, mode := range map[string]os.FileMode{
+		"/etc/scout":                                      os.ModeDir | 0o700,
+		"/usr/bin/scout":                                  0o755,
+		"/usr/lib/systemd/system/scout@.service":          0o644,
+		"/usr/share/man/man1/scout.1.gz":                  0o644,
+		"/usr/share/bash-completion/completions/scout":    0o644,
+		"/usr/share/zsh/vendor-completions/_scout":        0o644,
+		"/usr/share/fish/vendor_completions.d/scout.fish": 0o644,
+	} {
+		if info, err := os.Stat(filepath.Join(d.root, name)); err != nil || info.Mode() != mode {
+			t.Errorf("%s: %v (%v)", name, info, err)
+		}
+	}
+	unit := read(t, filepath.Join(d.root, "/usr/lib/systemd/system/scout@.service"))
+	d.verify(t)
+	d.run(t, unit, config)
+
+	d.dpkg(t, "--remove", "scout")
+	for _, name := range installed {
+		if info, err := os.Lstat(filepath.Join(d.root, name)); err == nil && !info.IsDir() {
+			t.Errorf("after the removal there is still %s", name)
+		}
+	}
+	if _, err := os.Stat(config); err != nil {
+		t.Errorf("the removal took the configuration: %v", err)
+	}
+}
+
+// A debian is a system that dpkg installs to: this one at root "", or a folder.
+type debian struct{ root string }
+
+// installer returns this system if it may be changed and has no scout yet.
+func installer(t *testing.T) debian {
+	testparts.Program(t, "dpkg", "Debian or Ubuntu")
+	_, err := os.Stat("/usr/bin/scout")
+	if os.Getuid() == 0 && os.IsNotExist(err) {
+		return debian{""}
+	}
+	root := t.TempDir()
+	for _, name := range []string{"updates", "info", "status"} {
+		path := filepath.Join(root, "var/lib/dpkg", name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if name == "status" {
+			err = os.WriteFile(path, nil, 0o644)
+		} else {
+			err = os.Mkdir(path, 0o755)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return debian{root}
+}
+
+func (d debian) dpkg(t *testing.T, args ...string) (out []byte) {
+	t.Helper()
+	if d.root != "" {
+		args = append([]string{"--root=" + d.root, "--force-not-root", "--force-depends", "--force-script-chrootless", "--log=/dev/null"}, args...)
+	}
+	out, err := exec.Command("dpkg", args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("dpkg %v: %v\n%s", args, err, out)
+	}
+	return out
+}
+
+// files returns what the package has installed.
+func (d debian) files(t *testing.T) []string {
+	return strings.Fields(string(d.dpkg(t, "--listfiles", "scout")))
+}
+
+// verify has systemd judge the installed unit.
+func (d debian) verify(t *testing.T) {
+	analyze := testparts.Program(t, "systemd-analyze", "Debian's systemd")
+	unit := filepath.Join(d.root, "/usr/lib/systemd/system/scout@.service")
+	if d.root == "" { // where what the unit names is installed
+		if out, err := exec.Command(analyze, "verify", unit).CombinedOutput(); err != nil || bytes.Contains(out, []byte("scout@")) {
+			t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+		}
+	}
+	// 0 is as safe as can be, 100 is not; 20 is what a service with a network can reach.
+	if out, err := exec.Command(analyze, "security", "--offline=true", "--threshold=20", "--no-pager", unit).CombinedOutput(); err != nil {
+		t.Errorf("systemd-analyze security: %v\n%s", err, out)
+	}
+}
+
+// run starts an instance by the commands of the unit, has it move a message,
+// and stops it by the unit's signal.
+func (d debian) run(t *testing.T, unit, config string) {
+	server := devstack.NewServer()
+	endpoint := httptest.NewServer(server)
+	defer func() { server.Close(); endpoint.Close() }()
+	queue, err := server.CreateQueue("app", nil)
+	fatal(t, err)
+	topic, err := server.CreateTopic("orders", nil)
+	fatal(t, err)
+	_, err = server.Subscribe(topic, queue, nil)
+	fatal(t, err)
+	redisServer := testparts.Redis(t)
+	fatal(t, os.WriteFile(config, fmt.Appendf(nil, `
+redis: {url: "%s"}
+aws: {region: us-east-1, access_key: x, secret_key: x, endpoint: "%s"}
+queue: {name: app, wait_time: 1s, topics: {orders: OrderWorker}}
+`, redisServer.URL(), endpoint.URL), 0o600))
+
+	instance := strings.TrimSuffix(filepath.Base(config), ".yml")
+	run, user := d.runtimeDirectory(t, instance)
+	expand := strings.NewReplacer("%i", instance, "%t", run, "/etc/", d.root+"/etc/", "/usr/bin/scout", d.root+"/usr/bin/scout").Replace
+	prepare, asRoot := strings.CutPrefix(setting(t, unit, "ExecStartPre"), "+")
+	if !asRoot {
+		t.Error("ExecStartPre does not run as root, who alone may read the configuration")
+	}
+	words := strings.Fields(expand(prepare))
+	if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", words, err, out)
+	}
+	words = strings.Fields(expand(setting(t, unit, "ExecStart")))
+	cmd := exec.CommandContext(t.Context(), words[0], words[1:]...)
+	cmd.Dir, cmd.Env, cmd.SysProcAttr = "/", []string{"AWS_EC2_METADATA_DISABLED=true"}, user
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	fatal(t, cmd.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+
+	_, err = server.Publish(topic, devstack.Notification{Message: `{"id": 1}`})
+	fatal(t, err)
+	job := firstJob(t, redisServer.URL())
+	if signal := setting(t, unit, "KillSignal"); signal != "SIGTERM" {
+		t.Errorf("KillSignal=%s", signal)
+	}
+	fatal(t, cmd.Process.Signal(syscall.SIGTERM))
+	stop, err := time.ParseDuration(setting(t, unit, "TimeoutStopSec"))
+	fatal(t, err)
+	select {
+	case err = <-ended:
+	case <-time.After(stop):
+		_ = cmd.Process.Kill()
+		err = fmt.Errorf("not within %v: %w", stop, <-ended)
+	}
+	if err != nil || !strings.Contains(job, `"OrderWorker"`) {
+		t.Fatalf("the job is %q, and it ended with %v:\n%s", job, err, &log)
+	}
+}
+
+// runtimeDirectory makes the unit's RuntimeDirectory= and returns what it is in,
+// and the user that is to own it: as root, one that is nobody.
+func (d debian) runtimeDirectory(t *testing.T, instance string) (run string, user *syscall.SysProcAttr) {
+	run, err := os.MkdirTemp("", "run")
+	fatal(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(run) })
+	dir := filepath.Join(run, "scout-"+instance)
+	fatal(t, os.Chmod(run, 0o755))
+	fatal(t, os.Mkdir(dir, 0o700))
+	if d.root != "" {
+		return run, nil
+	}
+	const dynamic = 61184 // the first of systemd's dynamic users
+	fatal(t, os.Chown(dir, dynamic, dynamic))
+	return run, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: dynamic, Gid: dynamic}}
+}
+
+// setting returns the value of a setting that the unit has once.
+func setting(t *testing.T, unit, name string) string {
+	t.Helper()
+	_, rest, ok := strings.Cut(unit, "\n"+name+"=")
+	if !ok || strings.Contains(rest, "\n"+name+"=") {
+		t.Fatalf("the unit does not have %s= once", name)
+	}
+	value, _, _ := strings.Cut(rest, "\n")
+	return value
+}
+
+// firstJob waits for a job in the queue default.
+func firstJob(t *testing.T, url string) string {
+	t.Helper()
+	conn, err := redis.DialURL(url)
+	fatal(t, err)
+	defer conn.Close()
+	for range 1000 {
+		if job, err := redis.String(conn.Do("LINDEX", "queue:default", 0)); err == nil {
+			return job
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return ""
+}
+
+func fatal(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,6 @@
+#!/bin/sh
+# After an install or an upgrade: running instances go on with the new binary.
+set -e
+[ -d /run/systemd/system ] || exit 0
+systemctl daemon-reload
+systemctl try-restart 'scout@*.service'

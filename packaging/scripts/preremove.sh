@@ -1,0 +1,9 @@
+#!/bin/sh
+# Before a removal, but not before an upgrade: no instance is left running or enabled.
+# dpkg says remove or upgrade, rpm how many versions will be left.
+set -e
+case "$1" in remove | 0) ;; *) exit 0 ;; esac
+[ -d /run/systemd/system ] || exit 0
+systemctl list-units --all --plain --no-legend 'scout@*.service' | while read -r unit _; do
+	systemctl disable --now "$unit"
+done
