@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -98,12 +99,12 @@ func within(ctx context.Context, d time.Duration) time.Duration {
 }
 
 func dial(ctx context.Context, u *url.URL) (redis.Conn, error) {
+	wire := &netConn{}
 	options := []redis.DialOption{
-		redis.DialConnectTimeout(dialTimeout),
+		redis.DialContextFunc(wire.dial),
 		redis.DialTLSHandshakeTimeout(within(ctx, dialTimeout)),
 		redis.DialReadTimeout(readTimeout),
 		redis.DialWriteTimeout(writeTimeout),
-		redis.DialKeepAlive(keepAlive),
 	}
 	var c redis.Conn
 	var err error
@@ -118,13 +119,34 @@ func dial(ctx context.Context, u *url.URL) (redis.Conn, error) {
 	if err != nil {
 		return nil, withoutArguments(err)
 	}
-	return &conn{ConnWithTimeout: c.(redis.ConnWithTimeout)}, nil
+	return &conn{ConnWithTimeout: c.(redis.ConnWithTimeout), wire: wire}, nil
+}
+
+// A netConn lets no write outlast the deadline of the context for which the
+// connection was taken from the pool; redigo knows a fixed time only.
+type netConn struct {
+	net.Conn
+	deadline time.Time // zero: none
+}
+
+func (c *netConn) dial(ctx context.Context, network, address string) (_ net.Conn, err error) {
+	c.deadline, _ = ctx.Deadline()
+	c.Conn, err = (&net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}).DialContext(ctx, network, address)
+	return c, err
+}
+
+func (c *netConn) SetWriteDeadline(t time.Time) error {
+	if !c.deadline.IsZero() && c.deadline.Before(t) {
+		t = c.deadline
+	}
+	return c.Conn.SetWriteDeadline(t)
 }
 
 // A conn is given up once it has answered with an error: a connection to a
 // master that became a replica would answer READONLY for as long as it is open.
 type conn struct {
 	redis.ConnWithTimeout
+	wire   *netConn
 	failed error
 }
 
@@ -147,8 +169,10 @@ func (c *conn) note(err error) error {
 	return err
 }
 
-// testOnBorrow finds out whether a connection that lay idle was cut meanwhile.
+// testOnBorrow readies a connection of the pool for another context, and finds
+// out whether it was cut while it lay idle.
 func testOnBorrow(ctx context.Context, c redis.Conn, lastUsed time.Time) error {
+	c.(*conn).wire.deadline, _ = ctx.Deadline()
 	if err := ctx.Err(); err != nil || time.Since(lastUsed) < time.Second {
 		return err
 	}

@@ -212,6 +212,29 @@ func TestDeadlineIsKept(t *testing.T) {
 	}
 }
 
+// A server that accepts, but does not read, cannot hold up a write either.
+func TestDeadlineOfWrites(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	c := newTestClient(t, listener.Addr().String(), nil)
+	jobs := testJobs("q", 30)
+	for i := range jobs {
+		jobs[i].Payload = make([]byte, 1<<20) // more than the sockets' buffers
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	if _, err := c.Push(ctx, jobs); err == nil {
+		t.Error("no error from a server that does not read")
+	}
+	if elapsed := time.Since(start); elapsed > 900*time.Millisecond {
+		t.Errorf("Push took %v with a deadline of 500 ms", elapsed)
+	}
+}
+
 func TestUntrustedCertificate(t *testing.T) {
 	certificate, key := selfSigned(t)
 	port := freePort(t)

@@ -67,7 +67,7 @@ func (c *Client) Push(ctx context.Context, jobs []Job) ([]Result, error) {
 	stop := time.Now().Add(c.options.RetryFor)
 	for wait := firstWait; ; wait = min(2*wait, maxWait) {
 		err := c.try(ctx, p)
-		c.failing.Store(err != nil)
+		c.failing.Store(err != nil && !isNoScript(err))
 		if err == nil {
 			return p.results, nil
 		}

@@ -24,6 +24,8 @@ func ParseURL(text string) (*url.URL, error) {
 		return nil, errors.New("must have a number for its database, such as unix:///run/redis.sock?db=0")
 	case scheme == "unix":
 		return u, nil
+	case u.RawQuery != "":
+		return nil, errors.New("must have nothing behind a question mark; the database is the path, such as redis://localhost:6379/0")
 	case u.Hostname() == "":
 		return nil, errors.New("must have a host, such as redis://localhost:6379/0")
 	case !isNumber(u.Port()):

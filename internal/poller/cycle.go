@@ -23,6 +23,17 @@ var (
 	messageAttributes = []string{"traceparent", "tracestate", "baggage"}
 )
 
+// stopTimeout is how long handling and deleting may take once ctx has ended.
+const stopTimeout = 4 * time.Second
+
+// limit returns a context for work that goes on after ctx has ended, but for
+// stopTimeout only, and for d in any case.
+func limit(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), d)
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(stopTimeout, cancel) })
+	return limited, func() { stop(); cancel() }
+}
+
 // cycle is one poll: it receives, hands over and deletes. It sends how many
 // messages it got as soon as it knows.
 func (p *Poller) cycle(ctx context.Context, received chan<- int) outcome {
@@ -42,7 +53,7 @@ func (p *Poller) cycle(ctx context.Context, received chan<- int) outcome {
 const receiveTimeout = 25 * time.Second
 
 func (p *Poller) receive(ctx context.Context) ([]types.Message, error) {
-	ctx, cancel := context.WithTimeout(ctx, receiveTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), receiveTimeout)
 	defer cancel()
 	out, err := p.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:                    &p.QueueURL,
@@ -62,7 +73,7 @@ func (p *Poller) receive(ctx context.Context) ([]types.Message, error) {
 
 // handle returns the messages that were handled. An error means that none was.
 func (p *Poller) handle(ctx context.Context, messages []types.Message) ([]types.Message, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.handleTimeout())
+	ctx, cancel := limit(ctx, p.handleTimeout())
 	defer cancel()
 	response, err := p.Handle(ctx, p.event(messages))
 	if err != nil {
@@ -130,7 +141,7 @@ const deleteTries = 3
 // deleteMessages deletes messages. One that cannot be deleted comes again, and its
 // jobs are recognised then.
 func (p *Poller) deleteMessages(ctx context.Context, messages []types.Message) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := limit(ctx, 30*time.Second)
 	defer cancel()
 	for try := 1; len(messages) > 0 && try <= deleteTries; try++ {
 		if try > 1 {

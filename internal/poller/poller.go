@@ -7,6 +7,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -15,6 +16,9 @@ import (
 
 // maxPause is the longest pause after repeated failures.
 const maxPause = 15 * time.Second
+
+// forgetAfter is how long after a failure the next one counts as the first.
+const forgetAfter = 5 * time.Minute
 
 // A Poller receives messages, hands them to Handle, and deletes those that
 // were handled.
@@ -57,9 +61,11 @@ type SQS interface {
 // Run polls until ctx ends. Then it starts no new poll, but lets those in
 // flight end, long polls too: SQS may already have given out the messages of a
 // poll that is cut off, and they would be stuck until their visibility timeout.
-// Run returns when all that was received is handled and deleted or kept.
+// Run returns when all that was received is handled and deleted or kept, which
+// it gives some seconds.
 func (p *Poller) Run(ctx context.Context) {
 	r := &run{Poller: p, work: make(chan struct{}), received: make(chan int), finished: make(chan outcome), probed: make(chan error)}
+	defer r.workers.Wait()
 	defer close(r.work)
 	ticker := time.NewTicker(cmp.Or(p.Interval, 100*time.Millisecond))
 	defer ticker.Stop()
@@ -93,14 +99,16 @@ type run struct {
 	finished chan outcome  // from each poll at its end
 	probed   chan error    // from a probe
 
-	workers  int     // goroutines
-	inFlight int     // polls, from their start to their end
-	waiting  int     // those of them that are still receiving
-	credit   float64 // how many polls to start, besides one that always waits
-	stopped  bool    // no new polls, ever
-	paused   bool    // no new polls until a probe succeeds
-	troubled bool    // what Troubled said last
-	failures int     // of polls and probes since a batch was handled
+	workers  sync.WaitGroup
+	hired    int       // workers
+	inFlight int       // polls, from their start to their end
+	waiting  int       // those of them that are still receiving
+	credit   float64   // how many polls to start, besides one that always waits
+	stopped  bool      // no new polls, ever
+	paused   bool      // no new polls until a probe succeeds
+	troubled bool      // what Troubled said last
+	failures int       // of polls and probes since a batch was handled
+	failed   time.Time // when the last of them was
 }
 
 // An outcome is what became of a poll.
@@ -131,9 +139,9 @@ func (r *run) poll(ctx context.Context) {
 	}
 	r.inFlight++
 	r.waiting++
-	if r.workers < r.inFlight {
-		r.workers++
-		go r.worker(context.WithoutCancel(ctx)) // nothing in it ends early because the Poller is stopping
+	if r.hired < r.inFlight {
+		r.hired++
+		r.workers.Go(func() { r.worker(ctx) })
 	}
 	r.work <- struct{}{}
 }
@@ -206,7 +214,7 @@ func (r *run) afterCycle(ctx context.Context, o outcome) {
 func (r *run) afterProbe(ctx context.Context, err error) {
 	r.paused = false
 	switch {
-	case r.stopped:
+	case r.stopped || ctx.Err() != nil:
 	case err != nil:
 		r.log().Warn("still receiving nothing", "error", err)
 		r.pause(ctx)
@@ -222,6 +230,10 @@ func (r *run) afterProbe(ctx context.Context, err error) {
 // pause stops polling and probes after a while, the longer the more failures
 // came in a row.
 func (r *run) pause(ctx context.Context) {
+	if time.Since(r.failed) > forgetAfter {
+		r.failures = 0 // an idle queue gives no batch to handle
+	}
+	r.failed = time.Now()
 	wait := min(100*time.Millisecond<<min(r.failures, 10), maxPause)
 	r.failures++
 	r.probe(ctx, wait/2+rand.N(wait/2))

@@ -417,6 +417,52 @@ func TestStopDuringLongPoll(t *testing.T) {
 	})
 }
 
+// What cannot be handled while the Poller stops is kept soon, not tried for ever.
+func TestStopWhileHeldUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		queue.send(10)
+		stop := start(t, &Poller{SQS: queue, Concurrency: 1, Handle: func(ctx context.Context, _ events.SQSEvent) (events.SQSEventResponse, error) {
+			<-ctx.Done() // as it is while Redis is away
+			return events.SQSEventResponse{}, ctx.Err()
+		}})
+		time.Sleep(time.Second)
+		begin := time.Now()
+		stop()
+		if elapsed := time.Since(begin); elapsed != stopTimeout {
+			t.Errorf("stopping took %v, want %v", elapsed, stopTimeout)
+		}
+		if len(queue.deleted) > 0 {
+			t.Errorf("deleted %v", queue.deleted)
+		}
+	})
+}
+
+// A failure now and then does not make for long pauses.
+func TestRareFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		stop := start(t, &Poller{SQS: queue})
+		defer stop()
+		count := func() (n int) { queue.do(func() { n = len(queue.receives) }); return n }
+		for range 12 {
+			time.Sleep(time.Hour)
+			before := count()
+			queue.do(func() { queue.receiveErr = errors.New("blip") })
+			for count() == before {
+				time.Sleep(time.Millisecond)
+			}
+			queue.do(func() { queue.receiveErr = nil })
+			time.Sleep(maxPause)
+			queue.do(func() {
+				if pause := queue.receives[before+1].Sub(queue.receives[before]); pause > 300*time.Millisecond {
+					t.Errorf("a pause of %v after a single failure", pause)
+				}
+			})
+		}
+	})
+}
+
 func TestStopWhilePaused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
