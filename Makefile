@@ -7,7 +7,7 @@ BIN      ?= bin
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 BUILD     = CGO_ENABLED=0 $(GO) build -trimpath
 TOOL      = $(GO) tool -modfile=tools/go.mod
-SAM      ?= sam
+SAM      ?= $(or $(wildcard .deps/sam/bin/sam),sam)
 
 # What Lambda runs needs neither net/rpc nor a symbol table, and is the same
 # bytes whatever the commit.

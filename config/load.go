@@ -27,10 +27,10 @@ type Loader struct {
 	// queue, the Lambda function is handed its messages.
 	NeedQueue bool
 
-	// Local, if not empty, is the URL of a Redis to use in place of the
+	// LocalRedis, if not empty, is the URL of a Redis to use in place of the
 	// configured one. Neither what the configuration says about that nor its
 	// section aws is read then, so that a laptop needs none of the secrets.
-	Local string
+	LocalRedis string
 }
 
 // Load returns the configuration at a location, or at the one in SCOUT_CONFIG if
@@ -53,11 +53,11 @@ func (l Loader) Load(ctx context.Context, location string) (*Config, error) {
 	if bad != nil {
 		return nil, Errors{bad}
 	}
-	if l.Local != "" {
+	if l.LocalRedis != "" {
 		root.dropRemote()
 		doc.env = func(name string) (string, bool) {
 			if name == "REDIS_URL" {
-				return l.Local, true
+				return l.LocalRedis, true
 			}
 			return l.Env(name)
 		}

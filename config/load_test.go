@@ -323,7 +323,7 @@ redis: {url: "ssm:/app/redis", password: "env:NOT_HERE", queue: low, timestamps:
 aws: {access_key: "env:NOT_HERE", secret_key: "ssm:/app/secret"}
 queue: {name: q, topics: {t: W}}
 `
-	l := Loader{Env: vars("REDIS_URL", "redis://elsewhere"), Local: "redis://localhost:6380"}
+	l := Loader{Env: vars("REDIS_URL", "redis://elsewhere"), LocalRedis: "redis://localhost:6380"}
 	c, err := l.Load(t.Context(), text)
 	if err != nil {
 		t.Fatal(err)
@@ -372,7 +372,7 @@ func byTopic(c *Config) map[string][]handler.Worker {
 
 func TestString(t *testing.T) {
 	got := mustLoad(t, `
-redis: {url: "rediss://user:secret@redis.internal:6379/0?x=secret"}
+redis: {url: "rediss://user:secret@redis.internal:6379/0"}
 aws: {access_key: secret, secret_key: secret}
 queue: {name: q, topics: {t: {class: W, dead: false, retry_for: 90s, args: [metadata]}}}
 `).String()

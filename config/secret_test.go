@@ -15,7 +15,7 @@ import (
 // way that logs and dumps do.
 func TestNothingPrintsASecret(t *testing.T) {
 	c := mustLoad(t, `
-redis: {url: "rediss://hunter2:hunter2@redis.internal:6379/0?password=hunter2"}
+redis: {url: "rediss://hunter2:hunter2@redis.internal:6379/0"}
 aws: {access_key: hunter2, secret_key: hunter2}
 queue: {name: q, topics: {t: W}}
 `)

@@ -56,7 +56,7 @@ func (l Loader) parameters(ctx context.Context, access AWS, names []string) map[
 			value, ok := values[name]
 			switch {
 			case err != nil:
-				found[name] = parameter{err: explain(name, err)}
+				found[name] = parameter{err: reason(name, err)}
 			case !ok:
 				found[name] = parameter{err: fmt.Errorf("parameter %s does not exist (names are case-sensitive and belong to a region)", name)}
 			default:
@@ -97,9 +97,9 @@ func getParameters(ctx context.Context, client *ssm.Client, names []string) (map
 	return values, nil
 }
 
-// explain says what the error of a call means for one of its parameters and what
+// reason says what the error of a call means for one of its parameters and what
 // can be done about it.
-func explain(name string, err error) error {
+func reason(name string, err error) error {
 	var api smithy.APIError
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):

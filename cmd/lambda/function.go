@@ -29,7 +29,7 @@ type function struct {
 	observe func(context.Context, handler.Stats)
 	log     *slog.Logger
 
-	mu      sync.Mutex
+	mu      sync.Mutex     // Lambda may be set up for several batches at a time
 	config  *config.Config // the last good one
 	handler *handler.Handler
 	client  *sidekiq.Client
@@ -91,8 +91,7 @@ func (f *function) refresh(ctx context.Context) (changed bool, err error) {
 	if err != nil || reflect.DeepEqual(c, f.config) {
 		return false, err
 	}
-	// An environment handles one batch at a time. During an outage of Redis it
-	// tries until its deadline, and then fails the batch: the error slows the
+	// During an outage of Redis, Push tries until the deadline, and then fails the batch: the error slows the
 	// event source mapping down, as failed messages would not.
 	client, err := app.NewClient(c, app.Limits{Conns: 2, RetryFor: 15 * time.Minute})
 	if err != nil {

@@ -24,7 +24,8 @@ import (
 // awsConfig says how to reach AWS: as the configuration says and, where it
 // says nothing, as the SDK finds out by itself.
 func awsConfig(ctx context.Context, c config.AWS) (aws.Config, error) {
-	var options []func(*awsconfig.LoadOptions) error
+	// The SDK would log to stderr in a form of its own.
+	options := []func(*awsconfig.LoadOptions) error{awsconfig.WithLogger(logging.Nop{})}
 	if c.Region != "" {
 		options = append(options, awsconfig.WithRegion(c.Region))
 	}

@@ -35,6 +35,9 @@ Exits with 1 if something there would keep Scout from working or lose jobs.`,
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "# The configuration is valid.\n%s", c)
+			if c.Queue.Name == "" && c.Queue.URL == "" {
+				fmt.Fprintln(cmd.OutOrStdout(), "# It names no SQS queue: the Lambda function needs none, scout run does.")
+			}
 			if !online {
 				return nil
 			}

@@ -119,19 +119,19 @@ func (d *dev) redis() (url string, closeRedis func(), err error) {
 
 // load loads the configuration, or that of the samples if there is none.
 func (d *dev) load(ctx context.Context, redisURL string) (*config.Config, error) {
-	location := d.config
-	if location == "" && os.Getenv("SCOUT_CONFIG") == "" {
+	o := *d.options
+	if o.config == "" && os.Getenv("SCOUT_CONFIG") == "" {
 		text, err := events.Files.ReadFile("scout.yml")
 		if err != nil {
 			return nil, err
 		}
-		location = string(text)
+		o.config = string(text)
 	}
-	c, err := config.Loader{Local: redisURL}.Load(ctx, location)
-	if err != nil {
-		return nil, &failedError{err, exitUsage}
+	c, err := o.loadLocal(ctx, redisURL)
+	if err == nil && d.demo && strings.HasSuffix(c.Queue.Name+c.Queue.URL, ".fifo") {
+		err = &failedError{errors.New("--demo: the samples are for a standard queue, and this one is FIFO"), exitUsage}
 	}
-	return c, nil
+	return c, err
 }
 
 // A stack is SNS and SQS in this process, with the configured queue and topics.

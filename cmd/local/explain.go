@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +28,8 @@ FILE holds a Lambda event, what aws sqs receive-message prints, an SNS envelope,
 or any other message body.`,
 		Args: cobra.ExactArgs(1),
 		RunE: runs(func(cmd *cobra.Command, args []string) error {
-			c, err := o.load(cmd.Context(), false)
+			// Nothing is pushed, so that no secret is needed.
+			c, err := o.loadLocal(cmd.Context(), "redis://localhost")
 			if err != nil {
 				return err
 			}
@@ -53,7 +55,8 @@ func readInput(stdin io.Reader, file string) ([]byte, error) {
 }
 
 // messagesIn finds the messages in a Lambda event or in the answer of SQS to
-// ReceiveMessage. Anything else is the body of one.
+// ReceiveMessage. Anything else is the body of one, such as the event of
+// another service, which has Records too.
 func messagesIn(text []byte) []events.SQSMessage {
 	var in struct {
 		Records  []events.SQSMessage
@@ -63,8 +66,9 @@ func messagesIn(text []byte) []events.SQSMessage {
 			MessageAttributes map[string]events.SQSMessageAttribute
 		}
 	}
+	notSQS := func(m events.SQSMessage) bool { return m.MessageId == "" && m.Body == "" }
 	switch err := json.Unmarshal(text, &in); {
-	case err == nil && in.Records != nil:
+	case err == nil && in.Records != nil && !slices.ContainsFunc(in.Records, notSQS):
 		return in.Records
 	case err == nil && in.Messages != nil:
 		messages := make([]events.SQSMessage, len(in.Messages))
@@ -85,7 +89,7 @@ func explain(w io.Writer, router *handler.Router, messages []events.SQSMessage) 
 		if topic != "" {
 			fmt.Fprintf(w, "  topic    %s\n", topic)
 		}
-		if route := router.Route(topic); err == nil || len(route.Workers) > 0 {
+		if route := router.Route(topic); topic != "" && len(route.Workers) > 0 {
 			fmt.Fprintf(w, "  route    %s\n", describe(route))
 		}
 		if refusal, ok := errors.AsType[*handler.Refusal](err); ok {

@@ -147,6 +147,15 @@ func (o *options) load(ctx context.Context, needQueue bool) (*config.Config, err
 	return c, nil
 }
 
+// loadLocal loads the configuration without what it says about Redis and AWS.
+func (o *options) loadLocal(ctx context.Context, redisURL string) (*config.Config, error) {
+	c, err := config.Loader{LocalRedis: redisURL}.Load(ctx, o.config)
+	if err != nil {
+		return nil, &failedError{err, exitUsage}
+	}
+	return c, nil
+}
+
 // untilSignal returns a context that ends with the first SIGTERM or SIGINT.
 // The second then has its usual effect and ends the process at once.
 func untilSignal(parent context.Context) (context.Context, context.CancelFunc) {

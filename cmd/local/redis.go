@@ -38,15 +38,15 @@ func newRedisLink(c *config.Config, load func(context.Context) (*config.Config, 
 	return r, nil
 }
 
-// Push is sidekiq.Client's.
+// Push pushes with the credentials that are current when it begins.
 func (r *redisLink) Push(ctx context.Context, jobs []sidekiq.Job) ([]sidekiq.Result, error) {
 	return r.client.Load().Push(ctx, jobs)
 }
 
-// Failing is sidekiq.Client's.
+// Failing reports whether pushing with the current credentials meets trouble.
 func (r *redisLink) Failing() bool { return r.client.Load().Failing() }
 
-// Close is sidekiq.Client's.
+// Close closes the connections.
 func (r *redisLink) Close() error { return r.client.Load().Close() }
 
 // Ready returns nil if Redis would take jobs for the queues, after it has tried
@@ -70,7 +70,8 @@ func (r *redisLink) Ready(ctx context.Context) error {
 		return err
 	}
 	r.log.Info("the credentials of Redis have changed")
-	return r.client.Swap(fresh).Close()
+	r.client.Swap(fresh).Close()
+	return nil
 }
 
 // check refuses a Redis that will never do, and warns of one that will lose

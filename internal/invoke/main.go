@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"scout/config"
@@ -106,22 +107,19 @@ func startRedis() (url string, closeRedis func(), err error) {
 	return "redis://" + server.Addr(), server.Close, nil
 }
 
-// configuration returns a configuration, which has to be valid, without the
-// Redis that it names: as text for the function, and loaded with another Redis.
+// configuration loads a configuration with another Redis than it names, and
+// returns it with its text for the function, which finds that Redis at REDIS_URL.
 func configuration(ctx context.Context, file, redisURL string) (text string, c *config.Config, err error) {
-	var original []byte
 	if file == "" {
-		original, err = events.Files.ReadFile("scout.yml")
-		file = string(original) // which is where it is, too
-	} else {
-		original, err = os.ReadFile(file)
+		sample, err := events.Files.ReadFile("scout.yml")
+		if err != nil {
+			return "", nil, err
+		}
+		file = string(sample) // which is where it is, too
 	}
+	c, err = config.Loader{LocalRedis: redisURL}.Load(ctx, file)
 	if err != nil {
 		return "", nil, err
 	}
-	if c, err = (config.Loader{Local: redisURL}).Load(ctx, file); err != nil {
-		return "", nil, err
-	}
-	text, err = withoutRemote(original)
-	return text, c, err
+	return strings.Replace(c.String(), c.Redis.Address(), "env:REDIS_URL", 1), c, nil
 }

@@ -7,25 +7,7 @@ import (
 	"slices"
 
 	"github.com/gomodule/redigo/redis"
-	"go.yaml.in/yaml/v3"
 )
-
-// withoutRemote drops from a configuration where Redis and AWS are, so that the
-// function reaches nothing but the Redis at REDIS_URL.
-func withoutRemote(text []byte) (string, error) {
-	var c map[string]any
-	if err := yaml.Unmarshal(text, &c); err != nil {
-		return "", err
-	}
-	delete(c, "aws")
-	if section, ok := c["redis"].(map[string]any); ok {
-		delete(section, "url")
-		delete(section, "host")
-		delete(section, "password")
-	}
-	changed, err := yaml.Marshal(c)
-	return string(changed), err
-}
 
 // A jobWatch knows how many jobs a Redis held at first.
 type jobWatch struct {
