@@ -105,9 +105,10 @@ func (d *dev) loop(ctx context.Context, p *poller.Poller, stack *stack, show *sh
 	return <-result
 }
 
-// redis returns the URL of the Redis at REDIS_URL or of one that it starts.
+// redis returns the URL of the Redis at REDIS_URL or of one that it starts:
+// also if REDIS_URL is what an earlier run said to put there.
 func (d *dev) redis() (url string, closeRedis func(), err error) {
-	if url := os.Getenv("REDIS_URL"); url != "" {
+	if url := os.Getenv("REDIS_URL"); url != "" && url != "redis://"+d.listenRedis {
 		return url, func() {}, nil
 	}
 	server, err := devstack.StartRedis(d.listenRedis)
