@@ -147,6 +147,7 @@ func TestSignal(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Signal(syscall.SIGSTOP)
+	time.Sleep(100 * time.Millisecond) // a thread on another processor may run on for a moment
 	if _, err = f.Invoke(t.Context(), []byte(`"go"`)); err == nil || !strings.Contains(err.Error(), "timed out after 0.20 seconds") {
 		t.Errorf("stopped before it is handed the event: %v", err)
 	}
