@@ -109,5 +109,5 @@ func decodeAttributes(object []byte) []attribute {
 	return attributes
 }
 
-// topicName is the last part of a topic's ARN.
-func topicName(arn string) string { return arn[strings.LastIndexByte(arn, ':')+1:] }
+// TopicName is the last part of a topic's ARN.
+func TopicName(arn string) string { return arn[strings.LastIndexByte(arn, ':')+1:] }

@@ -88,7 +88,7 @@ func (h *Handler) translate(ctx context.Context, b *batch, now time.Time) {
 		if err != nil {
 			b.failures[i] = err
 			failedGroups[group] = group != ""
-			h.log().WarnContext(ctx, "message refused", "message_id", m.MessageId, "topic", topicName(topic),
+			h.log().WarnContext(ctx, "message refused", "message_id", m.MessageId, "topic", TopicName(topic),
 				"reason", reasonOf(err, nil), "error", err, "receive_count", m.Attributes["ApproximateReceiveCount"])
 			continue
 		}

@@ -39,7 +39,7 @@ func (r *Router) Route(topicARN string) Route {
 	if route, ok := r.exact[topicARN]; ok {
 		return route
 	}
-	name := topicName(topicARN)
+	name := TopicName(topicARN)
 	if route, ok := r.exact[name]; ok {
 		return route
 	}

@@ -25,7 +25,7 @@ func (r *Router) Translate(m *events.SQSMessage, at time.Time) (topicARN string,
 	}
 	workers := r.Route(e.TopicARN).Workers
 	if len(workers) == 0 {
-		return e.TopicARN, nil, refuse(NoRoute, "no worker is configured for the topic %q", topicName(e.TopicARN))
+		return e.TopicARN, nil, refuse(NoRoute, "no worker is configured for the topic %q", TopicName(e.TopicARN))
 	}
 	message, err := messageArgument(e.Message)
 	if err != nil {
@@ -107,7 +107,7 @@ func (w *Worker) arguments(message argument, metadata func() []byte) ([]json.Raw
 // metadata is the argument that tells where a message came from.
 func (e *envelope) metadata(m *events.SQSMessage) []byte {
 	b := append(make([]byte, 0, 512), `{"topic":`...)
-	b = jsonscan.AppendQuote(b, topicName(e.TopicARN))
+	b = jsonscan.AppendQuote(b, TopicName(e.TopicARN))
 	b = append(b, `,"topic_arn":`...)
 	b = jsonscan.AppendQuote(b, e.TopicARN)
 	b = append(b, `,"message_id":`...)

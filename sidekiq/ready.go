@@ -16,8 +16,7 @@ var readyScript = redis.NewScript(-1, readySource)
 
 // Ready returns nil if Redis would take jobs now, for the given queues if any
 // are named. It finds what PING does not: a replica, too few replicas, full
-// memory, missing permissions. It tries once, and Failing
-// reports the result.
+// memory, missing permissions. It tries once, and Failing reports the result.
 func (c *Client) Ready(ctx context.Context, queues ...string) error {
 	args := []any{2 + len(queues), c.prefix + "scout:check", c.prefix + "queues"}
 	for _, queue := range queues {

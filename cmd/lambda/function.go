@@ -91,8 +91,9 @@ func (f *function) refresh(ctx context.Context) (changed bool, err error) {
 	if err != nil || reflect.DeepEqual(c, f.config) {
 		return false, err
 	}
-	// During an outage of Redis, Push tries until the deadline, and then fails the batch: the error slows the
-	// event source mapping down, as failed messages would not.
+	// During an outage of Redis, Push tries until the deadline and then fails
+	// the batch: the error slows the event source mapping down, as failed
+	// messages would not.
 	client, err := app.NewClient(c, app.Limits{Conns: 2, RetryFor: 15 * time.Minute})
 	if err != nil {
 		return false, err

@@ -30,7 +30,7 @@ With --online, also look at Redis and the SQS queue, and say what to change.
 Exits with 1 if something there would keep Scout from working or lose jobs.`,
 		Args: cobra.NoArgs,
 		RunE: runs(func(cmd *cobra.Command, _ []string) error {
-			c, err := o.load(cmd.Context(), false)
+			c, err := o.load(cmd.Context(), config.Loader{AWS: awsConfig})
 			if err != nil {
 				return err
 			}

@@ -49,7 +49,9 @@ func (d *daemon) poll(ctx context.Context, log *slog.Logger) error {
 		// save a tenth of the work.
 		gc.SetGCPercent(200)
 	}
-	load := func(ctx context.Context) (*config.Config, error) { return d.load(ctx, true) }
+	load := func(ctx context.Context) (*config.Config, error) {
+		return d.load(ctx, config.Loader{AWS: awsConfig, NeedQueue: true})
+	}
 	c, err := load(ctx)
 	if err != nil {
 		return err

@@ -130,7 +130,7 @@ func (s *stack) publish(ctx context.Context, m lambdaevents.SQSMessage) error {
 		_, err := s.client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &s.config.Queue.URL, MessageBody: &m.Body})
 		return err
 	}
-	topic, err := s.createTopic(envelope.TopicArn[strings.LastIndexByte(envelope.TopicArn, ':')+1:])
+	topic, err := s.createTopic(handler.TopicName(envelope.TopicArn))
 	if err != nil {
 		return err
 	}

@@ -128,7 +128,7 @@ func (d *dev) load(ctx context.Context, redisURL string) (*config.Config, error)
 		}
 		o.config = string(text)
 	}
-	c, err := o.loadLocal(ctx, redisURL)
+	c, err := o.load(ctx, config.Loader{LocalRedis: redisURL})
 	if err == nil && d.demo && strings.HasSuffix(c.Queue.Name+c.Queue.URL, ".fifo") {
 		err = &failedError{errors.New("--demo: the samples are for a standard queue, and this one is FIFO"), exitUsage}
 	}
@@ -196,7 +196,7 @@ func (s *stack) createAll() (err error) {
 		if strings.ContainsAny(route.Topic, "*?") {
 			continue // subscribed to when such a topic is created
 		}
-		arn, err := s.createTopic(route.Topic[strings.LastIndexByte(route.Topic, ':')+1:])
+		arn, err := s.createTopic(handler.TopicName(route.Topic))
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/spf13/cobra"
 
+	"scout/config"
 	"scout/handler"
 	"scout/internal/app"
 )
@@ -29,7 +30,7 @@ or any other message body.`,
 		Args: cobra.ExactArgs(1),
 		RunE: runs(func(cmd *cobra.Command, args []string) error {
 			// Nothing is pushed, so that no secret is needed.
-			c, err := o.loadLocal(cmd.Context(), "redis://localhost")
+			c, err := o.load(cmd.Context(), config.Loader{LocalRedis: "redis://localhost"})
 			if err != nil {
 				return err
 			}

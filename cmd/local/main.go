@@ -44,14 +44,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err == nil {
 		return exitOK
 	}
-	var failure *failedError
-	if !errors.As(err, &failure) { // from cobra: the command did not run at all
+	failure, ok := errors.AsType[*failedError](err)
+	if !ok { // from cobra: the command did not run at all
 		fmt.Fprintf(stderr, "scout: %v; see scout --help\n", err)
 		return exitUsage
 	}
-	if err.Error() != "" {
-		fmt.Fprintf(stderr, "scout: %v\n", err)
-	}
+	fmt.Fprintf(stderr, "scout: %v\n", err)
 	return failure.code
 }
 
@@ -139,17 +137,8 @@ func versionOf(info *debug.BuildInfo, ok bool) string {
 }
 
 // load loads the configuration. What is wrong with it counts as wrong usage.
-func (o *options) load(ctx context.Context, needQueue bool) (*config.Config, error) {
-	c, err := config.Loader{AWS: awsConfig, NeedQueue: needQueue}.Load(ctx, o.config)
-	if err != nil {
-		return nil, &failedError{err, exitUsage}
-	}
-	return c, nil
-}
-
-// loadLocal loads the configuration without what it says about Redis and AWS.
-func (o *options) loadLocal(ctx context.Context, redisURL string) (*config.Config, error) {
-	c, err := config.Loader{LocalRedis: redisURL}.Load(ctx, o.config)
+func (o *options) load(ctx context.Context, loader config.Loader) (*config.Config, error) {
+	c, err := loader.Load(ctx, o.config)
 	if err != nil {
 		return nil, &failedError{err, exitUsage}
 	}

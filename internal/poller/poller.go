@@ -74,7 +74,7 @@ func (p *Poller) Run(ctx context.Context) {
 		select {
 		case <-stop:
 			p.log().Info("stopping; waiting for the polls in flight", "polls", r.inFlight)
-			stop, r.stopped = nil, true
+			stop = nil
 		case <-ticker.C:
 			r.afterTick(ctx)
 		case n := <-r.received:
@@ -84,7 +84,7 @@ func (p *Poller) Run(ctx context.Context) {
 		case err := <-r.probed:
 			r.afterProbe(ctx, err)
 		}
-		if r.stopped && r.inFlight == 0 && !r.paused {
+		if stop == nil && r.inFlight == 0 && !r.paused {
 			return
 		}
 	}
@@ -104,7 +104,6 @@ type run struct {
 	inFlight int       // polls, from their start to their end
 	waiting  int       // those of them that are still receiving
 	credit   float64   // how many polls to start, besides one that always waits
-	stopped  bool      // no new polls, ever
 	paused   bool      // no new polls until a probe succeeds
 	troubled bool      // what Troubled said last
 	failures int       // of polls and probes since a batch was handled
@@ -120,7 +119,7 @@ type outcome struct {
 // afterTick polls again after the queue was empty or in trouble. If nobody is
 // left to see the trouble's end, a probe finds it out.
 func (r *run) afterTick(ctx context.Context) {
-	if r.waiting > 0 || r.stopped || r.paused {
+	if r.waiting > 0 || r.paused || ctx.Err() != nil {
 		return
 	}
 	if r.inFlight == 0 && r.inTrouble() {
@@ -134,7 +133,7 @@ func (r *run) afterTick(ctx context.Context) {
 
 // poll starts a poll unless there are enough.
 func (r *run) poll(ctx context.Context) {
-	if ctx.Err() != nil || r.stopped || r.paused || r.inTrouble() || r.inFlight >= r.concurrency() {
+	if ctx.Err() != nil || r.paused || r.inTrouble() || r.inFlight >= r.concurrency() {
 		return
 	}
 	r.inFlight++
@@ -214,7 +213,7 @@ func (r *run) afterCycle(ctx context.Context, o outcome) {
 func (r *run) afterProbe(ctx context.Context, err error) {
 	r.paused = false
 	switch {
-	case r.stopped || ctx.Err() != nil:
+	case ctx.Err() != nil:
 	case err != nil:
 		r.log().Warn("still receiving nothing", "error", err)
 		r.pause(ctx)
