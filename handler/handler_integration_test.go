@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/gomodule/redigo/redis"
 
 	"scout/internal/testparts"
 	"scout/sidekiq"
@@ -45,17 +44,8 @@ func TestHandleLargeBatch(t *testing.T) {
 		t.Logf("%d round trips for %d messages", n, messages)
 	}
 
-	conn, err := redis.DialURL(server.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	payloads, err := redis.Strings(conn.Do("LRANGE", "queue:default", 0, -1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	slices.Reverse(payloads)
-	if got := argsOf(payloads); !slices.Equal(got, want) {
+	got := testparts.Arguments(testparts.Queued(t, server.Addr, "queue:default"))
+	if !slices.Equal(got, want) {
 		t.Errorf("%d jobs in the queue, want %d in order", len(got), len(want))
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/aws/aws-lambda-go/events"
 
+	"scout/internal/testparts"
 	"scout/sidekiq"
 )
 
@@ -58,19 +58,7 @@ func failed(response events.SQSEventResponse) string {
 // args returns what is in a queue, in Sidekiq's order, as the jobs' args.
 func args(t *testing.T, server *miniredis.Miniredis, queue string) string {
 	t.Helper()
-	list, _ := server.List("queue:" + queue)
-	payloads := slices.Clone(list)
-	slices.Reverse(payloads)
-	return strings.Join(argsOf(payloads), " ")
-}
-
-func argsOf(payloads []string) []string {
-	args := make([]string, len(payloads))
-	for i, p := range payloads {
-		_, rest, _ := strings.Cut(p, `"args":[`)
-		args[i], _, _ = strings.Cut(rest, `],"jid"`)
-	}
-	return args
+	return strings.Join(testparts.Arguments(testparts.Queued(t, server.Addr(), "queue:"+queue)), " ")
 }
 
 func TestHandlePartialBatch(t *testing.T) {

@@ -80,7 +80,7 @@ func TestFailover(t *testing.T) {
 	do(t, server.Addr, "REPLICAOF", "127.0.0.1", 1)
 	time.AfterFunc(300*time.Millisecond, func() { do(t, server.Addr, "REPLICAOF", "NO", "ONE") })
 	mustPush(t, client, testJobs("q", 2))
-	if got := queued(t, server.Addr, "queue:q"); len(got) != 2 {
+	if got := testparts.Queued(t, server.Addr, "queue:q"); len(got) != 2 {
 		t.Errorf("queue:q = %v, want 2 jobs", got)
 	}
 	if n := client.pool.ActiveCount(); n != 1 {
@@ -133,7 +133,7 @@ func TestRestartUnderPush(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	<-done
-	got := queued(t, server.Addr, "queue:q")
+	got := testparts.Queued(t, server.Addr, "queue:q")
 	if want := payloads(jobs); strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("%d jobs in the queue, want %d, each once and in order", len(got), len(want))
 	}

@@ -74,14 +74,6 @@ func do(t *testing.T, addr, command string, args ...any) any {
 	return reply
 }
 
-// queued returns a queue's payloads in the order in which Sidekiq takes them.
-func queued(t *testing.T, addr, key string) []string {
-	t.Helper()
-	payloads, _ := redis.Strings(do(t, addr, "LRANGE", key, 0, -1), nil)
-	slices.Reverse(payloads)
-	return payloads
-}
-
 func testJobs(queue string, n int) []Job {
 	jobs := make([]Job, n)
 	for i := range jobs {
@@ -125,7 +117,7 @@ func testSidekiqKeys(t *testing.T, addr string) {
 	if n := count(results, Enqueued); n != 3 {
 		t.Errorf("%d enqueued, want 3: %v", n, results)
 	}
-	if got := queued(t, addr, "queue:low"); !slices.Equal(got, []string{`{"n":0}`, `{"n":1}`}) {
+	if got := testparts.Queued(t, addr, "queue:low"); !slices.Equal(got, []string{`{"n":0}`, `{"n":1}`}) {
 		t.Errorf("queue:low = %v", got)
 	}
 	queues, _ := redis.Strings(do(t, addr, "SMEMBERS", "queues"), nil)
@@ -148,7 +140,7 @@ func testOrder(t *testing.T, addr string) {
 	jobs := testJobs("q", 2_345)
 	jobs[1_000].Payload = fmt.Appendf(nil, "%q", strings.Repeat("x", chunkBytes+1))
 	mustPush(t, newTestClient(t, addr, nil), jobs)
-	if got := queued(t, addr, "queue:q"); !slices.Equal(got, payloads(jobs)) {
+	if got := testparts.Queued(t, addr, "queue:q"); !slices.Equal(got, payloads(jobs)) {
 		t.Errorf("%d jobs in another order than that of %d pushed", len(got), len(jobs))
 	}
 }
@@ -165,7 +157,7 @@ func testTwice(t *testing.T, addr string) {
 	if n := count(mustPush(t, c, jobs), Duplicate); n != 3 {
 		t.Errorf("%d duplicates after the jobs were worked off, want 3", n)
 	}
-	if got := queued(t, addr, "queue:q"); len(got) > 0 {
+	if got := testparts.Queued(t, addr, "queue:q"); len(got) > 0 {
 		t.Errorf("queue:q = %v, want nothing", got)
 	}
 }
@@ -173,7 +165,7 @@ func testTwice(t *testing.T, addr string) {
 func testTwiceInOneBatch(t *testing.T, addr string) {
 	jobs := testJobs("q", 2)
 	results := mustPush(t, newTestClient(t, addr, nil), []Job{jobs[0], jobs[1], jobs[0]})
-	if results[2].Outcome != Duplicate || len(queued(t, addr, "queue:q")) != 2 {
+	if results[2].Outcome != Duplicate || len(testparts.Queued(t, addr, "queue:q")) != 2 {
 		t.Errorf("results = %v", results)
 	}
 }
@@ -211,7 +203,7 @@ func testWrongType(t *testing.T, addr string) {
 	if err := results[1].Err; err == nil || !strings.Contains(err.Error(), "queue bad: WRONGTYPE") {
 		t.Errorf("error = %v", err)
 	}
-	if got := queued(t, addr, "queue:good"); !slices.Equal(got, payloads(good)) {
+	if got := testparts.Queued(t, addr, "queue:good"); !slices.Equal(got, payloads(good)) {
 		t.Errorf("queue:good = %v", got)
 	}
 	do(t, addr, "DEL", "queue:bad") // mended
@@ -243,7 +235,7 @@ func testGroups(t *testing.T, addr string) {
 	if results[50].Err == nil {
 		t.Error("the job for the queue of another type has no error")
 	}
-	if got := queued(t, addr, "queue:q"); !slices.Equal(got, want) {
+	if got := testparts.Queued(t, addr, "queue:q"); !slices.Equal(got, want) {
 		t.Errorf("%d jobs in the queue, want %d", len(got), len(want))
 	}
 }
@@ -254,7 +246,7 @@ func testScriptFlushed(t *testing.T, addr string) {
 	mustPush(t, c, jobs[:1])
 	do(t, addr, "SCRIPT", "FLUSH")
 	mustPush(t, c, jobs)
-	if got := queued(t, addr, "queue:q"); !slices.Equal(got, payloads(jobs)) {
+	if got := testparts.Queued(t, addr, "queue:q"); !slices.Equal(got, payloads(jobs)) {
 		t.Errorf("%d jobs in the queue, want %d in order", len(got), len(jobs))
 	}
 }
@@ -268,7 +260,7 @@ func testAnswersLost(t *testing.T, addr string) {
 	for i := range jobs {
 		mustPush(t, c, jobs[i:i+1])
 	}
-	if got := queued(t, addr, "queue:q"); !slices.Equal(got, payloads(jobs)) {
+	if got := testparts.Queued(t, addr, "queue:q"); !slices.Equal(got, payloads(jobs)) {
 		t.Errorf("%d jobs in the queue, want %d, each once and in order", len(got), len(jobs))
 	}
 	if n := answers.Load(); n < 80 {
@@ -282,7 +274,7 @@ func testRoundTrips(t *testing.T, addr string) {
 	if n := proxy.RoundTrips.Load(); n < 1 || n > 60 {
 		t.Errorf("%d round trips for 5,000 jobs, want at most 60", n)
 	}
-	if n := len(queued(t, addr, "queue:q")); n != 5_000 {
+	if n := len(testparts.Queued(t, addr, "queue:q")); n != 5_000 {
 		t.Errorf("%d jobs in the queue", n)
 	}
 }
@@ -320,7 +312,7 @@ func TestRecovers(t *testing.T) {
 	server.Close()
 	time.AfterFunc(200*time.Millisecond, func() { _ = server.Restart() })
 	mustPush(t, c, testJobs("q", 2)) // tries until the server is back
-	if got := queued(t, server.Addr(), "queue:q"); len(got) != 2 {
+	if got := testparts.Queued(t, server.Addr(), "queue:q"); len(got) != 2 {
 		t.Errorf("queue:q = %v, want 2 jobs", got)
 	}
 }

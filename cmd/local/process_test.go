@@ -21,9 +21,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	"github.com/gomodule/redigo/redis"
 
 	"scout/internal/devstack"
+	"scout/internal/testparts"
 )
 
 // runScout makes the test binary be the scout command.
@@ -166,21 +166,7 @@ func eventually(t *testing.T, within time.Duration, what string, holds func() bo
 // jobs returns the arguments of the jobs in the queue default, in Sidekiq's order.
 func jobs(t *testing.T, addr string) []string {
 	t.Helper()
-	conn, err := redis.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	payloads, err := redis.Strings(conn.Do("LRANGE", "queue:default", 0, -1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	args := make([]string, len(payloads))
-	for i, payload := range payloads {
-		_, rest, _ := strings.Cut(payload, `"args":[`)
-		args[len(payloads)-1-i], _, _ = strings.Cut(rest, `],"jid"`)
-	}
-	return args
+	return testparts.Arguments(testparts.Queued(t, addr, "queue:default"))
 }
 
 // depth is how many messages a queue holds, visible or not.

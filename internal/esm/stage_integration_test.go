@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -232,14 +231,9 @@ func (b body) entry(n int) types.SendMessageBatchRequestEntry {
 // jobs returns the argument of each job in Redis, the first one first.
 func (s *stage) jobs() (args []string) {
 	s.t.Helper()
-	conn, err := redis.Dial("tcp", s.redis.Addr)
-	s.must(err)
-	defer conn.Close()
-	payloads, err := redis.ByteSlices(conn.Do("LRANGE", "queue:default", 0, -1))
-	s.must(err)
-	for _, payload := range slices.Backward(payloads) {
+	for _, payload := range testparts.Queued(s.t, s.redis.Addr, "queue:default") {
 		var job struct{ Args []json.RawMessage }
-		s.must(json.Unmarshal(payload, &job))
+		s.must(json.Unmarshal([]byte(payload), &job))
 		args = append(args, string(job.Args[0]))
 	}
 	return args
