@@ -15,11 +15,19 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/gomodule/redigo/redis"
 
+	"scout/internal/devstack"
 	"scout/internal/testparts"
 )
 
 func TestClientOnMiniredis(t *testing.T) {
-	testClient(t, func(t *testing.T) string { return miniredis.RunT(t).Addr() })
+	testClient(t, func(t *testing.T) string {
+		server, err := devstack.StartRedis("127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(server.Close)
+		return server.Addr()
+	})
 }
 
 // testClient is what must hold on every Redis: the real one and the embedded one.
@@ -40,6 +48,7 @@ func testClient(t *testing.T, start func(t *testing.T) (addr string)) {
 		{"answers lost", testAnswersLost},
 		{"few round trips", testRoundTrips},
 		{"ready", testReady},
+		{"load", testLoad},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, start(t)) })
 	}
@@ -286,6 +295,45 @@ func testReady(t *testing.T, addr string) {
 	}
 	if keys, _ := redis.Strings(do(t, addr, "KEYS", "*"), nil); !slices.Equal(keys, []string{"scout:check"}) {
 		t.Errorf("keys = %v, want the key of the check alone", keys)
+	}
+}
+
+func testLoad(t *testing.T, addr string) {
+	c := newTestClient(t, addr, func(o *Options) { o.Namespace = "app" })
+	ago := func(d time.Duration) float64 { return float64(time.Now().Add(-d).UnixMicro()) / 1e6 }
+	for queue, payloads := range map[string][]string{ // the next one last
+		"seconds":      {`{"enqueued_at":1}`, fmt.Sprintf(`{"args":[{"enqueued_at":1}],"enqueued_at":%f}`, ago(time.Minute))},
+		"milliseconds": {`{}`, `{}`, fmt.Sprintf(`{"enqueued_at":%d}`, time.Now().Add(-time.Hour).UnixMilli())},
+		"future":       {fmt.Sprintf(`{"enqueued_at":%f}`, ago(-time.Minute))},
+		"no time":      {`{"class":"X"}`},
+		"a text":       {`{"enqueued_at":"yesterday"}`},
+		"no job":       {`nonsense`},
+		"no object":    {`[1]`},
+	} {
+		for _, payload := range payloads {
+			do(t, addr, "RPUSH", "app:queue:"+queue, payload)
+		}
+	}
+	do(t, addr, "SET", "app:queue:wrong", "x")
+	load, err := c.Load(t.Context(), []string{"seconds", "milliseconds", "future", "no time", "a text", "no job", "no object", "wrong", "absent"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for queue, want := range map[string]QueueLoad{
+		"seconds": {2, time.Minute}, "milliseconds": {3, time.Hour}, "future": {1, 0}, "no time": {1, 0},
+		"a text": {1, 0}, "no job": {1, 0}, "no object": {1, 0}, "wrong": {0, 0}, "absent": {0, 0},
+	} {
+		got := load.Queues[queue]
+		if got.Length != want.Length || got.Latency < want.Latency || got.Latency > want.Latency+5*time.Second {
+			t.Errorf("queue %s: %+v, want %+v", queue, got, want)
+		}
+	}
+	if load.MemoryUsed == 0 || load.MemoryMax != 0 || load.MemoryUsedShare != 0 {
+		t.Errorf("memory %d of %d, share %f", load.MemoryUsed, load.MemoryMax, load.MemoryUsedShare)
+	}
+	mustPush(t, newTestClient(t, addr, nil), testJobs("after", 1))
+	if _, err := c.Load(t.Context(), nil); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -45,6 +45,10 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
+	return parseInfo(reply), nil
+}
+
+func parseInfo(reply string) Info {
 	var info Info
 	for line := range strings.Lines(reply) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
@@ -61,7 +65,7 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 			fmt.Sscan(value, &info.Max)
 		}
 	}
-	return info, nil
+	return info
 }
 
 // do sends one command on a connection of the pool.

@@ -1,0 +1,161 @@
+// Package pressure tells when messages are better left in SQS, where they cost
+// next to nothing, than made into jobs. Start at Gauge.
+package pressure
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"scout/sidekiq"
+)
+
+// Limits are up to where Redis and the queues of Sidekiq may be filled. 0 is no limit.
+type Limits struct {
+	QueueLength int           // jobs in a queue
+	Latency     time.Duration // of a queue, see sidekiq.QueueLoad
+	RedisMemory int           // percent of Redis's maxmemory
+}
+
+// The names of the limits, as in the configuration.
+const (
+	QueueLength = "queue_length"
+	Latency     = "latency"
+	RedisMemory = "redis_memory"
+)
+
+// Names are the names of all limits.
+var Names = []string{QueueLength, Latency, RedisMemory}
+
+// easedAt is the part of a limit that its measure has to fall below before the
+// limit counts as kept again: without it, polling would start and stop all the
+// time while a queue is as full as it may be.
+const easedAt = 0.9
+
+// A Gauge measures the load and compares it with the limits. Its zero value
+// has no limits, and none is exceeded. It is safe for concurrent use.
+type Gauge struct {
+	// Measure returns the load of the queues.
+	Measure func(ctx context.Context, queues []string) (sidekiq.Load, error)
+
+	Log *slog.Logger // nil: slog.Default()
+
+	mu       sync.Mutex
+	limits   Limits
+	queues   []string
+	load     sidekiq.Load // the last measured
+	err      error        // why the last measurement failed
+	noMax    bool         // it was said that RedisMemory has no effect
+	exceeded map[mark]bool
+}
+
+// A mark is a limit, and the queue that it is exceeded in; "" for RedisMemory.
+type mark struct{ limit, queue string }
+
+// Set sets the limits, and the queues that they hold for.
+func (g *Gauge) Set(limits Limits, queues []string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.limits, g.queues, g.noMax = limits, queues, false
+}
+
+// Run measures every now and then until ctx ends: each second if there are
+// limits, so that a queue is not far above them before that is noticed.
+func (g *Gauge) Run(ctx context.Context) {
+	for {
+		g.mu.Lock()
+		pause := 15 * time.Second
+		if g.limits != (Limits{}) {
+			pause = time.Second
+		}
+		g.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+			g.Update(ctx)
+		}
+	}
+}
+
+// Update measures once. If that fails, what was exceeded stays so.
+func (g *Gauge) Update(ctx context.Context) {
+	g.mu.Lock()
+	queues := g.queues
+	g.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	load, err := g.Measure(ctx, queues)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err != nil {
+		if g.err == nil && g.limits != (Limits{}) && ctx.Err() == nil {
+			g.log().Warn("the load of Sidekiq's queues cannot be measured; the limits have no effect until it can", "error", err,
+				"advice", "a Redis user needs +llen +lindex +info besides what pushing takes")
+		}
+		g.err = err
+		return
+	}
+	g.load, g.err = load, nil
+	g.compare()
+}
+
+// compare finds out which limits are exceeded. It needs the lock.
+func (g *Gauge) compare() {
+	before := g.exceeded
+	g.exceeded = map[mark]bool{}
+	judge := func(m mark, value, limit float64, show any) {
+		if limit <= 0 {
+			return
+		}
+		now := value >= limit || before[m] && value >= limit*easedAt
+		switch {
+		case now && !before[m]:
+			g.log().Warn("leaving messages in SQS: a limit is exceeded", "limit", m.limit, "sidekiq_queue", m.queue, "value", show)
+		case !now && before[m]:
+			g.log().Info("a limit is kept again", "limit", m.limit, "sidekiq_queue", m.queue, "value", show)
+		}
+		if now {
+			g.exceeded[m] = true
+		}
+	}
+	for _, queue := range g.queues {
+		q := g.load.Queues[queue]
+		judge(mark{QueueLength, queue}, float64(q.Length), float64(g.limits.QueueLength), q.Length)
+		judge(mark{Latency, queue}, float64(q.Latency), float64(g.limits.Latency), q.Latency.Round(time.Second).String())
+	}
+	share := 100 * g.load.MemoryUsedShare
+	judge(mark{RedisMemory, ""}, share, float64(g.limits.RedisMemory), fmt.Sprintf("%.0f%%", share))
+	if g.limits.RedisMemory > 0 && g.load.MemoryMax == 0 && !g.noMax {
+		g.noMax = true
+		g.log().Warn("the limit redis_memory has no effect: Redis has no maxmemory")
+	}
+}
+
+// Exceeded returns the names of the limits that are exceeded for any of the
+// queues of Sidekiq.
+func (g *Gauge) Exceeded(queues []string) []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var names []string
+	for m := range g.exceeded {
+		if m.queue == "" || slices.Contains(queues, m.queue) {
+			names = append(names, m.limit)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Load returns what was measured last. It reports false if nothing could be.
+func (g *Gauge) Load() (load sidekiq.Load, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.load, g.err == nil && g.load.Queues != nil
+}
+
+func (g *Gauge) log() *slog.Logger { return cmp.Or(g.Log, slog.Default()) }

@@ -1,0 +1,154 @@
+package pressure
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"scout/sidekiq"
+)
+
+// load is a load of the queue default.
+func load(length int, latency time.Duration, memory float64) sidekiq.Load {
+	return sidekiq.Load{
+		Queues:    map[string]sidekiq.QueueLoad{"default": {Length: length, Latency: latency}, "low": {}},
+		MemoryMax: 100, MemoryUsed: int64(100 * memory), MemoryUsedShare: memory,
+	}
+}
+
+func newGauge(limits Limits, measured *sidekiq.Load, failure *error) (*Gauge, *strings.Builder) {
+	log := &strings.Builder{}
+	g := &Gauge{
+		Measure: func(context.Context, []string) (sidekiq.Load, error) { return *measured, *failure },
+		Log:     slog.New(slog.NewTextHandler(log, nil)),
+	}
+	g.Set(limits, []string{"default", "low"})
+	return g, log
+}
+
+func TestHysteresis(t *testing.T) {
+	limits := Limits{QueueLength: 100, Latency: 5 * time.Minute, RedisMemory: 80}
+	for name, c := range map[string]struct {
+		limit string
+		steps []sidekiq.Load
+		want  string // for each step, whether the limit is exceeded: x or -
+	}{
+		"length":  {QueueLength, []sidekiq.Load{load(0, 0, 0), load(99, 0, 0), load(100, 0, 0), load(90, 0, 0), load(89, 0, 0), load(99, 0, 0), load(500, 0, 0)}, "--xx--x"},
+		"latency": {Latency, []sidekiq.Load{load(1, 299*time.Second, 0), load(1, 301*time.Second, 0), load(1, 271*time.Second, 0), load(1, 269*time.Second, 0)}, "-xx-"},
+		"memory":  {RedisMemory, []sidekiq.Load{load(1, 0, 0.79), load(1, 0, 0.8), load(1, 0, 0.73), load(1, 0, 0.71)}, "-xx-"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var measured sidekiq.Load
+			var failure error
+			g, log := newGauge(limits, &measured, &failure)
+			got := ""
+			for _, measured = range c.steps {
+				for range 3 { // a second time changes nothing
+					g.Update(t.Context())
+				}
+				if slices.Equal(g.Exceeded([]string{"default"}), []string{c.limit}) {
+					got += "x"
+				} else if g.Exceeded([]string{"default"}) == nil {
+					got += "-"
+				}
+			}
+			if got != c.want {
+				t.Errorf("exceeded: %s, want %s", got, c.want)
+			}
+			begins := strings.Count("-"+c.want, "-x")
+			if n := strings.Count(log.String(), "leaving messages in SQS"); n != begins {
+				t.Errorf("said %d times that it is exceeded, want %d:\n%s", n, begins, log)
+			}
+		})
+	}
+}
+
+// Only who pushes to the queue that is full holds back, but everyone if memory is.
+func TestAffected(t *testing.T) {
+	measured, failure := load(100, 0, 0), error(nil)
+	g, _ := newGauge(Limits{QueueLength: 100, RedisMemory: 50}, &measured, &failure)
+	g.Update(t.Context())
+	if got := g.Exceeded([]string{"low"}); got != nil {
+		t.Errorf("low is affected by %v", got)
+	}
+	if got := g.Exceeded([]string{"low", "default"}); !slices.Equal(got, []string{QueueLength}) {
+		t.Errorf("default is affected by %v", got)
+	}
+	measured = load(0, 0, 0.5)
+	g.Update(t.Context())
+	if got := g.Exceeded([]string{"low"}); !slices.Equal(got, []string{RedisMemory}) {
+		t.Errorf("low is affected by %v", got)
+	}
+	g.Set(Limits{}, []string{"default"})
+	g.Update(t.Context())
+	if got := g.Exceeded([]string{"default", "low"}); got != nil {
+		t.Errorf("without limits, %v is exceeded", got)
+	}
+}
+
+// What cannot be measured changes nothing, and is said once.
+func TestUnmeasurable(t *testing.T) {
+	measured, failure := load(100, 0, 0), error(nil)
+	g, log := newGauge(Limits{QueueLength: 100}, &measured, &failure)
+	if _, ok := g.Load(); ok {
+		t.Error("there is a load before anything was measured")
+	}
+	g.Update(t.Context())
+	failure = errors.New("NOPERM")
+	g.Update(t.Context())
+	g.Update(t.Context())
+	if got := g.Exceeded([]string{"default"}); !slices.Equal(got, []string{QueueLength}) {
+		t.Errorf("exceeded is %v", got)
+	}
+	if _, ok := g.Load(); ok {
+		t.Error("there is a load although it could not be measured")
+	}
+	if n := strings.Count(log.String(), "cannot be measured"); n != 1 {
+		t.Errorf("said %d times that it cannot be measured", n)
+	}
+}
+
+func TestNoMaxmemory(t *testing.T) {
+	measured, failure := sidekiq.Load{Queues: map[string]sidekiq.QueueLoad{}, MemoryUsed: 1e9}, error(nil)
+	g, log := newGauge(Limits{RedisMemory: 80}, &measured, &failure)
+	g.Update(t.Context())
+	g.Update(t.Context())
+	if n := strings.Count(log.String(), "redis_memory has no effect"); n != 1 || g.Exceeded(nil) != nil {
+		t.Errorf("exceeded %v; log:\n%s", g.Exceeded(nil), log)
+	}
+}
+
+func TestRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		measured, failure := load(1, 0, 0), error(nil)
+		g, _ := newGauge(Limits{}, &measured, &failure)
+		var times atomic.Int64
+		measure := g.Measure
+		g.Measure = func(ctx context.Context, queues []string) (sidekiq.Load, error) {
+			times.Add(1)
+			return measure(ctx, queues)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); g.Run(ctx) }()
+		time.Sleep(61 * time.Second)
+		if n := times.Load(); n != 4 {
+			t.Errorf("measured %d times in a minute without limits, want 4", n)
+		}
+		g.Set(Limits{QueueLength: 1}, []string{"default"})
+		time.Sleep(20*time.Second + 500*time.Millisecond)
+		times.Store(0)
+		time.Sleep(10 * time.Second)
+		if n := times.Load(); n != 10 || g.Exceeded([]string{"default"}) == nil {
+			t.Errorf("measured %d times in 10 s with a limit, exceeded %v", n, g.Exceeded([]string{"default"}))
+		}
+		cancel()
+		<-done
+	})
+}
