@@ -11,9 +11,13 @@ import (
 // A Config is a valid configuration: a [Loader] returns no other.
 // However it is printed, its secrets are not in the output.
 type Config struct {
-	Redis Redis
-	AWS   AWS
-	Queue Queue
+	Redis  Redis
+	AWS    AWS
+	Queues []Queue // one at least; those after the first are for the daemon alone
+	Limits Limits
+
+	// ShutdownTimeout is how long the daemon may go on after a signal.
+	ShutdownTimeout time.Duration
 }
 
 // Redis is where the jobs go and how they are written there.
@@ -34,7 +38,7 @@ type AWS struct {
 	Endpoint  string // in place of the service's own
 }
 
-// Queue is the SQS queue, how it is polled, and where its messages go.
+// Queue is an SQS queue, how it is polled, and where its messages go.
 type Queue struct {
 	Name, URL         string        // one of them, or neither if the Loader needs no queue
 	WaitTime          time.Duration // of a long poll; whole seconds
@@ -44,12 +48,24 @@ type Queue struct {
 	Topics            []handler.Route
 }
 
+// Limits are up to where the daemon fills Redis and Sidekiq's queues. It leaves
+// the messages in SQS while one is exceeded. 0 is no limit.
+type Limits struct {
+	QueueLength int           // jobs in a Sidekiq queue
+	Latency     time.Duration // since the next job of a Sidekiq queue was enqueued
+	RedisMemory int           // percent of Redis's maxmemory
+}
+
 // read fills c from the document's root.
 func (c *Config) read(root node, needQueue bool) {
 	root.fields(
 		field{"redis", section(c.Redis.read)},
 		field{"aws", section(func(n node) { c.AWS.read(n, "SQS") })},
 		// After redis, whose queue is the default of every worker.
-		field{"queue", section(func(n node) { c.Queue.read(n, c.Redis.Queue, needQueue) })},
+		field{"queue", func(n node) { c.readQueue(root, n, needQueue) }},
+		field{"queues", func(n node) { c.readQueues(n) }},
+		field{"limits", section(c.Limits.read)},
+		// After the queues, whose long polls it waits for.
+		field{"shutdown_timeout", c.readShutdownTimeout},
 	)
 }

@@ -31,7 +31,7 @@ func (d *document) parse(text []byte) (node, *Error) {
 	case isNull(tree):
 		err = &Error{Message: "is empty"}
 	case tree.Kind != yaml.MappingNode:
-		err = &Error{Line: tree.Line, Message: "must be a mapping with the keys redis, aws and queue"}
+		err = &Error{Line: tree.Line, Message: "must be a mapping with the keys redis, queue and others"}
 	default:
 		return node{document: d, value: tree, source: d.source, line: tree.Line}, nil
 	}

@@ -25,9 +25,12 @@ func (c Config) String() string {
 // The shape of the file.
 type (
 	fileShape struct {
-		Redis redisShape
-		AWS   awsShape `yaml:"aws,omitempty"`
-		Queue queueShape
+		Redis           redisShape
+		AWS             awsShape     `yaml:"aws,omitempty"`
+		Queue           *queueShape  `yaml:",omitempty"`
+		Queues          []queueShape `yaml:",omitempty"`
+		Limits          limitsShape  `yaml:",omitempty"`
+		ShutdownTimeout string       `yaml:"shutdown_timeout"`
 	}
 	redisShape struct {
 		URL        string
@@ -51,6 +54,11 @@ type (
 		Concurrency       int
 		Topics            map[string][]workerShape
 	}
+	limitsShape struct {
+		QueueLength int    `yaml:"queue_length,omitempty"`
+		Latency     string `yaml:",omitempty"`
+		RedisMemory string `yaml:"redis_memory,omitempty"`
+	}
 	workerShape struct {
 		Class     string
 		Queue     string
@@ -66,22 +74,44 @@ type (
 
 // MarshalYAML returns c in the shape of the file.
 func (c Config) MarshalYAML() (any, error) {
-	q := c.Queue
+	timestamps := "seconds"
+	if c.Redis.Milliseconds {
+		timestamps = "milliseconds"
+	}
+	file := fileShape{
+		Redis:           redisShape{c.Redis.Address(), c.Redis.Namespace, c.Redis.Queue, timestamps, short(c.Redis.DedupTTL)},
+		AWS:             awsShape(c.AWS),
+		Limits:          c.Limits.shape(),
+		ShutdownTimeout: short(c.ShutdownTimeout),
+	}
+	for _, q := range c.Queues {
+		file.Queues = append(file.Queues, q.shape())
+	}
+	if len(file.Queues) == 1 {
+		file.Queue, file.Queues = &file.Queues[0], nil
+	}
+	return file, nil
+}
+
+func (q Queue) shape() queueShape {
 	topics := make(map[string][]workerShape, len(q.Topics))
 	for _, route := range q.Topics {
 		for _, w := range route.Workers {
 			topics[route.Topic] = append(topics[route.Topic], shapeOf(w))
 		}
 	}
-	timestamps := "seconds"
-	if c.Redis.Milliseconds {
-		timestamps = "milliseconds"
+	return queueShape{q.Name, q.URL, short(q.WaitTime), short(q.VisibilityTimeout), q.MaxMessages, q.Concurrency, topics}
+}
+
+func (l Limits) shape() limitsShape {
+	shape := limitsShape{QueueLength: l.QueueLength}
+	if l.Latency > 0 {
+		shape.Latency = short(l.Latency)
 	}
-	return fileShape{
-		Redis: redisShape{c.Redis.Address(), c.Redis.Namespace, c.Redis.Queue, timestamps, short(c.Redis.DedupTTL)},
-		AWS:   awsShape(c.AWS),
-		Queue: queueShape{q.Name, q.URL, short(q.WaitTime), short(q.VisibilityTimeout), q.MaxMessages, q.Concurrency, topics},
-	}, nil
+	if l.RedisMemory > 0 {
+		shape.RedisMemory = strconv.Itoa(l.RedisMemory) + "%"
+	}
+	return shape
 }
 
 func shapeOf(w handler.Worker) workerShape {

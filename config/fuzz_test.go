@@ -35,7 +35,7 @@ func FuzzLoad(f *testing.F) {
 		if err != nil && strings.Contains(err.Error(), secret) {
 			t.Errorf("the secret is in %v", err)
 		}
-		if err == nil && (c.Redis.URL == "" || len(c.Queue.Topics) == 0) {
+		if err == nil && (c.Redis.URL == "" || len(c.Queues[0].Topics) == 0) {
 			t.Errorf("valid, but %v", c)
 		}
 	})

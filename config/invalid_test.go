@@ -17,8 +17,8 @@ func TestInvalid(t *testing.T) {
 		"empty":               {"", "is empty"},
 		"only a comment":      {"# nothing", "is empty"},
 		"null":                {"---\n~", "is empty"},
-		"root is a list":      {"- a", "1: must be a mapping with the keys redis, aws and queue"},
-		"root is a text":      {"hunter2", "1: must be a mapping with the keys redis, aws and queue"},
+		"root is a list":      {"- a", "1: must be a mapping with the keys redis, queue and others"},
+		"root is a text":      {"hunter2", "1: must be a mapping with the keys redis, queue and others"},
 		"two documents":       {"redis:\n---\nredis:", "2: must be one YAML document; a second one begins here"},
 		"broken second":       {"redis:\n---\n]", "3: is not YAML: did not find expected node content"},
 		"syntax":              {"redis:\n  host: a: b", "2: is not YAML: mapping values are not allowed in this context"},
@@ -32,9 +32,9 @@ func TestInvalid(t *testing.T) {
 		"section is a list":   {"redis: []" + queue, "1: redis: must be a mapping, not a list"},
 		"section is a text":   {"redis: hunter2" + queue, "1: redis: must be a mapping, not a single value"},
 		"missing space":       {"redis: {password:hunter2}" + queue, "1: redis.(not shown): unknown key; allowed: url, host, password, namespace, queue, timestamps, dedup_ttl\n1: redis.url: is required, or redis.host, or the environment variable REDIS_URL"},
-		"key is a list":       {"? [a]\n: b" + redis + queue, "1: (not shown): unknown key; allowed: redis, aws, queue"},
-		"unknown section":     {"redsi: {}" + redis + queue, `1: redsi: unknown key; did you mean "redis"? allowed: redis, aws, queue`},
-		"unknown, far":        {"sidekiq: {}" + redis + queue, `1: sidekiq: unknown key; allowed: redis, aws, queue`},
+		"key is a list":       {"? [a]\n: b" + redis + queue, "1: (not shown): unknown key; allowed: redis, aws, queue, queues, limits, shutdown_timeout"},
+		"unknown section":     {"redsi: {}" + redis + queue, `1: redsi: unknown key; did you mean "redis"? allowed: redis, aws, queue, queues, limits, shutdown_timeout`},
+		"unknown, far":        {"sidekiq: {}" + redis + queue, `1: sidekiq: unknown key; allowed: redis, aws, queue, queues, limits, shutdown_timeout`},
 		"duplicate section":   {"redis: {url: redis://h}" + redis + queue, "2: redis: duplicate key; first on line 1"},
 		"no sections":         {"aws: {}", "1: queue.name: is required, or queue.url\n1: queue.topics: is required\n1: redis.url: is required, or redis.host, or the environment variable REDIS_URL"},
 		"empty sections":      {"redis:\naws:\nqueue:", "1: redis.url: is required, or redis.host, or the environment variable REDIS_URL\n3: queue.name: is required, or queue.url\n3: queue.topics: is required"},
@@ -101,6 +101,34 @@ func TestInvalidQueue(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { checkInvalid(t, "redis: {host: h}\nqueue:\n  "+test.text, test.want) })
+	}
+}
+
+// TestInvalidQueues is TestInvalid for what is beside redis and aws, from line 2 on.
+func TestInvalidQueues(t *testing.T) {
+	const queue = "queue: {name: q, topics: {t: W}}\n"
+	tests := map[string]struct{ text, want string }{
+		"both":             {queue + "queues: [{name: r, topics: {t: W}}]", "3: queues: cannot be with queue: put that one into the list"},
+		"no list":          {"queues: {name: q}", "2: queues: must be a list, not a mapping"},
+		"null":             {"queues:", "2: queues: has no value; must be a list"},
+		"none":             {"queues: []", "2: queues: must not be empty"},
+		"a name":           {"queues: [q]", "2: queues[0]: must be a mapping, not a single value"},
+		"null in the list": {"queues: [~]", "2: queues[0]: has no value; must be a mapping"},
+		"name":             {"queues:\n- {topics: {t: W}}\n- {name: q}", "3: queues[0].name: is required, or queues[0].url\n4: queues[1].topics: is required"},
+		"name and url":     {"queues: [{name: q, url: 'http://h/q', topics: {t: W}}]", "2: queues[0].url: cannot be with queues[0].name"},
+		"twice":            {"queues:\n- {name: q, topics: {t: W}}\n- {name: q, topics: {t: V}}", "4: queues[1]: is the same queue as the one on line 3"},
+
+		"limit":            {queue + "limits: {queue_length: 0}", "3: limits.queue_length: must be a whole number from 1 to 1000000000"},
+		"limit, latency":   {queue + "limits: {latency: 5}", "3: limits.latency: must be a duration of whole seconds from 1s to 720h, such as 1h"},
+		"limit, memory":    {queue + "limits: {redis_memory: 80}", "3: limits.redis_memory: must be a part of Redis's maxmemory from 1% to 99%, such as 80%"},
+		"limit, all of it": {queue + "limits: {redis_memory: 100%}", "3: limits.redis_memory: must be a part of Redis's maxmemory from 1% to 99%, such as 80%"},
+		"limit, typo":      {queue + "limits: {lenght: 1}", "3: limits.lenght: unknown key; allowed: queue_length, latency, redis_memory"},
+
+		"shutdown":            {queue + "shutdown_timeout: soon", "3: shutdown_timeout: must be a duration of whole seconds from 1s to 15m, such as 15m"},
+		"shutdown, too early": {queue + "shutdown_timeout: 10s", "3: shutdown_timeout: must be at least 25s: a long poll, which takes up to 20s, is never cut off; lower wait_time if it must be less"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) { checkInvalid(t, "redis: {host: h}\n"+test.text, test.want) })
 	}
 }
 

@@ -91,13 +91,14 @@ queue:
 			DedupTTL:  24 * time.Hour,
 		},
 		AWS: AWS{Region: "us-best", AccessKey: "super", SecretKey: "secret"},
-		Queue: Queue{
+		Queues: []Queue{{
 			Name: "myapp_queue", WaitTime: 20 * time.Second, MaxMessages: 10, Concurrency: 64,
 			Topics: []handler.Route{
 				{Topic: "foo-topic", Workers: []handler.Worker{plainWorker("FooWorker", "background")}},
 				{Topic: "bar-topic", Workers: []handler.Worker{plainWorker("BazWorker", "background")}},
 			},
-		},
+		}},
+		ShutdownTimeout: 25 * time.Second,
 	})
 }
 
@@ -134,6 +135,8 @@ queue:
     patient: {class: PatientWorker, retry_for: 1h, backtrace: true}
     "audit-*": AuditWorker
     billing-topic: [InvoiceWorker, {class: LedgerWorker, queue: low, retry: false}]
+limits: {queue_length: 100000, latency: 5m, redis_memory: 80%}
+shutdown_timeout: 40s
 `
 
 func TestFull(t *testing.T) {
@@ -147,7 +150,7 @@ func TestFull(t *testing.T) {
 			Namespace: "myapp", Queue: "background", Milliseconds: true, DedupTTL: 36 * time.Hour,
 		},
 		AWS: AWS{Region: "us-east-1", AccessKey: "AKIA...", SecretKey: "...", Endpoint: "http://localhost:4566"},
-		Queue: Queue{
+		Queues: []Queue{{
 			URL:      "https://sqs.us-east-1.amazonaws.com/123456789012/myapp",
 			WaitTime: 10 * time.Second, VisibilityTimeout: 5 * time.Minute, MaxMessages: 5, Concurrency: 8,
 			Topics: []handler.Route{
@@ -163,18 +166,41 @@ func TestFull(t *testing.T) {
 				{Topic: "audit-*", Workers: []handler.Worker{plainWorker("AuditWorker", "background")}},
 				{Topic: "billing-topic", Workers: []handler.Worker{plainWorker("InvoiceWorker", "background"), ledger}},
 			},
-		},
+		}},
+		Limits:          Limits{QueueLength: 100_000, Latency: 5 * time.Minute, RedisMemory: 80},
+		ShutdownTimeout: 40 * time.Second,
 	})
 }
 
 func TestDefaults(t *testing.T) {
 	check(t, "config", mustLoad(t, minimal), &Config{
 		Redis: Redis{URL: "redis://localhost", Queue: "default", DedupTTL: 24 * time.Hour},
-		Queue: Queue{
+		Queues: []Queue{{
 			Name: "q", WaitTime: 20 * time.Second, MaxMessages: 10, Concurrency: 64,
 			Topics: []handler.Route{{Topic: "t", Workers: []handler.Worker{plainWorker("W", "default")}}},
-		},
+		}},
+		ShutdownTimeout: 25 * time.Second,
 	})
+}
+
+func TestQueues(t *testing.T) {
+	c, err := Loader{Env: vars("SCOUT_SQS_WAIT_TIME_SECONDS", "7"), NeedQueue: true}.Load(t.Context(), `
+redis: {url: redis://localhost, queue: low}
+queues:
+  - {name: a, concurrency: 2, topics: {t: V}}
+  - {url: "https://h/1/b", max_messages: 1, topics: {t: W}}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, "queues", c.Queues, []Queue{
+		{Name: "a", WaitTime: 7 * time.Second, MaxMessages: 10, Concurrency: 2,
+			Topics: []handler.Route{{Topic: "t", Workers: []handler.Worker{plainWorker("V", "low")}}}},
+		{URL: "https://h/1/b", WaitTime: 7 * time.Second, MaxMessages: 1, Concurrency: 64,
+			Topics: []handler.Route{{Topic: "t", Workers: []handler.Worker{plainWorker("W", "low")}}}},
+	})
+	check(t, "shutdown timeout", c.ShutdownTimeout, 12*time.Second)
+	check(t, "again", mustLoad(t, c.String()), c)
 }
 
 func TestRedisURL(t *testing.T) {
@@ -244,7 +270,7 @@ func TestEnvironment(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			check(t, "config", want{c.AWS, c.Queue.MaxMessages, c.Queue.WaitTime, c.Queue.VisibilityTimeout}, test.want)
+			check(t, "config", want{c.AWS, c.Queues[0].MaxMessages, c.Queues[0].WaitTime, c.Queues[0].VisibilityTimeout}, test.want)
 		})
 	}
 }
@@ -258,7 +284,7 @@ queue: {topics: {t: {class: env:CLASS, retry: env:RETRY}}}
 		t.Fatal(err)
 	}
 	check(t, "URL", c.Redis.URL.Reveal(), "redis://:ssm%3A%2Fnot%2Fagain@h:1/0")
-	check(t, "worker", c.Queue.Topics[0].Workers[0].Worker, sidekiq.Worker{Class: "W", Queue: "default", Retry: sidekiq.Int(7)})
+	check(t, "worker", c.Queues[0].Topics[0].Workers[0].Worker, sidekiq.Worker{Class: "W", Queue: "default", Retry: sidekiq.Int(7)})
 }
 
 func TestAliases(t *testing.T) {
@@ -278,7 +304,7 @@ queue:
 	b.Class, cc.Class, e.Class = "B", "C", "E"
 	e.Retry = sidekiq.BoolOrInt{}
 	for i, want := range []sidekiq.Worker{a, b, cc, a, e} {
-		check(t, c.Queue.Topics[i].Topic, c.Queue.Topics[i].Workers[0].Worker, want)
+		check(t, c.Queues[0].Topics[i].Topic, c.Queues[0].Topics[i].Workers[0].Worker, want)
 	}
 }
 
@@ -356,7 +382,7 @@ func TestStringLoadsAgain(t *testing.T) {
 			check(t, "aws", again.AWS.Region, c.AWS.Region)
 			again.AWS = c.AWS
 			check(t, "topics", byTopic(again), byTopic(c))
-			again.Queue.Topics = c.Queue.Topics // in another order
+			again.Queues[0].Topics = c.Queues[0].Topics // in another order
 			check(t, "config", again, c)
 		})
 	}
@@ -364,7 +390,7 @@ func TestStringLoadsAgain(t *testing.T) {
 
 func byTopic(c *Config) map[string][]handler.Worker {
 	topics := map[string][]handler.Worker{}
-	for _, route := range c.Queue.Topics {
+	for _, route := range c.Queues[0].Topics {
 		topics[route.Topic] = route.Workers
 	}
 	return topics
@@ -398,5 +424,6 @@ queue:
         args: [metadata]
         retry_for: 1m30s
         dead: false
+shutdown_timeout: 25s
 `, "\n"))
 }

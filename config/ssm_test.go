@@ -103,7 +103,7 @@ queue: {topics: {a: ssm:/scout/class, b: ssm:/scout/class}}
 		t.Fatal(err)
 	}
 	check(t, "URL", c.Redis.URL.Reveal(), "redis://:a@h")
-	for _, route := range c.Queue.Topics {
+	for _, route := range c.Queues[0].Topics {
 		check(t, route.Topic, route.Workers[0].Class, "W")
 	}
 
@@ -126,7 +126,7 @@ func TestParametersTenACall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, route := range c.Queue.Topics {
+	for i, route := range c.Queues[0].Topics {
 		check(t, route.Topic, route.Workers[0].Class, fmt.Sprintf("W%d", i))
 	}
 	var sizes []int

@@ -18,6 +18,7 @@ type Stats struct {
 	Failed    map[Reason]int // nil if none
 	Push      time.Duration  // how long Redis took, 0 if it was not asked
 	Age       time.Duration  // of the oldest message, since it was sent to SQS
+	Latencies []time.Duration
 }
 
 // A batch is the state of one call of Handle.

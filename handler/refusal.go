@@ -37,6 +37,9 @@ const (
 	Deadline     Reason = "deadline"     // there was no time left
 )
 
+// Reasons are all reasons.
+var Reasons = []Reason{NotEnvelope, NoRoute, Unacceptable, Panicked, HeldBack, Queue, Redis, Deadline}
+
 // reasonOf is why a message with the given failure failed. redis is what a
 // call of Push returned, if there was one: what shares it is not the
 // message's own.

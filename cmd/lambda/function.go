@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"reflect"
 	"sync"
@@ -91,10 +92,13 @@ func (f *function) refresh(ctx context.Context) (changed bool, err error) {
 	if err != nil || reflect.DeepEqual(c, f.config) {
 		return false, err
 	}
+	if len(c.Queues) > 1 {
+		return false, fmt.Errorf("the configuration has %d queues, and the Lambda function is for one: give each a function, with a configuration of its own", len(c.Queues))
+	}
 	// During an outage of Redis, Push tries until the deadline and then fails
 	// the batch: the error slows the event source mapping down, as failed
 	// messages would not.
-	client, err := app.NewClient(c, app.Limits{Conns: 2, RetryFor: 15 * time.Minute})
+	client, err := app.NewClient(c.Redis, app.Limits{Conns: 2, RetryFor: 15 * time.Minute})
 	if err != nil {
 		return false, err
 	}
@@ -103,7 +107,7 @@ func (f *function) refresh(ctx context.Context) (changed bool, err error) {
 	}
 	f.config, f.client = c, client
 	f.handler = &handler.Handler{
-		Router:  app.NewRouter(c),
+		Router:  app.NewRouter(c, c.Queues[0]),
 		Client:  client,
 		Log:     f.log,
 		Observe: func(ctx context.Context, s handler.Stats) { *ctx.Value(statsKey{}).(*handler.Stats) = s },

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,17 +44,17 @@ func awsConfig(ctx context.Context, c config.AWS) (aws.Config, error) {
 	return loaded, err
 }
 
-// newSQS returns a client for as many polls at a time as the configuration
-// allows. Connections are kept for all of them: net/http keeps two by default,
+// newSQS returns a client for as many polls at a time as a configuration may
+// ask for. Connections are kept for all of them: net/http keeps two by default,
 // and a busy poller would open new ones all the time.
-func newSQS(ctx context.Context, c *config.Config, log *slog.Logger) (*sqs.Client, error) {
-	loaded, err := awsConfig(ctx, c.AWS)
+func newSQS(ctx context.Context, c config.AWS, log *slog.Logger) (*sqs.Client, error) {
+	loaded, err := awsConfig(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	loaded.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-		t.MaxIdleConns = 2 * c.Queue.Concurrency
-		t.MaxIdleConnsPerHost = 2 * c.Queue.Concurrency
+		t.MaxIdleConns = 0 // no limit
+		t.MaxIdleConnsPerHost = 2 * config.MaxConcurrency
 	})
 	loaded.Logger = logging.LoggerFunc(func(_ logging.Classification, format string, args ...any) {
 		log.Debug("AWS SDK", "message", fmt.Sprintf(format, args...))
@@ -89,4 +90,26 @@ func queueARN(region, queueURL string) string {
 		return ""
 	}
 	return "arn:aws:sqs:" + region + strings.ReplaceAll(strings.TrimSuffix(u.Path, "/"), "/", ":")
+}
+
+// queueName is the name of a queue by its URL.
+func queueName(queueURL string) string {
+	return queueURL[strings.LastIndexByte(queueURL, '/')+1:]
+}
+
+// queueAttributes reads the attributes of a queue that are numbers.
+func queueAttributes(ctx context.Context, client *sqs.Client, queueURL string, names ...types.QueueAttributeName) (map[types.QueueAttributeName]int, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	out, err := client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &queueURL, AttributeNames: names})
+	if err != nil {
+		return nil, fmt.Errorf("reading the attributes of the SQS queue %s: %w", queueName(queueURL), err)
+	}
+	numbers := map[types.QueueAttributeName]int{}
+	for name, text := range out.Attributes {
+		if number, err := strconv.Atoi(text); err == nil {
+			numbers[types.QueueAttributeName(name)] = number
+		}
+	}
+	return numbers, nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +16,7 @@ import (
 
 	"scout/config"
 	"scout/internal/app"
+	"scout/sidekiq"
 )
 
 func newCheckCommand(o *options) *cobra.Command {
@@ -35,7 +35,7 @@ Exits with 1 if something there would keep Scout from working or lose jobs.`,
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "# The configuration is valid.\n%s", c)
-			if c.Queue.Name == "" && c.Queue.URL == "" {
+			if queueKey(c.Queues[0]) == "" {
 				fmt.Fprintln(cmd.OutOrStdout(), "# It names no SQS queue: the Lambda function needs none, scout run does.")
 			}
 			if !online {
@@ -45,7 +45,7 @@ Exits with 1 if something there would keep Scout from working or lose jobs.`,
 			ctx, cancel := context.WithTimeout(cmd.Context(), 30*time.Second)
 			defer cancel()
 			checkRedisOnline(ctx, c, report)
-			checkQueueOnline(ctx, c, report)
+			checkQueuesOnline(ctx, c, report)
 			if report.failed > 0 {
 				return fmt.Errorf("%d of the checks failed", report.failed)
 			}
@@ -71,7 +71,7 @@ func (r *report) line(kind, format string, args ...any) {
 }
 
 func checkRedisOnline(ctx context.Context, c *config.Config, r *report) {
-	client, err := app.NewClient(c, app.Limits{})
+	client, err := app.NewClient(c.Redis, app.Limits{})
 	if err != nil {
 		r.fail("%v", err)
 		return
@@ -98,12 +98,27 @@ func checkRedisOnline(ctx context.Context, c *config.Config, r *report) {
 	if info.Max > 0 && info.Used > info.Max*8/10 {
 		r.warn("%d %% of Redis's memory is in use", info.Used*100/info.Max)
 	}
-	queues := sidekiqQueues(c)
+	queues := sidekiqQueues(c.Queues...)
 	if err := client.Ready(ctx, queues...); err != nil {
 		r.fail("Redis would take no jobs: %v", err)
 		return
 	}
 	r.ok("Redis takes jobs for the queues %s", strings.Join(queues, ", "))
+	if c.Limits != (config.Limits{}) {
+		checkLimits(ctx, client, c.Limits, queues, r)
+	}
+}
+
+func checkLimits(ctx context.Context, client *sidekiq.Client, limits config.Limits, queues []string, r *report) {
+	load, err := client.Load(ctx, queues)
+	if err != nil {
+		r.fail("the limits would have no effect: %v; a Redis user needs +llen +lindex +info", err)
+		return
+	}
+	r.ok("the load that the limits are about can be measured")
+	if limits.RedisMemory > 0 && load.MemoryMax == 0 {
+		r.warn("the limit redis_memory has no effect: Redis has no maxmemory")
+	}
 }
 
 // sidekiqGeneration says which Sidekiqs a Redis is new enough for: 6 wants
@@ -125,29 +140,23 @@ func sidekiqGeneration(version string) string {
 	}
 }
 
-// sidekiqQueues are the queues that the configuration pushes to.
-func sidekiqQueues(c *config.Config) []string {
-	var queues []string
-	for _, route := range c.Queue.Topics {
-		for _, w := range route.Workers {
-			queues = append(queues, w.Queue)
-		}
-	}
-	slices.Sort(queues)
-	return slices.Compact(queues)
-}
-
-func checkQueueOnline(ctx context.Context, c *config.Config, r *report) {
-	if c.Queue.Name == "" && c.Queue.URL == "" {
+func checkQueuesOnline(ctx context.Context, c *config.Config, r *report) {
+	if queueKey(c.Queues[0]) == "" {
 		r.ok("no SQS queue is configured; a Lambda function needs none here")
 		return
 	}
-	client, err := newSQS(ctx, c, slog.New(slog.DiscardHandler))
+	client, err := newSQS(ctx, c.AWS, slog.New(slog.DiscardHandler))
 	if err != nil {
 		r.fail("%v", err)
 		return
 	}
-	url, err := queueURL(ctx, client, c.Queue)
+	for _, q := range c.Queues {
+		checkQueueOnline(ctx, client, q, r)
+	}
+}
+
+func checkQueueOnline(ctx context.Context, client *sqs.Client, q config.Queue, r *report) {
+	url, err := queueURL(ctx, client, q)
 	if err != nil {
 		r.fail("%v", err)
 		return
@@ -159,7 +168,7 @@ func checkQueueOnline(ctx context.Context, c *config.Config, r *report) {
 	}
 	r.ok("the SQS queue %s is there, with %s messages", url, out.Attributes["ApproximateNumberOfMessages"])
 	checkDeadLetters(out.Attributes["RedrivePolicy"], r)
-	checkVisibility(c, out.Attributes["VisibilityTimeout"], r)
+	checkVisibility(q, out.Attributes["VisibilityTimeout"], r)
 }
 
 func checkDeadLetters(policy string, r *report) {
@@ -178,11 +187,11 @@ func checkDeadLetters(policy string, r *report) {
 	r.ok("refused messages go to %s after %s receives", redrive.DeadLetterTargetArn, redrive.MaxReceiveCount)
 }
 
-func checkVisibility(c *config.Config, attribute string, r *report) {
+func checkVisibility(q config.Queue, attribute string, r *report) {
 	seconds, _ := strconv.Atoi(attribute)
 	visibility := time.Duration(seconds) * time.Second
-	if c.Queue.VisibilityTimeout > 0 {
-		visibility = c.Queue.VisibilityTimeout
+	if q.VisibilityTimeout > 0 {
+		visibility = q.VisibilityTimeout
 	}
 	if visibility < 30*time.Second {
 		r.warn("messages are visible again after %v: Redis may need longer when it is in trouble, and they would be received twice; use at least 30s", visibility)

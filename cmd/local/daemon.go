@@ -1,32 +1,41 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
+	"os/signal"
 	gc "runtime/debug"
+	"strconv"
+	"sync"
+	"syscall"
 	"time"
 
+	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"scout/config"
-	"scout/handler"
-	"scout/internal/app"
-	"scout/internal/poller"
 )
 
 // A daemon is the command that polls until a signal.
 type daemon struct {
 	*options
 	frequency int
+	listen    string
 }
 
 func (d *daemon) flags(cmd *cobra.Command) {
 	cmd.Flags().IntVarP(&d.frequency, "freq", "f", 100, "poll an idle queue again after `N` milliseconds")
+	cmd.Flags().StringVar(&d.listen, "listen", "", "answer /metrics, /healthz, /readyz and /status at `ADDRESS`, on 127.0.0.1 if it is a port alone")
 }
 
 func (d *daemon) run(cmd *cobra.Command, _ []string) error {
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	defer signal.Stop(reload)
 	ctx, stop := untilSignal(cmd.Context())
 	defer stop()
 	log, err := d.logger(cmd.ErrOrStderr())
@@ -36,65 +45,77 @@ func (d *daemon) run(cmd *cobra.Command, _ []string) error {
 	if d.frequency < 1 {
 		return &failedError{errors.New("--freq: at least 1 ms"), exitUsage}
 	}
-	err = d.poll(ctx, log)
+	err = d.serve(ctx, reload, log)
 	if ctx.Err() != nil {
 		return nil // whatever the signal interrupted
 	}
 	return err
 }
 
-func (d *daemon) poll(ctx context.Context, log *slog.Logger) error {
+func (d *daemon) serve(ctx context.Context, reload <-chan os.Signal, log *slog.Logger) error {
 	if os.Getenv("GOGC") == "" {
 		// The heap is small, and nearly all of it is garbage soon: 6 MB more
 		// save a tenth of the work.
 		gc.SetGCPercent(200)
 	}
-	load := func(ctx context.Context) (*config.Config, error) {
-		return d.load(ctx, config.Loader{AWS: awsConfig, NeedQueue: true})
-	}
-	c, err := load(ctx)
+	listener, err := d.listener()
 	if err != nil {
 		return err
 	}
-	redis, err := newRedisLink(c, load, log)
+	s := &service{
+		load: func(ctx context.Context) (*config.Config, error) {
+			return d.load(ctx, config.Loader{AWS: awsConfig, NeedQueue: true})
+		},
+		interval: time.Duration(d.frequency) * time.Millisecond,
+		watched:  listener != nil,
+		log:      log,
+	}
+	c, err := s.load(ctx)
 	if err != nil {
 		return err
 	}
-	defer redis.Close()
-	p, err := newPoller(ctx, c, log)
+	p, err := s.prepare(ctx, c)
 	if err != nil {
 		return err
 	}
-	if err := redis.check(ctx); err != nil {
-		return err
+	s.start(ctx, p)
+	behind, end := context.WithCancel(context.WithoutCancel(ctx)) // to the end, also while it stops
+	var watchers sync.WaitGroup
+	defer watchers.Wait()
+	defer end()
+	if listener != nil {
+		log.Info("listening", "address", listener.Addr().String())
+		watchers.Go(func() { s.monitor.Serve(behind, listener) })
 	}
-	h := &handler.Handler{Router: app.NewRouter(c), Client: redis, Log: log}
-	p.Handle, p.Ready, p.Troubled = h.Handle, redis.Ready, redis.Failing
-	p.Interval = time.Duration(d.frequency) * time.Millisecond
-	log.Info("polling", "queue", p.QueueURL, "redis", c.Redis.Address(), "routes", len(c.Queue.Topics))
-	p.Run(ctx)
+	watchers.Go(func() { watchdog(behind, func() bool { return ctx.Err() != nil || s.alive() }) })
+	notify(systemd.SdNotifyReady)
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-reload:
+			notify(systemd.SdNotifyReloading)
+			_ = s.reload(ctx) // has said what is wrong, and gone on
+			notify(systemd.SdNotifyReady)
+		}
+	}
+	notify(systemd.SdNotifyStopping)
+	s.wait()
 	log.Info("stopped")
 	return nil
 }
 
-// newPoller returns a poller of the configured queue, which has no handler yet.
-func newPoller(ctx context.Context, c *config.Config, log *slog.Logger) (*poller.Poller, error) {
-	queue, err := newSQS(ctx, c, log)
-	if err != nil {
-		return nil, err
+// listener listens for who asks how Scout is doing, if that is wanted.
+func (d *daemon) listener() (net.Listener, error) {
+	if d.listen == "" {
+		return nil, nil
 	}
-	url, err := queueURL(ctx, queue, c.Queue)
-	if err != nil {
-		return nil, err
+	address := d.listen
+	if _, err := strconv.Atoi(address); err == nil {
+		address = ":" + address
 	}
-	return &poller.Poller{
-		SQS:               queue,
-		QueueURL:          url,
-		QueueARN:          queueARN(queue.Options().Region, url),
-		WaitTime:          c.Queue.WaitTime,
-		VisibilityTimeout: c.Queue.VisibilityTimeout,
-		MaxMessages:       c.Queue.MaxMessages,
-		Concurrency:       c.Queue.Concurrency,
-		Log:               log,
-	}, nil
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, &failedError{errors.New("--listen: a port, such as 9464, or host:port"), exitUsage}
+	}
+	return net.Listen("tcp", net.JoinHostPort(cmp.Or(host, "127.0.0.1"), port))
 }

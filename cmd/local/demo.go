@@ -127,7 +127,7 @@ func (s *stack) publish(ctx context.Context, m lambdaevents.SQSMessage) error {
 		MessageAttributes                map[string]struct{ Type, Value string }
 	}
 	if err := json.Unmarshal([]byte(m.Body), &envelope); err != nil || envelope.Type != "Notification" {
-		_, err := s.client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &s.config.Queue.URL, MessageBody: &m.Body})
+		_, err := s.client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &s.config.Queues[0].URL, MessageBody: &m.Body})
 		return err
 	}
 	topic, err := s.createTopic(handler.TopicName(envelope.TopicArn))

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -20,7 +21,6 @@ import (
 	"scout/handler"
 	"scout/internal/app"
 	"scout/internal/devstack"
-	"scout/internal/poller"
 )
 
 // A dev is the command that runs Scout with all that it needs in one process.
@@ -78,16 +78,16 @@ func (d *dev) run(cmd *cobra.Command, _ []string) error {
 	}
 	defer stack.close()
 	show := newShow(cmd.OutOrStdout())
-	p, err := stack.poller(ctx, show, log)
+	consumers, err := stack.consumers(ctx, show, log)
 	if err != nil {
 		return err
 	}
 	show.printf("%s", stack.instructions())
-	return d.loop(ctx, p, stack, show)
+	return d.loop(ctx, consumers, stack, show)
 }
 
 // loop polls until a signal or, with --once, until the demo is over.
-func (d *dev) loop(ctx context.Context, p *poller.Poller, stack *stack, show *show) error {
+func (d *dev) loop(ctx context.Context, consumers []*consumer, stack *stack, show *show) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	result := make(chan error, 1)
@@ -101,7 +101,11 @@ func (d *dev) loop(ctx context.Context, p *poller.Poller, stack *stack, show *sh
 		}
 		result <- err
 	}()
-	p.Run(ctx)
+	var running sync.WaitGroup
+	for _, c := range consumers {
+		running.Go(func() { c.poller.Run(ctx) })
+	}
+	running.Wait()
 	return <-result
 }
 
@@ -129,18 +133,23 @@ func (d *dev) load(ctx context.Context, redisURL string) (*config.Config, error)
 		o.config = string(text)
 	}
 	c, err := o.load(ctx, config.Loader{LocalRedis: redisURL})
-	if err == nil && d.demo && strings.HasSuffix(c.Queue.Name+c.Queue.URL, ".fifo") {
-		err = &failedError{errors.New("--demo: the samples are for a standard queue, and this one is FIFO"), exitUsage}
+	if err != nil || !d.demo {
+		return c, err
 	}
-	return c, err
+	for _, q := range c.Queues {
+		if strings.HasSuffix(queueKey(q), ".fifo") {
+			return nil, &failedError{errors.New("--demo: the samples are for a standard queue, and this one is FIFO"), exitUsage}
+		}
+	}
+	return c, nil
 }
 
-// A stack is SNS and SQS in this process, with the configured queue and topics.
+// A stack is SNS and SQS in this process, with the configured queues and topics.
 type stack struct {
 	config *config.Config
 	server *devstack.Server
 	http   *http.Server
-	queue  string // ARN
+	arns   []string // of the queues
 	client *sqs.Client
 	log    *slog.Logger
 }
@@ -155,10 +164,14 @@ func startStack(ctx context.Context, address string, c *config.Config, log *slog
 	s.server.OnTopic = s.subscribe
 	s.http = &http.Server{Handler: s.server, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = s.http.Serve(listener) }()
-	c.Queue.Name = cmp.Or(c.Queue.Name, c.Queue.URL[strings.LastIndexByte(c.Queue.URL, '/')+1:], "scout")
-	c.Queue.URL = devstack.QueueURL(listener.Addr().String(), c.Queue.Name)
+	for i := range c.Queues {
+		q := &c.Queues[i]
+		q.Name = cmp.Or(q.Name, queueName(q.URL), "scout")
+		q.URL = devstack.QueueURL(listener.Addr().String(), q.Name)
+		q.WaitTime = time.Second // so that it stops soon
+	}
 	c.AWS = config.AWS{Region: "us-east-1", AccessKey: "scout", SecretKey: "scout", Endpoint: "http://" + listener.Addr().String()}
-	if s.client, err = newSQS(ctx, c, log); err == nil {
+	if s.client, err = newSQS(ctx, c.AWS, log); err == nil {
 		err = s.createAll()
 	}
 	if err != nil {
@@ -174,37 +187,47 @@ func (s *stack) close() {
 	_ = s.http.Close()
 }
 
-// createAll creates the queue, its dead-letter queue and the topics that the
-// configuration names, and makes routes for full ARNs fit them.
-func (s *stack) createAll() (err error) {
+// createAll creates the queues, with dead-letter queues, and the topics that
+// the configuration names, and makes routes for full ARNs fit them.
+func (s *stack) createAll() error {
+	for _, q := range s.config.Queues {
+		arn, err := s.createQueue(q.Name)
+		if err != nil {
+			return err
+		}
+		s.arns = append(s.arns, arn)
+	}
+	for _, q := range s.config.Queues {
+		for i := range q.Topics {
+			route := &q.Topics[i]
+			if strings.ContainsAny(route.Topic, "*?") {
+				continue // subscribed to when such a topic is created
+			}
+			arn, err := s.createTopic(handler.TopicName(route.Topic))
+			if err != nil {
+				return err
+			}
+			if strings.HasPrefix(route.Topic, "arn:") {
+				route.Topic = arn
+			}
+		}
+	}
+	return nil
+}
+
+func (s *stack) createQueue(name string) (arn string, err error) {
 	attributes := map[string]string{}
-	base, fifo := strings.CutSuffix(s.config.Queue.Name, ".fifo")
+	base, fifo := strings.CutSuffix(name, ".fifo")
 	suffix := ""
 	if fifo {
 		attributes["FifoQueue"], suffix = "true", ".fifo"
 	}
 	dead, err := s.server.CreateQueue(base+"_dead"+suffix, attributes)
 	if err != nil {
-		return err
+		return "", err
 	}
 	attributes["RedrivePolicy"] = fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":5}`, dead)
-	if s.queue, err = s.server.CreateQueue(s.config.Queue.Name, attributes); err != nil {
-		return err
-	}
-	for i := range s.config.Queue.Topics {
-		route := &s.config.Queue.Topics[i]
-		if strings.ContainsAny(route.Topic, "*?") {
-			continue // subscribed to when such a topic is created
-		}
-		arn, err := s.createTopic(handler.TopicName(route.Topic))
-		if err != nil {
-			return err
-		}
-		if strings.HasPrefix(route.Topic, "arn:") {
-			route.Topic = arn
-		}
-	}
-	return nil
+	return s.server.CreateQueue(name, attributes)
 }
 
 func (s *stack) createTopic(name string) (arn string, err error) {
@@ -215,29 +238,50 @@ func (s *stack) createTopic(name string) (arn string, err error) {
 	return s.server.CreateTopic(name, attributes)
 }
 
-// subscribe subscribes the queue to a topic that was created.
+// subscribe subscribes to a topic that was created: the only queue to every
+// topic, as others may have published to it, and several to those that they have
+// routes for.
 func (s *stack) subscribe(topicARN string) {
-	if _, err := s.server.Subscribe(topicARN, s.queue, nil); err != nil {
-		s.log.Warn("the queue does not get what is published to the topic", "topic", topicARN, "error", err)
+	for i, q := range s.config.Queues {
+		if len(s.arns) > 1 && !hasRoute(q, handler.TopicName(topicARN)) {
+			continue
+		}
+		if _, err := s.server.Subscribe(topicARN, s.arns[i], nil); err != nil {
+			s.log.Warn("the queue does not get what is published to the topic", "queue", q.Name, "topic", topicARN, "error", err)
+		}
 	}
 }
 
-// poller returns Scout on this stack, showing what it pushes.
-func (s *stack) poller(ctx context.Context, show *show, log *slog.Logger) (*poller.Poller, error) {
-	s.config.Queue.WaitTime = time.Second // so that it stops soon
-	p, err := newPoller(ctx, s.config, log)
-	if err != nil {
-		return nil, err
+// hasRoute reports whether a queue has a route for a topic, which is known by
+// its name here, whatever the account and region in the configuration.
+func hasRoute(q config.Queue, topic string) bool {
+	for _, route := range q.Topics {
+		if handler.TopicName(route.Topic) == topic {
+			return true
+		}
 	}
-	client, err := app.NewClient(s.config, app.Limits{})
+	return len(handler.NewRouter(q.Topics).Route(topic).Workers) > 0
+}
+
+// consumers are Scout on this stack, showing what it pushes.
+func (s *stack) consumers(ctx context.Context, show *show, log *slog.Logger) ([]*consumer, error) {
+	client, err := app.NewClient(s.config.Redis, app.Limits{})
 	if err != nil {
 		return nil, err
 	}
 	show.Pusher = client
-	h := &handler.Handler{Router: app.NewRouter(s.config), Client: show, Log: log, Observe: show.observe}
-	p.Handle, p.Troubled = h.Handle, client.Failing
-	p.Ready = func(ctx context.Context) error { return client.Ready(ctx) }
-	return p, nil
+	var all []*consumer
+	for _, q := range s.config.Queues {
+		c, err := newConsumer(ctx, s.client, q, log)
+		if err != nil {
+			return nil, err
+		}
+		c.change(s.config, q, handler.Handler{Client: show, Log: log, Observe: show.observe})
+		c.poller.Troubled = client.Failing
+		c.poller.Ready = func(ctx context.Context) error { return client.Ready(ctx) }
+		all = append(all, c)
+	}
+	return all, nil
 }
 
 // instructions say how to point an app at the stack.
@@ -245,10 +289,12 @@ func (s *stack) instructions() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `SNS and SQS  %s
 Redis        %s
-Queue        %s
-`, s.config.AWS.Endpoint, s.config.Redis.Address(), s.config.Queue.Name)
-	for _, route := range s.config.Queue.Topics {
-		fmt.Fprintf(&b, "Topic        %s\n", describe(route))
+`, s.config.AWS.Endpoint, s.config.Redis.Address())
+	for _, q := range s.config.Queues {
+		fmt.Fprintf(&b, "Queue        %s\n", q.Name)
+		for _, route := range q.Topics {
+			fmt.Fprintf(&b, "Topic        %s\n", describe(route))
+		}
 	}
 	exportRedis := ""
 	if os.Getenv("REDIS_URL") == "" { // else it is set already, perhaps with a password
@@ -262,6 +308,6 @@ Point your app at it:
 Publish a message:
   aws sns publish --topic-arn arn:aws:sns:us-east-1:000000000000:TOPIC --message '{"id":1}'
 
-`, s.config.AWS.Endpoint, exportRedis, strings.Join(sidekiqQueues(s.config), " -q "))
+`, s.config.AWS.Endpoint, exportRedis, strings.Join(sidekiqQueues(s.config.Queues...), " -q "))
 	return b.String()
 }

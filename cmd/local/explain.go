@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,8 @@ func newExplainCommand(o *options) *cobra.Command {
 		Short: "Show what would become of a Lambda event or a message; pushes nothing",
 		Long: `Show what would become of the messages in FILE (- for standard input): their
 topic, the route, and the job or the reason why there is none. Pushes nothing.
+With several queues in the configuration, a message that does not say which one
+it is from is shown for each.
 
 FILE holds a Lambda event, what aws sqs receive-message prints, an SNS envelope,
 or any other message body.`,
@@ -42,7 +45,7 @@ or any other message body.`,
 			if len(messages) == 0 {
 				return errors.New("there is no message in it")
 			}
-			explain(cmd.OutOrStdout(), app.NewRouter(c), messages)
+			explain(cmd.OutOrStdout(), c, messages)
 			return nil
 		}),
 	}
@@ -82,23 +85,43 @@ func messagesIn(text []byte) []events.SQSMessage {
 	}
 }
 
-func explain(w io.Writer, router *handler.Router, messages []events.SQSMessage) {
+func explain(w io.Writer, c *config.Config, messages []events.SQSMessage) {
 	for i := range messages {
 		m := &messages[i]
-		topic, jobs, err := router.Translate(m, time.Now())
 		fmt.Fprintf(w, "message %d of %d  %s\n", i+1, len(messages), m.MessageId)
-		if topic != "" {
-			fmt.Fprintf(w, "  topic    %s\n", topic)
+		for _, q := range queuesOf(m, c.Queues) {
+			if len(c.Queues) > 1 {
+				fmt.Fprintf(w, "  queue    %s\n", cmp.Or(q.Name, q.URL))
+			}
+			explainIn(w, app.NewRouter(c, q), m)
 		}
-		if route := router.Route(topic); topic != "" && len(route.Workers) > 0 {
-			fmt.Fprintf(w, "  route    %s\n", describe(route))
+	}
+}
+
+// queuesOf returns the queue that a message is from, or all if it does not say.
+func queuesOf(m *events.SQSMessage, queues []config.Queue) []config.Queue {
+	for _, q := range queues {
+		name := cmp.Or(q.Name, queueName(q.URL))
+		if name != "" && strings.HasSuffix(m.EventSourceARN, ":"+name) {
+			return []config.Queue{q}
 		}
-		if refusal, ok := errors.AsType[*handler.Refusal](err); ok {
-			fmt.Fprintf(w, "  refused  %s (%s)\n", refusal.Detail, refusal.Reason)
-		}
-		for _, job := range jobs {
-			fmt.Fprintf(w, "  job      %s\n", job.Payload)
-		}
+	}
+	return queues
+}
+
+func explainIn(w io.Writer, router *handler.Router, m *events.SQSMessage) {
+	topic, jobs, err := router.Translate(m, time.Now())
+	if topic != "" {
+		fmt.Fprintf(w, "  topic    %s\n", topic)
+	}
+	if route := router.Route(topic); topic != "" && len(route.Workers) > 0 {
+		fmt.Fprintf(w, "  route    %s\n", describe(route))
+	}
+	if refusal, ok := errors.AsType[*handler.Refusal](err); ok {
+		fmt.Fprintf(w, "  refused  %s (%s)\n", refusal.Detail, refusal.Reason)
+	}
+	for _, job := range jobs {
+		fmt.Fprintf(w, "  job      %s\n", job.Payload)
 	}
 }
 

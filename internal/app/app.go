@@ -17,11 +17,11 @@ type Limits struct {
 }
 
 // NewClient returns a client for the configured Redis. Nothing is connected yet.
-func NewClient(c *config.Config, limits Limits) (*sidekiq.Client, error) {
+func NewClient(r config.Redis, limits Limits) (*sidekiq.Client, error) {
 	client, err := sidekiq.NewClient(sidekiq.Options{
-		URL:       c.Redis.URL.Reveal(),
-		Namespace: c.Redis.Namespace,
-		DedupTTL:  c.Redis.DedupTTL,
+		URL:       r.URL.Reveal(),
+		Namespace: r.Namespace,
+		DedupTTL:  r.DedupTTL,
 		Conns:     limits.Conns,
 		RetryFor:  limits.RetryFor,
 	})
@@ -31,9 +31,9 @@ func NewClient(c *config.Config, limits Limits) (*sidekiq.Client, error) {
 	return client, nil
 }
 
-// NewRouter returns the router of a configuration.
-func NewRouter(c *config.Config) *handler.Router {
-	r := handler.NewRouter(c.Queue.Topics)
+// NewRouter returns the router of one of the configured queues.
+func NewRouter(c *config.Config, q config.Queue) *handler.Router {
+	r := handler.NewRouter(q.Topics)
 	r.Milliseconds = c.Redis.Milliseconds
 	return r
 }

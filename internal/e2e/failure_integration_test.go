@@ -96,12 +96,12 @@ func handle(t *testing.T, redisURL, topics string, texts []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := app.NewClient(c, app.Limits{})
+	client, err := app.NewClient(c.Redis, app.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	h := &handler.Handler{Router: app.NewRouter(c), Client: client, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	h := &handler.Handler{Router: app.NewRouter(c, c.Queues[0]), Client: client, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	records := make([]events.SQSMessage, len(texts))
 	for i, text := range texts {
 		body, err := json.Marshal(map[string]string{

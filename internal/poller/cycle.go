@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -12,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
+
+type message = types.Message
 
 // What to ask SQS for besides the body: what the handler reads.
 var (
@@ -23,27 +24,30 @@ var (
 	messageAttributes = []string{"traceparent", "tracestate", "baggage"}
 )
 
-// stopTimeout is how long handling and deleting may take once ctx has ended.
-const stopTimeout = 4 * time.Second
-
-// limit returns a context for work that goes on after ctx has ended, but for
-// stopTimeout only, and for d in any case.
-func limit(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), d)
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(stopTimeout, cancel) })
-	return limited, func() { stop(); cancel() }
-}
-
-// cycle is one poll: it receives, hands over and deletes. It sends how many
-// messages it got as soon as it knows.
-func (p *Poller) cycle(ctx context.Context, received chan<- int) outcome {
-	messages, err := p.receive(ctx)
-	received <- len(messages)
+// cycle is one poll: it receives, hands over, and deletes or gives back. It
+// sends how many messages it got as soon as it knows. ctx ends when the Poller
+// is to stop, the others some time later.
+func (r *run) cycle(ctx, handling, finishing context.Context) outcome {
+	tuning := r.tuning()
+	messages, err := r.receive(handling, tuning)
+	r.received <- len(messages)
 	if err != nil || len(messages) == 0 {
 		return outcome{0, err}
 	}
-	handled, err := p.handle(ctx, messages)
-	p.deleteMessages(ctx, handled)
+	if ctx.Err() != nil && r.counters.open.Load() {
+		r.giveBack(finishing, messages, atOnce) // there is no time to wait until it passes
+		return outcome{messages: len(messages)}
+	}
+	hand := r.take(messages, tuning)
+	handled, kept, err := r.handle(handling, messages)
+	r.release(hand)
+	if ctx.Err() != nil && len(kept) > 0 {
+		r.giveBack(finishing, kept, atOnce)
+	} else if err != nil {
+		r.counters.fail(err)
+		r.giveBack(finishing, kept, backOff)
+	}
+	r.deleter.add(handled)
 	return outcome{len(messages), err}
 }
 
@@ -52,64 +56,73 @@ func (p *Poller) cycle(ctx context.Context, received chan<- int) outcome {
 // time if WaitTime is 0; what takes longer is a dead connection.
 const receiveTimeout = 25 * time.Second
 
-func (p *Poller) receive(ctx context.Context) ([]types.Message, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), receiveTimeout)
+func (p *Poller) receive(ctx context.Context, t *Tuning) ([]message, error) {
+	ctx, cancel := context.WithTimeout(ctx, receiveTimeout)
 	defer cancel()
 	out, err := p.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:                    &p.QueueURL,
-		MaxNumberOfMessages:         int32(p.maxMessages()),
-		WaitTimeSeconds:             int32(p.WaitTime / time.Second),
-		VisibilityTimeout:           int32(p.VisibilityTimeout / time.Second),
+		MaxNumberOfMessages:         int32(t.maxMessages()),
+		WaitTimeSeconds:             int32(t.WaitTime / time.Second),
+		VisibilityTimeout:           int32(t.VisibilityTimeout / time.Second),
 		MessageSystemAttributeNames: systemAttributes,
 		MessageAttributeNames:       messageAttributes,
 	}, func(o *sqs.Options) {
 		o.RetryMaxAttempts = 1 // the timeout is for one; the Poller tries again
 	})
 	if err != nil {
-		return nil, fmt.Errorf("receiving messages: %w", err)
+		err = fmt.Errorf("receiving messages: %w", err)
+		p.counters.errors.Add(1)
+		p.counters.fail(err)
+		return nil, err
 	}
+	if len(out.Messages) == 0 {
+		p.counters.empty.Add(1)
+		return nil, nil
+	}
+	p.counters.messages.Add(1)
+	p.counters.received.Add(int64(len(out.Messages)))
 	return out.Messages, nil
 }
 
-// handle returns the messages that were handled. An error means that none was.
-func (p *Poller) handle(ctx context.Context, messages []types.Message) ([]types.Message, error) {
-	ctx, cancel := limit(ctx, p.handleTimeout())
+// handleTimeout is how long Handle may take. The messages stay hidden for as
+// long; but somebody else may get them to Redis sooner.
+const handleTimeout = 30 * time.Second
+
+// handle returns the messages that were handled and those to keep. An error
+// means that none was handled.
+func (p *Poller) handle(ctx context.Context, messages []message) (handled, kept []message, err error) {
+	ctx, cancel := context.WithTimeout(ctx, handleTimeout)
 	defer cancel()
 	response, err := p.Handle(ctx, p.event(messages))
 	if err != nil {
-		return nil, err
+		return nil, messages, err
 	}
-	keep := make(map[string]bool, len(response.BatchItemFailures))
+	if len(response.BatchItemFailures) == 0 {
+		return messages, nil, nil
+	}
+	failed := make(map[string]bool, len(response.BatchItemFailures))
 	for _, failure := range response.BatchItemFailures {
-		keep[failure.ItemIdentifier] = true
+		failed[failure.ItemIdentifier] = true
 	}
-	var handled []types.Message
 	for _, m := range messages {
-		if !keep[aws.ToString(m.MessageId)] {
+		if failed[aws.ToString(m.MessageId)] {
+			kept = append(kept, m)
+		} else {
 			handled = append(handled, m)
 		}
 	}
 	for _, m := range messages {
-		delete(keep, aws.ToString(m.MessageId))
+		delete(failed, aws.ToString(m.MessageId))
 	}
-	if len(keep) > 0 {
+	if len(failed) > 0 {
 		// As in Lambda: who knows which messages are meant.
-		return nil, errors.New("the handler reported the failure of a message that it was not given")
+		return nil, messages, errors.New("the handler reported the failure of a message that it was not given")
 	}
-	return handled, nil
-}
-
-// handleTimeout is how long Handle may take: not until others see the messages
-// again. SQS's own visibility timeout is 30 s if nobody changed it.
-func (p *Poller) handleTimeout() time.Duration {
-	if p.VisibilityTimeout > 0 {
-		return p.VisibilityTimeout * 4 / 5
-	}
-	return 24 * time.Second
+	return handled, kept, nil
 }
 
 // event is what AWS would give a Lambda function for these messages.
-func (p *Poller) event(messages []types.Message) events.SQSEvent {
+func (p *Poller) event(messages []message) events.SQSEvent {
 	records := make([]events.SQSMessage, len(messages))
 	for i, m := range messages {
 		records[i] = events.SQSMessage{
@@ -132,50 +145,4 @@ func (p *Poller) event(messages []types.Message) events.SQSEvent {
 		}
 	}
 	return events.SQSEvent{Records: records}
-}
-
-// deleteTries is how often the deletion of a message is tried, besides what
-// the SDK does.
-const deleteTries = 3
-
-// deleteMessages deletes messages. One that cannot be deleted comes again, and its
-// jobs are recognised then.
-func (p *Poller) deleteMessages(ctx context.Context, messages []types.Message) {
-	ctx, cancel := limit(ctx, 30*time.Second)
-	defer cancel()
-	for try := 1; len(messages) > 0 && try <= deleteTries; try++ {
-		if try > 1 {
-			time.Sleep(time.Duration(try) * 50 * time.Millisecond)
-		}
-		messages = p.deleteBatch(ctx, messages)
-	}
-	for _, m := range messages {
-		p.log().Warn("message not deleted; it will come again", "message_id", aws.ToString(m.MessageId))
-	}
-}
-
-// deleteBatch returns the messages whose deletion may be tried again.
-func (p *Poller) deleteBatch(ctx context.Context, messages []types.Message) (again []types.Message) {
-	entries := make([]types.DeleteMessageBatchRequestEntry, len(messages))
-	for i, m := range messages {
-		entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: m.ReceiptHandle}
-	}
-	out, err := p.SQS.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &p.QueueURL, Entries: entries})
-	if err != nil {
-		p.log().Warn("deleting messages failed", "messages", len(messages), "error", err)
-		return messages
-	}
-	for _, f := range out.Failed {
-		i, err := strconv.Atoi(aws.ToString(f.Id))
-		if err != nil || i >= len(messages) {
-			continue
-		}
-		if !f.SenderFault {
-			again = append(again, messages[i])
-			continue
-		}
-		// Most often a receipt handle that ran out because handling took longer than the visibility timeout.
-		p.log().Warn("message not deleted; it will come again", "message_id", aws.ToString(messages[i].MessageId), "code", aws.ToString(f.Code))
-	}
-	return again
 }

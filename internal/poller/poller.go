@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -17,6 +18,9 @@ import (
 // maxPause is the longest pause after repeated failures.
 const maxPause = 15 * time.Second
 
+// pulseEvery is how often Run's loop shows that it turns.
+const pulseEvery = time.Second
+
 // forgetAfter is how long after a failure the next one counts as the first.
 const forgetAfter = 5 * time.Minute
 
@@ -25,11 +29,15 @@ const forgetAfter = 5 * time.Minute
 //
 // It keeps one long poll waiting while the queue is idle, and up to
 // Concurrency polls in flight while they come back full. It receives nothing
-// while Troubled, nor after a failure until Ready returns nil.
+// while Troubled or Full, nor after a failure until Ready returns nil.
 type Poller struct {
 	SQS      SQS
 	QueueURL string
 	QueueARN string // ends with .fifo if the order of messages counts
+
+	// Visibility is the queue's own visibility timeout; 0 means 30 s, as a
+	// queue has it if nobody changed it.
+	Visibility time.Duration
 
 	// Handle has the contract of a Lambda function for SQS that reports batch
 	// item failures. An error keeps the batch and pauses the Poller.
@@ -43,54 +51,85 @@ type Poller struct {
 	// messages would only wait. It is asked before each poll.
 	Troubled func() bool
 
-	Interval          time.Duration // between polls of an idle queue; 0 means 100 ms
+	// Full, if not nil, reports that the messages are better left in the queue
+	// for now, although Handle would take them. It is asked before each poll.
+	Full func() bool
+
+	Interval time.Duration // between polls of an idle queue; 0 means 100 ms
+	Tuning                 // what Run begins with; see Tune
+
+	Log *slog.Logger // nil: slog.Default()
+
+	tuned    atomic.Pointer[Tuning] // by Tune, if ever
+	counters counters
+}
+
+// Tuning is what can be changed while a Poller runs.
+type Tuning struct {
 	WaitTime          time.Duration // of a long poll, in whole seconds, at most 20 s
 	VisibilityTimeout time.Duration // in whole seconds; 0 means the queue's own
 	MaxMessages       int           // per receive; 0 means 10, the most that SQS gives
 	Concurrency       int           // most polls in flight, from receive to delete; 0 means 64
-
-	Log *slog.Logger // nil: slog.Default()
+	StopTimeout       time.Duration // how long Run may go on after its context; 0 means WaitTime and 5 s
 }
 
 // SQS is the part of *sqs.Client that a Poller uses.
 type SQS interface {
 	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
 	DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput, ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
+	ChangeMessageVisibilityBatch(context.Context, *sqs.ChangeMessageVisibilityBatchInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
 }
+
+// Tune changes the tuning, for the polls that start from now on.
+func (p *Poller) Tune(t Tuning) { p.tuned.Store(&t) }
+
+func (p *Poller) tuning() *Tuning { return cmp.Or(p.tuned.Load(), &p.Tuning) }
+
+func (t *Tuning) maxMessages() int { return cmp.Or(t.MaxMessages, 10) }
+func (t *Tuning) concurrency() int { return cmp.Or(t.Concurrency, 64) }
 
 // Run polls until ctx ends. Then it starts no new poll, but lets those in
 // flight end, long polls too: SQS may already have given out the messages of a
 // poll that is cut off, and they would be stuck until their visibility timeout.
-// Run returns when all that was received is handled and deleted or kept, which
-// it gives some seconds.
+// Run returns when all that was received is handled and deleted, or given
+// back, for which it has StopTimeout.
 func (p *Poller) Run(ctx context.Context) {
-	r := &run{Poller: p, work: make(chan struct{}), received: make(chan int), finished: make(chan outcome), probed: make(chan error)}
-	defer r.workers.Wait()
-	defer close(r.work)
-	ticker := time.NewTicker(cmp.Or(p.Interval, 100*time.Millisecond))
-	defer ticker.Stop()
-	r.probe(ctx, 0)
-	for stop := ctx.Done(); ; {
-		select {
-		case <-stop:
-			p.log().Info("stopping; waiting for the polls in flight", "polls", r.inFlight)
-			stop = nil
-		case <-ticker.C:
-			r.afterTick(ctx)
-		case n := <-r.received:
-			r.afterReceive(ctx, n)
-		case o := <-r.finished:
-			r.afterCycle(ctx, o)
-		case err := <-r.probed:
-			r.afterProbe(ctx, err)
-		}
-		if stop == nil && r.inFlight == 0 && !r.paused {
-			return
-		}
+	handling, finishing, cancel := p.grace(ctx)
+	defer cancel()
+	r := &run{
+		Poller:   p,
+		work:     make(chan struct{}),
+		received: make(chan int),
+		finished: make(chan outcome),
+		probed:   make(chan error),
+		hands:    hands{all: map[*hand]struct{}{}},
 	}
+	r.deleter = deleter{delete: func(messages []message) { p.deleteMessages(finishing, messages) }}
+	r.hire = func() { r.workers.Go(func() { r.worker(ctx, handling, finishing) }) }
+	beating := make(chan struct{})
+	r.workers.Go(func() { r.heartbeat(finishing, beating) })
+	r.loop(ctx)
+	close(r.work)
+	close(beating)
+	r.workers.Wait()
+	r.deleter.flush()
 }
 
-// A run is the state of one call of Run. Only its goroutine touches it.
+// grace returns the contexts of what goes on after ctx has ended: of receiving
+// and handling, and of deleting and giving back what that leaves.
+func (p *Poller) grace(ctx context.Context) (handling, finishing context.Context, cancel context.CancelFunc) {
+	handling, cancelHandling := context.WithCancel(context.WithoutCancel(ctx))
+	finishing, cancelFinishing := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		left := cmp.Or(p.tuning().StopTimeout, p.tuning().WaitTime+5*time.Second)
+		time.AfterFunc(left-2*time.Second, cancelHandling)
+		time.AfterFunc(left-200*time.Millisecond, cancelFinishing)
+	})
+	return handling, finishing, func() { stop(); cancelHandling(); cancelFinishing() }
+}
+
+// A run is the state of one call of Run. Only its loop touches what has no
+// lock of its own.
 type run struct {
 	*Poller
 
@@ -99,7 +138,11 @@ type run struct {
 	finished chan outcome  // from each poll at its end
 	probed   chan error    // from a probe
 
-	workers  sync.WaitGroup
+	workers sync.WaitGroup
+	hire    func() // starts a worker
+	hands   hands
+	deleter deleter
+
 	hired    int       // workers
 	inFlight int       // polls, from their start to their end
 	waiting  int       // those of them that are still receiving
@@ -114,6 +157,37 @@ type run struct {
 type outcome struct {
 	messages int
 	err      error // why none of them was handled, or why there are none
+}
+
+// loop decides what is polled when. It returns when ctx has ended and nothing
+// is in flight any more.
+func (r *run) loop(ctx context.Context) {
+	ticker := time.NewTicker(cmp.Or(r.Interval, 100*time.Millisecond))
+	defer ticker.Stop()
+	pulse := time.NewTicker(pulseEvery)
+	defer pulse.Stop()
+	r.probe(ctx, 0)
+	for stop := ctx.Done(); ; {
+		select {
+		case <-stop:
+			r.log().Info("stopping; waiting for the polls in flight", "polls", r.inFlight)
+			stop = nil
+		case now := <-pulse.C:
+			r.counters.turned.Store(now.UnixNano())
+		case <-ticker.C:
+			r.afterTick(ctx)
+		case n := <-r.received:
+			r.afterReceive(ctx, n)
+		case o := <-r.finished:
+			r.afterCycle(ctx, o)
+		case err := <-r.probed:
+			r.afterProbe(ctx, err)
+		}
+		r.counters.note(r)
+		if stop == nil && r.inFlight == 0 && !r.paused {
+			return
+		}
+	}
 }
 
 // afterTick polls again after the queue was empty or in trouble. If nobody is
@@ -133,23 +207,23 @@ func (r *run) afterTick(ctx context.Context) {
 
 // poll starts a poll unless there are enough.
 func (r *run) poll(ctx context.Context) {
-	if ctx.Err() != nil || r.paused || r.inTrouble() || r.inFlight >= r.concurrency() {
+	if ctx.Err() != nil || r.paused || r.inTrouble() || r.Full != nil && r.Full() || r.inFlight >= r.tuning().concurrency() {
 		return
 	}
 	r.inFlight++
 	r.waiting++
 	if r.hired < r.inFlight {
 		r.hired++
-		r.workers.Go(func() { r.worker(ctx) })
+		r.hire()
 	}
 	r.work <- struct{}{}
 }
 
 // worker does polls, one after the other. A new goroutine for each would have
 // to grow its stack each time, which costs a busy poller a tenth of its time.
-func (r *run) worker(ctx context.Context) {
+func (r *run) worker(ctx, handling, finishing context.Context) {
 	for range r.work {
-		r.finished <- r.cycle(ctx, r.received)
+		r.finished <- r.cycle(ctx, handling, finishing)
 	}
 }
 
@@ -176,7 +250,7 @@ func (r *run) afterReceive(ctx context.Context, n int) {
 		r.credit = 0
 		return
 	}
-	r.credit += 2 * float64(n) / float64(r.maxMessages())
+	r.credit += 2 * float64(n) / float64(r.tuning().maxMessages())
 	r.spend(ctx)
 }
 
@@ -184,14 +258,15 @@ func (r *run) afterReceive(ctx context.Context, n int) {
 // flight, the credit is kept until one of them ends. After a failure, nothing
 // follows a poll until its messages were handled.
 func (r *run) spend(ctx context.Context) {
-	r.credit = min(r.credit, float64(r.concurrency()))
+	most := r.tuning().concurrency()
+	r.credit = min(r.credit, float64(most))
 	if r.failures > 0 {
 		return
 	}
 	if r.waiting == 0 {
 		r.credit = max(r.credit, 1)
 	}
-	for r.credit >= 1 && r.inFlight < r.concurrency() {
+	for r.credit >= 1 && r.inFlight < most {
 		r.credit--
 		r.poll(ctx)
 	}
@@ -252,8 +327,5 @@ func (r *run) probe(ctx context.Context, after time.Duration) {
 		}
 	}()
 }
-
-func (p *Poller) maxMessages() int { return cmp.Or(p.MaxMessages, 10) }
-func (p *Poller) concurrency() int { return cmp.Or(p.Concurrency, 64) }
 
 func (p *Poller) log() *slog.Logger { return cmp.Or(p.Log, slog.Default()) }

@@ -32,8 +32,10 @@ type fakeSQS struct {
 	receives   []time.Time
 	receiving  int
 	mostAtOnce int
-	deletes    int
+	deletes    []time.Time
 	deleted    map[string]int
+	hidden     []hiding
+	hideErr    error
 }
 
 func newFakeSQS() *fakeSQS {
@@ -97,11 +99,11 @@ func (f *fakeSQS) DeleteMessageBatch(_ context.Context, in *sqs.DeleteMessageBat
 	time.Sleep(f.latency)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.deletes++
+	f.deletes = append(f.deletes, time.Now())
 	out := &sqs.DeleteMessageBatchOutput{}
 	for i, entry := range in.Entries {
 		if f.deleteErr != nil {
-			if failed, senderFault := f.deleteErr(i, f.deletes); failed {
+			if failed, senderFault := f.deleteErr(i, len(f.deletes)); failed {
 				out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: entry.Id, SenderFault: senderFault, Code: aws.String("Code")})
 				continue
 			}
@@ -109,6 +111,25 @@ func (f *fakeSQS) DeleteMessageBatch(_ context.Context, in *sqs.DeleteMessageBat
 		f.deleted[*entry.ReceiptHandle]++
 	}
 	return out, nil
+}
+
+func (f *fakeSQS) ChangeMessageVisibilityBatch(_ context.Context, in *sqs.ChangeMessageVisibilityBatchInput, _ ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.hideErr != nil {
+		return nil, f.hideErr
+	}
+	for _, entry := range in.Entries {
+		f.hidden = append(f.hidden, hiding{*entry.ReceiptHandle, time.Duration(entry.VisibilityTimeout) * time.Second, time.Now()})
+	}
+	return &sqs.ChangeMessageVisibilityBatchOutput{}, nil
+}
+
+// A hiding is a change of a message's visibility timeout.
+type hiding struct {
+	handle  string
+	timeout time.Duration
+	at      time.Time
 }
 
 func allHandled(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
@@ -159,7 +180,7 @@ func TestConcurrencyFollowsTheQueue(t *testing.T) {
 		queue.latency = 10 * time.Millisecond
 		queue.send(100_000)
 		begin := time.Now()
-		stop := start(t, &Poller{SQS: queue, Concurrency: 50})
+		stop := start(t, &Poller{SQS: queue, Tuning: Tuning{Concurrency: 50}})
 		for deleted := 0; deleted < 100_000; queue.do(func() { deleted = len(queue.deleted) }) {
 			time.Sleep(10 * time.Millisecond)
 		}
@@ -242,7 +263,7 @@ func TestAtTheLimit(t *testing.T) {
 			queue := newFakeSQS()
 			queue.latency = 10 * time.Millisecond // to receive, and again to delete
 			queue.send(10_000)
-			stop := start(t, &Poller{SQS: queue, Concurrency: concurrency, Interval: time.Second})
+			stop := start(t, &Poller{SQS: queue, Tuning: Tuning{Concurrency: concurrency}, Interval: time.Second})
 			time.Sleep(time.Second)
 			stop()
 			if got, want := len(queue.deleted), concurrency*10*1000/20; got < want*9/10 {
@@ -258,7 +279,7 @@ func TestNoPollAfterStop(t *testing.T) {
 		queue := newFakeSQS()
 		ctx, cancel := context.WithCancel(t.Context())
 		asked := 0
-		p := &Poller{SQS: queue, Handle: allHandled, WaitTime: 20 * time.Second, Log: slog.New(slog.DiscardHandler),
+		p := &Poller{SQS: queue, Handle: allHandled, Tuning: Tuning{WaitTime: 20 * time.Second}, Log: slog.New(slog.DiscardHandler),
 			Ready: func(context.Context) error { return nil },
 			Troubled: func() bool {
 				if asked++; asked == 2 {
@@ -320,9 +341,9 @@ func TestTroubleWithoutPolls(t *testing.T) {
 				troubled.Store(handled.Add(1) == 1) // by the first batch alone
 				return events.SQSEventResponse{}, nil
 			},
-			Ready:       func(context.Context) error { troubled.Store(false); return nil },
-			Troubled:    troubled.Load,
-			Concurrency: 1,
+			Ready:    func(context.Context) error { troubled.Store(false); return nil },
+			Troubled: troubled.Load,
+			Tuning:   Tuning{Concurrency: 1},
 		})
 		time.Sleep(time.Minute)
 		stop()
@@ -417,23 +438,32 @@ func TestStopDuringLongPoll(t *testing.T) {
 	})
 }
 
-// What cannot be handled while the Poller stops is kept soon, not tried for ever.
+// What cannot be handled while the Poller stops is given back in time, for
+// others to receive at once.
 func TestStopWhileHeldUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
 		queue.send(10)
-		stop := start(t, &Poller{SQS: queue, Concurrency: 1, Handle: func(ctx context.Context, _ events.SQSEvent) (events.SQSEventResponse, error) {
+		stop := start(t, &Poller{SQS: queue, Tuning: Tuning{Concurrency: 1, StopTimeout: 7 * time.Second}, Handle: func(ctx context.Context, _ events.SQSEvent) (events.SQSEventResponse, error) {
 			<-ctx.Done() // as it is while Redis is away
 			return events.SQSEventResponse{}, ctx.Err()
 		}})
 		time.Sleep(time.Second)
 		begin := time.Now()
 		stop()
-		if elapsed := time.Since(begin); elapsed != stopTimeout {
-			t.Errorf("stopping took %v, want %v", elapsed, stopTimeout)
+		if elapsed := time.Since(begin); elapsed != 5*time.Second {
+			t.Errorf("stopping took %v, want 2 s less than it may take", elapsed)
 		}
 		if len(queue.deleted) > 0 {
 			t.Errorf("deleted %v", queue.deleted)
+		}
+		for _, h := range queue.hidden {
+			if h.timeout != 0 {
+				t.Errorf("a message was given back after %v", h.timeout)
+			}
+		}
+		if len(queue.hidden) != 10 {
+			t.Errorf("%d messages were given back, want 10", len(queue.hidden))
 		}
 	})
 }
@@ -528,8 +558,8 @@ func TestDeletesAreTriedAgain(t *testing.T) {
 		stop := start(t, &Poller{SQS: queue})
 		time.Sleep(time.Second)
 		stop()
-		if len(queue.deleted) != 4 || queue.deleted["3"] != 0 || queue.deletes != 2 {
-			t.Errorf("deleted %v in %d calls, want all but 3 in 2 calls", queue.deleted, queue.deletes)
+		if len(queue.deleted) != 4 || queue.deleted["3"] != 0 || len(queue.deletes) != 2 {
+			t.Errorf("deleted %v in %d calls, want all but 3 in 2 calls", queue.deleted, len(queue.deletes))
 		}
 	})
 }
@@ -548,4 +578,110 @@ func TestEvent(t *testing.T) {
 		m.EventSource != "aws:sqs" || m.EventSourceARN != p.QueueARN || *m.MessageAttributes["traceparent"].StringValue != "00-a-b-01" {
 		t.Errorf("event = %+v", m)
 	}
+}
+
+// While Full, nothing is received; what is in flight goes on, and so does the
+// Poller afterwards.
+func TestNoReceiveWhileFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		queue.latency = 10 * time.Millisecond
+		queue.send(10_000)
+		var full atomic.Bool
+		p := &Poller{SQS: queue, Full: full.Load}
+		stop := start(t, p)
+		time.Sleep(50 * time.Millisecond)
+		full.Store(true)
+		time.Sleep(time.Second)
+		var before, deleted int
+		queue.do(func() { before, deleted = len(queue.receives), len(queue.deleted) })
+		time.Sleep(time.Hour)
+		queue.do(func() {
+			if n := len(queue.receives) - before; n > 0 || queue.receiving > 0 {
+				t.Errorf("%d receives while full", n)
+			}
+			if len(queue.deleted) != deleted || deleted != 10_000-len(queue.messages) {
+				t.Errorf("%d messages deleted, then %d, of %d received", deleted, len(queue.deleted), 10_000-len(queue.messages))
+			}
+		})
+		if s := p.Stats(); s.Open || !s.Started {
+			t.Errorf("stats %+v: being full is no failure", s)
+		}
+		full.Store(false)
+		time.Sleep(10 * time.Second)
+		stop()
+		if len(queue.deleted) != 10_000 {
+			t.Errorf("%d messages deleted, want all", len(queue.deleted))
+		}
+	})
+}
+
+// A change of tuning holds for the next polls, and stops none.
+func TestTune(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		queue.latency = 10 * time.Millisecond
+		queue.send(100_000)
+		p := &Poller{SQS: queue, Tuning: Tuning{Concurrency: 2}}
+		stop := start(t, p)
+		most := func(d time.Duration) (n int) {
+			time.Sleep(time.Second)
+			queue.do(func() { queue.mostAtOnce = 0 })
+			time.Sleep(d)
+			queue.do(func() { n = queue.mostAtOnce })
+			return n
+		}
+		if n := most(time.Second); n > 2 {
+			t.Errorf("%d polls at once, want 2 at most", n)
+		}
+		p.Tune(Tuning{Concurrency: 8, WaitTime: time.Second})
+		if n := most(time.Second); n < 3 || n > 8 {
+			t.Errorf("%d polls at once, want up to 8", n)
+		}
+		p.Tune(Tuning{Concurrency: 1, WaitTime: time.Second})
+		if n := most(time.Second); n != 1 {
+			t.Errorf("%d polls at once, want 1", n)
+		}
+		time.Sleep(5 * time.Minute) // until the queue is empty
+		begin := time.Now()
+		stop()
+		if elapsed := time.Since(begin); elapsed > time.Second+50*time.Millisecond {
+			t.Errorf("the last long poll took %v, want the new wait time", elapsed)
+		}
+		if len(queue.deleted) != 100_000 {
+			t.Errorf("%d messages deleted, want all", len(queue.deleted))
+		}
+	})
+}
+
+func TestStats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		queue.deleteErr = func(entry, _ int) (failed, senderFault bool) { return entry == 0, true }
+		p := &Poller{SQS: queue, Handle: func(_ context.Context, e events.SQSEvent) (response events.SQSEventResponse, _ error) {
+			return events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{{ItemIdentifier: e.Records[0].MessageId}}}, nil
+		}}
+		stop := start(t, p)
+		queue.send(5)
+		time.Sleep(30 * time.Second)
+		s := p.Stats()
+		if idle := time.Since(s.Turned); idle > time.Second {
+			t.Errorf("the loop turned %v ago", idle)
+		}
+		s.Turned = time.Time{}
+		if want := (Stats{Messages: 1, Empty: 1, Received: 5, Deleted: 3, DeletesFailed: 1, Polls: 1, Receiving: 1, Started: true}); s != want {
+			t.Errorf("stats\n got %+v\nwant %+v", s, want)
+		}
+		queue.do(func() { queue.receiveErr = errors.New("AccessDenied") })
+		time.Sleep(25 * time.Second)
+		if s := p.Stats(); !s.Open || s.Errors == 0 || s.Err != "receiving messages: AccessDenied" {
+			t.Errorf("stats %+v", s)
+		}
+		queue.do(func() { queue.receiveErr = nil })
+		time.Sleep(45 * time.Second)
+		if s := p.Stats(); s.Open || s.Err != "" {
+			t.Errorf("stats %+v", s)
+		}
+		stop()
+	})
 }

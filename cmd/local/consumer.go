@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"scout/config"
+	"scout/handler"
+	"scout/internal/app"
+	"scout/internal/monitor"
+	"scout/internal/poller"
+)
+
+// A consumer polls one SQS queue. What it makes of the messages can change
+// while it polls.
+type consumer struct {
+	name    string // of the queue
+	client  *sqs.Client
+	poller  *poller.Poller
+	handler atomic.Pointer[handler.Handler]
+	queues  atomic.Pointer[[]string] // of Sidekiq, that it pushes to
+	depth   atomic.Pointer[monitor.Depth]
+	stop    context.CancelFunc // ends poller's Run
+}
+
+// newConsumer finds the queue. The consumer has no handler yet.
+func newConsumer(ctx context.Context, client *sqs.Client, q config.Queue, log *slog.Logger) (*consumer, error) {
+	url, err := queueURL(ctx, client, q)
+	if err != nil {
+		return nil, err
+	}
+	attributes, err := queueAttributes(ctx, client, url, types.QueueAttributeNameVisibilityTimeout)
+	if err != nil && ctx.Err() == nil {
+		log.Warn("taking 30 s for the queue's visibility timeout", "error", err)
+	}
+	c := &consumer{name: queueName(url), client: client}
+	c.poller = &poller.Poller{
+		SQS:        client,
+		QueueURL:   url,
+		QueueARN:   queueARN(client.Options().Region, url),
+		Visibility: time.Duration(attributes[types.QueueAttributeNameVisibilityTimeout]) * time.Second,
+		Handle: func(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
+			return c.handler.Load().Handle(ctx, event)
+		},
+		Log: log.With("sqs_queue", c.name),
+	}
+	return c, nil
+}
+
+// change makes the consumer do as the configuration says, from the next
+// message and the next poll on.
+func (c *consumer) change(all *config.Config, q config.Queue, h handler.Handler) {
+	h.Router = app.NewRouter(all, q)
+	queues := sidekiqQueues(q)
+	c.handler.Store(&h)
+	c.queues.Store(&queues)
+	c.poller.Tune(poller.Tuning{
+		WaitTime:          q.WaitTime,
+		VisibilityTimeout: q.VisibilityTimeout,
+		MaxMessages:       q.MaxMessages,
+		Concurrency:       q.Concurrency,
+		StopTimeout:       all.ShutdownTimeout,
+	})
+}
+
+// depthEvery is how often the queue's depth is asked for.
+const depthEvery = 30 * time.Second
+
+// watchDepth keeps the queue's depth until ctx ends.
+func (c *consumer) watchDepth(ctx context.Context, log *slog.Logger) {
+	for said := false; ; {
+		n, err := queueAttributes(ctx, c.client, c.poller.QueueURL, types.QueueAttributeNameApproximateNumberOfMessages,
+			types.QueueAttributeNameApproximateNumberOfMessagesNotVisible, types.QueueAttributeNameApproximateNumberOfMessagesDelayed)
+		switch {
+		case err == nil:
+			said = false
+			c.depth.Store(&monitor.Depth{
+				Visible:  n[types.QueueAttributeNameApproximateNumberOfMessages],
+				InFlight: n[types.QueueAttributeNameApproximateNumberOfMessagesNotVisible],
+				Delayed:  n[types.QueueAttributeNameApproximateNumberOfMessagesDelayed],
+			})
+		case ctx.Err() == nil:
+			c.depth.Store(nil)
+			if !said {
+				log.Warn("the depth of the queue is not known", "error", err)
+			}
+			said = true
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(depthEvery):
+		}
+	}
+}
+
+// status is what the consumer does at the moment.
+func (c *consumer) status() monitor.Queue {
+	s := c.poller.Stats()
+	return monitor.Queue{
+		Name:      c.name,
+		Receives:  monitor.Receives{Messages: s.Messages, Empty: s.Empty, Errors: s.Errors},
+		Received:  s.Received,
+		Deleted:   s.Deleted,
+		Undeleted: s.DeletesFailed,
+		Returned:  s.Returned,
+		Extended:  s.Extended,
+		Polls:     s.Polls,
+		Receiving: s.Receiving,
+		InHand:    s.InHand,
+		Started:   s.Started,
+		Open:      s.Open,
+		Err:       s.Err,
+		Depth:     c.depth.Load(),
+	}
+}

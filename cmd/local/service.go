@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"scout/config"
+	"scout/handler"
+	"scout/internal/app"
+	"scout/internal/monitor"
+	"scout/internal/pressure"
+	"scout/sidekiq"
+)
+
+// A service is the daemon at work: a consumer for each SQS queue, and the
+// Redis that they share. Its configuration can change while it works.
+type service struct {
+	load     func(context.Context) (*config.Config, error)
+	interval time.Duration // see poller.Poller
+	watched  bool          // whether anybody asks the monitor
+	log      *slog.Logger
+
+	redis   *redisLink
+	gauge   *pressure.Gauge
+	monitor *monitor.Monitor
+	started time.Time
+	running sync.WaitGroup // consumers, and what watches over them
+
+	mu        sync.Mutex // of what is below
+	config    *config.Config
+	consumers map[string]*consumer // by queueKey
+	history   monitor.Config
+}
+
+// A plan is what a configuration becomes before it takes effect. Making it
+// finds out whether it can.
+type plan struct {
+	config    *config.Config
+	client    *sidekiq.Client
+	consumers map[string]*consumer // by queueKey: those that go on, and new ones
+}
+
+// queueKey tells the queues of an AWS account apart.
+func queueKey(q config.Queue) string { return q.Name + q.URL }
+
+// prepare makes a plan, and changes nothing yet.
+func (s *service) prepare(ctx context.Context, c *config.Config) (*plan, error) {
+	p := &plan{config: c, consumers: map[string]*consumer{}}
+	client, err := newSQS(ctx, c.AWS, s.log)
+	if err != nil {
+		return nil, err
+	}
+	for _, q := range c.Queues {
+		key := queueKey(q)
+		if s.config != nil && s.config.AWS == c.AWS && s.consumers[key] != nil {
+			p.consumers[key] = s.consumers[key]
+			continue
+		}
+		if p.consumers[key], err = newConsumer(ctx, client, q, s.log); err != nil {
+			return nil, err
+		}
+	}
+	if p.client, err = app.NewClient(c.Redis, app.Limits{}); err != nil {
+		return nil, err
+	}
+	if err := checkRedis(ctx, p.client, sidekiqQueues(c.Queues...), s.log); err != nil {
+		p.client.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// start makes the first plan effective: it polls from then on until ctx ends.
+func (s *service) start(ctx context.Context, p *plan) {
+	s.started = time.Now()
+	s.redis = newRedisLink(p.config.Redis, p.client, s.load, s.log)
+	s.gauge = &pressure.Gauge{Measure: s.redis.Load, Log: s.log}
+	s.monitor = monitor.New(func() monitor.Status { return s.status(ctx) })
+	s.apply(ctx, p)
+	s.running.Go(func() { s.gauge.Run(ctx) })
+}
+
+// wait returns when all that was started has ended.
+func (s *service) wait() {
+	s.running.Wait()
+	s.redis.Close()
+}
+
+// reload takes over the configuration as it is now, or keeps the one in use if
+// that is not possible. No poll is lost by it. Only one call may be under way.
+func (s *service) reload(ctx context.Context) error {
+	var p *plan
+	c, err := s.load(ctx)
+	if err == nil {
+		p, err = s.prepare(ctx, c)
+	}
+	if err != nil {
+		s.log.Error("the configuration could not be taken over; the one before stays in use", "error", err)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.history.Failures++
+		s.history.LastError = err.Error()
+		return err
+	}
+	s.redis.change(c.Redis, p.client)
+	s.apply(ctx, p)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.history.Reloads++
+	s.log.Info("the configuration was taken over")
+	return nil
+}
+
+// apply makes a plan effective, but for its client.
+func (s *service) apply(ctx context.Context, p *plan) {
+	s.gauge.Set(pressure.Limits(p.config.Limits), sidekiqQueues(p.config.Queues...))
+	s.gauge.Update(ctx) // before the first poll
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, former := range s.consumers {
+		if p.consumers[key] != former {
+			former.stop()
+		}
+	}
+	for _, q := range p.config.Queues {
+		c := p.consumers[queueKey(q)]
+		h := handler.Handler{Client: s.redis, Log: s.log.With("sqs_queue", c.name)}
+		if s.watched {
+			h.Observe = s.monitor.Observe(c.name)
+		}
+		c.change(p.config, q, h)
+		s.log.Info("polling", "queue", c.poller.QueueURL, "redis", p.config.Redis.Address(), "routes", len(q.Topics))
+		if s.consumers[queueKey(q)] != c {
+			s.run(ctx, c)
+		}
+	}
+	s.config, s.consumers = p.config, p.consumers
+	s.history.Loaded, s.history.LastError = time.Now(), ""
+}
+
+// run starts a consumer.
+func (s *service) run(ctx context.Context, c *consumer) {
+	ctx, c.stop = context.WithCancel(ctx)
+	c.poller.Interval = s.interval
+	c.poller.Ready = func(ctx context.Context) error { return s.redis.Ready(ctx, *c.queues.Load()) }
+	c.poller.Troubled = s.redis.Failing
+	c.poller.Full = func() bool { return len(s.gauge.Exceeded(*c.queues.Load())) > 0 }
+	s.running.Go(func() { c.poller.Run(ctx) })
+	if s.watched {
+		s.running.Go(func() { c.watchDepth(ctx, s.log) })
+	}
+}
+
+// alive reports whether the loops of all consumers turn.
+func (s *service) alive() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.consumers {
+		if time.Since(c.poller.Stats().Turned) > 5*time.Second {
+			return false
+		}
+	}
+	return true
+}
+
+// status is what the service does at the moment. It is stopping once ctx has ended.
+func (s *service) status(ctx context.Context) monitor.Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	load, measured := s.gauge.Load()
+	status := monitor.Status{
+		Version:  version,
+		Started:  s.started,
+		Stopping: ctx.Err() != nil,
+		Config:   s.history,
+		Redis:    monitor.Redis{Address: s.redis.Address(), Failing: s.redis.Failing(), MemoryUsed: load.MemoryUsed, MemoryMax: load.MemoryMax},
+		Sidekiq:  []monitor.Sidekiq{},
+	}
+	for _, q := range s.config.Queues {
+		c := s.consumers[queueKey(q)]
+		queue := c.status()
+		queue.Exceeded = append([]string{}, s.gauge.Exceeded(*c.queues.Load())...)
+		status.Queues = append(status.Queues, queue)
+	}
+	if measured {
+		for _, name := range sidekiqQueues(s.config.Queues...) {
+			q := load.Queues[name]
+			status.Sidekiq = append(status.Sidekiq, monitor.Sidekiq{Name: name, Length: q.Length, Latency: q.Latency.Seconds()})
+		}
+	}
+	return status
+}
+
+// sidekiqQueues are the queues of Sidekiq that SQS queues push to.
+func sidekiqQueues(of ...config.Queue) []string {
+	var queues []string
+	for _, q := range of {
+		for _, route := range q.Topics {
+			for _, w := range route.Workers {
+				queues = append(queues, w.Queue)
+			}
+		}
+	}
+	slices.Sort(queues)
+	return slices.Compact(queues)
+}

@@ -1,0 +1,86 @@
+package poller
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+)
+
+// At a trickle, the deletes of several polls go out together, none more than
+// 100 ms after its message was handled.
+func TestDeletesAreGathered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		handledAt := map[string]time.Time{}
+		p := &Poller{SQS: queue, Handle: func(_ context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
+			queue.do(func() {
+				for _, m := range e.Records {
+					handledAt[m.MessageId] = time.Now()
+				}
+			})
+			return events.SQSEventResponse{}, nil
+		}}
+		late := time.Duration(0)
+		queue.deleteErr = func(entry, try int) (bool, bool) {
+			late = max(late, time.Since(handledAt[fmt.Sprint(len(queue.deleted))])) // they come in order
+			return false, false
+		}
+		stop := start(t, p)
+		for range 600 {
+			queue.send(1)
+			time.Sleep(5 * time.Millisecond)
+		}
+		stop()
+		if len(queue.deleted) != 600 || p.Stats().Deleted != 600 {
+			t.Errorf("%d messages deleted, %d counted, want 600", len(queue.deleted), p.Stats().Deleted)
+		}
+		if n := len(queue.deletes); n > 65 {
+			t.Errorf("%d calls for 600 messages, want about one for ten", n)
+		}
+		if late > 100*time.Millisecond {
+			t.Errorf("a message was deleted %v after it was handled", late)
+		}
+	})
+}
+
+// Whatever comes in which pieces, every message is deleted once.
+func TestDeleter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		deleted := make(chan []message, 10_000)
+		d := &deleter{delete: func(messages []message) { deleted <- messages }}
+		sent := 0
+		for range 2000 {
+			batch := make([]message, rand.N(11))
+			for i := range batch {
+				id := fmt.Sprint(sent)
+				sent++
+				batch[i].MessageId = &id
+			}
+			go d.add(batch)
+			time.Sleep(rand.N(20 * time.Millisecond))
+		}
+		synctest.Wait()
+		d.flush()
+		close(deleted)
+		seen := map[string]bool{}
+		for batch := range deleted {
+			if len(batch) == 0 || len(batch) > mostDeletes {
+				t.Errorf("a batch of %d", len(batch))
+			}
+			for _, m := range batch {
+				if seen[*m.MessageId] {
+					t.Errorf("message %s twice", *m.MessageId)
+				}
+				seen[*m.MessageId] = true
+			}
+		}
+		if len(seen) != sent {
+			t.Errorf("%d of %d messages deleted", len(seen), sent)
+		}
+	})
+}

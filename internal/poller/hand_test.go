@@ -1,0 +1,164 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+// Messages that are handled for longer than their visibility timeout stay
+// hidden, and once they are handled nothing hides them any more.
+func TestHeartbeat(t *testing.T) {
+	for name, c := range map[string]struct {
+		visibility, configured, hidden time.Duration
+	}{
+		"the queue's own":  {8 * time.Second, 0, 8 * time.Second},
+		"as configured":    {8 * time.Second, 20 * time.Second, 20 * time.Second},
+		"SQS's own, 30 s":  {0, 0, 30 * time.Second},
+		"the shortest one": {time.Second, 0, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				queue := newFakeSQS()
+				queue.send(3)
+				p := &Poller{SQS: queue, Visibility: c.visibility, Tuning: Tuning{VisibilityTimeout: c.configured},
+					Handle: func(ctx context.Context, _ events.SQSEvent) (events.SQSEventResponse, error) {
+						time.Sleep(27 * time.Second)
+						return events.SQSEventResponse{}, ctx.Err()
+					},
+				}
+				begin := time.Now()
+				stop := start(t, p)
+				time.Sleep(time.Minute)
+				stop()
+				visibleAt := map[string]time.Time{"0": begin.Add(c.hidden), "1": begin.Add(c.hidden), "2": begin.Add(c.hidden)}
+				for _, h := range queue.hidden {
+					if h.timeout != c.hidden {
+						t.Errorf("hidden for %v, want %v", h.timeout, c.hidden)
+					}
+					if h.at.After(visibleAt[h.handle]) {
+						t.Errorf("message %s was visible from %v to %v", h.handle, visibleAt[h.handle].Sub(begin), h.at.Sub(begin))
+					}
+					visibleAt[h.handle] = h.at.Add(h.timeout)
+					if late := h.at.Sub(begin); late > 27*time.Second {
+						t.Errorf("hidden %v after it was received, when it was handled", late)
+					}
+				}
+				for handle, at := range visibleAt {
+					if at.Before(begin.Add(27 * time.Second)) {
+						t.Errorf("message %s was visible after %v, while it was handled", handle, at.Sub(begin))
+					}
+				}
+				if stats := p.Stats(); stats.Extended != int64(len(queue.hidden)) || stats.Deleted != 3 || stats.InHand != 0 {
+					t.Errorf("stats %+v after %d changes", stats, len(queue.hidden))
+				}
+			})
+		})
+	}
+}
+
+// A heartbeat that fails, such as for want of a permission, costs nothing else.
+func TestHeartbeatForbidden(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		queue.hideErr = errors.New("AccessDenied")
+		queue.send(3)
+		stop := start(t, &Poller{SQS: queue, Visibility: 2 * time.Second,
+			Handle: func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
+				time.Sleep(20 * time.Second)
+				return events.SQSEventResponse{}, nil
+			},
+		})
+		time.Sleep(time.Minute)
+		stop()
+		if len(queue.deleted) != 3 {
+			t.Errorf("%d messages deleted, want 3", len(queue.deleted))
+		}
+	})
+}
+
+// What Handle could not do for no fault of the messages is given back: at once
+// the first time, later if it has happened before.
+func TestGivenBackAfterFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		queue.send(4)
+		for i, count := range []string{"1", "2", "4", "1000"} {
+			queue.messages[i].Attributes = map[string]string{"ApproximateReceiveCount": count}
+		}
+		stop := start(t, &Poller{SQS: queue,
+			Handle: func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
+				return events.SQSEventResponse{}, errors.New("connection refused")
+			},
+			Ready: func(context.Context) error {
+				var received bool
+				queue.do(func() { received = len(queue.receives) > 0 })
+				if received {
+					return errors.New("connection refused")
+				}
+				return nil
+			},
+		})
+		time.Sleep(time.Minute)
+		stop()
+		want := []time.Duration{0, 15 * time.Second, time.Minute, 15 * time.Minute}
+		if len(queue.hidden) != len(want) || len(queue.deleted) != 0 {
+			t.Fatalf("given back %v, deleted %v", queue.hidden, queue.deleted)
+		}
+		for i, h := range queue.hidden {
+			if h.timeout != want[i] {
+				t.Errorf("message %s given back after %v, want %v", h.handle, h.timeout, want[i])
+			}
+		}
+	})
+}
+
+// What a long poll brings after the signal, while Redis is away, is given back
+// at once and not tried.
+func TestGivenBackAtStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		var troubled atomic.Bool
+		var handled atomic.Int64
+		p := &Poller{SQS: queue, Troubled: troubled.Load,
+			Handle: func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
+				handled.Add(1)
+				return events.SQSEventResponse{}, errors.New("connection refused")
+			},
+			Tuning: Tuning{Concurrency: 2},
+		}
+		stop := start(t, p)
+		time.Sleep(time.Second) // a long poll is waiting
+		time.AfterFunc(time.Second, func() { troubled.Store(true); queue.send(10) })
+		time.AfterFunc(3*time.Second, func() { queue.send(1) })
+		time.Sleep(1500 * time.Millisecond) // the first ten have been tried, and Redis was found to be away
+		begin := time.Now()
+		stop()
+		if elapsed := time.Since(begin); elapsed > 2*time.Second {
+			t.Errorf("stopping took %v", elapsed)
+		}
+		if n := handled.Load(); n != 1 {
+			t.Errorf("%d batches were tried, want the one before", n)
+		}
+		if p.Stats().Returned != int64(len(queue.hidden)) || len(queue.hidden) < 10 {
+			t.Errorf("%d messages given back, %d of them counted", len(queue.hidden), p.Stats().Returned)
+		}
+	})
+}
+
+func TestBackOff(t *testing.T) {
+	for count, want := range map[string]time.Duration{
+		"": 0, "0": 0, "1": 0, "2": 15 * time.Second, "3": 30 * time.Second, "4": time.Minute, "8": 15 * time.Minute, "99999": 15 * time.Minute,
+	} {
+		m := types.Message{Attributes: map[string]string{"ApproximateReceiveCount": count}}
+		if got := backOff(&m); got != want {
+			t.Errorf("after %s receives: %v, want %v", count, got, want)
+		}
+	}
+}
