@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"unicode/utf8"
 )
 
 // MaxDepth is how deeply arrays and objects may be nested. Ruby's JSON.parse
@@ -34,36 +33,56 @@ type Verdict struct {
 // Check judges a JSON text. Its errors tell the kind of fault and the offset
 // in bytes, and show nothing of the text.
 func Check(text []byte) Verdict {
-	s := scanner{text: text, open: make([]byte, 0, 16), objects: make([]object, 0, 16), names: make([][]byte, 0, 32)}
+	var s Scanner
+	return s.Check(text)
+}
+
+// A Scanner judges one text after another in the same memory. Its zero value
+// is ready for use. It walks over a text without recursion, so that no
+// nesting, however deep, can exhaust the stack.
+type Scanner struct {
+	text    []byte
+	pos     int
+	open    []byte   // the '{' and '[' around pos
+	objects []object // one for each '{' in open
+	names   [][]byte // the keys of those objects, the innermost last
+	decoded []byte   // what the strings with escapes say
+	verdict Verdict
+
+	noting  bool
+	members []Member // of the outermost object, if noting
+}
+
+// Check judges a text like the function Check.
+func (s *Scanner) Check(text []byte) Verdict {
+	s.noting = false
+	return s.scan(text)
+}
+
+func (s *Scanner) scan(text []byte) Verdict {
+	if s.names == nil { // room for what most texts need
+		s.open, s.objects, s.names = make([]byte, 0, 16), make([]object, 0, 8), make([][]byte, 0, 16)
+	}
+	s.text, s.pos, s.verdict = text, 0, Verdict{}
+	s.open, s.objects, s.names, s.decoded, s.members = s.open[:0], s.objects[:0], s.names[:0], s.decoded[:0], s.members[:0]
 	if err := s.document(); err != nil {
 		return Verdict{Syntax: err}
 	}
 	return s.verdict
 }
 
-// A scanner walks over a text without recursion, so that no nesting, however
-// deep, can exhaust the stack.
-type scanner struct {
-	text    []byte
-	pos     int
-	open    []byte   // the '{' and '[' around pos
-	objects []object // one for each '{' in open
-	names   [][]byte // the keys of those objects, the innermost last
-	verdict Verdict
-}
-
-func (s *scanner) syntax(what string) error {
+func (s *Scanner) syntax(what string) error {
 	return fmt.Errorf("not JSON: %s at byte %d", what, s.pos)
 }
 
 // refuse keeps the first fault.
-func (s *scanner) refuse(at int, what string) {
+func (s *Scanner) refuse(at int, what string) {
 	if s.verdict.Refused == nil {
 		s.verdict.Refused = fmt.Errorf("%s at byte %d", what, at)
 	}
 }
 
-func (s *scanner) document() error {
+func (s *Scanner) document() error {
 	for {
 		if err := s.value(); err != nil {
 			return err
@@ -84,14 +103,12 @@ func (s *scanner) document() error {
 
 // value reads up to the end of a scalar or of an empty array or object, or
 // to where the first value inside an array or object begins.
-func (s *scanner) value() error {
+func (s *Scanner) value() error {
 	for {
-		s.space()
-		switch c := s.peek(); c {
+		switch c := s.next(); c {
 		case '{', '[':
 			s.push(c)
-			s.space()
-			if s.peek() == c+2 { // in ASCII, ']' and '}' are two behind their partners
+			if s.next() == c+2 { // in ASCII, ']' and '}' are two behind their partners
 				return nil
 			}
 			if c == '{' {
@@ -100,7 +117,10 @@ func (s *scanner) value() error {
 				}
 			}
 		case '"':
-			_, err := s.string()
+			value, err := s.string()
+			if m := s.member(); m != nil {
+				m.String = value
+			}
 			return err
 		case 't':
 			return s.literal("true")
@@ -115,18 +135,20 @@ func (s *scanner) value() error {
 }
 
 // afterValue closes what ends here and reports whether another value follows.
-func (s *scanner) afterValue() (more bool, err error) {
+func (s *Scanner) afterValue() (more bool, err error) {
 	for {
-		s.space()
+		if m := s.member(); m != nil {
+			m.Value = m.Value[:len(m.Value)-len(s.text[s.pos:])]
+		}
+		c := s.next()
 		if len(s.open) == 0 {
 			return false, nil
 		}
 		last := s.open[len(s.open)-1]
-		switch s.peek() {
+		switch c {
 		case ',':
 			s.pos++
 			if last == '{' {
-				s.space()
 				err = s.key()
 			}
 			return true, err
@@ -138,7 +160,7 @@ func (s *scanner) afterValue() (more bool, err error) {
 	}
 }
 
-func (s *scanner) push(c byte) {
+func (s *Scanner) push(c byte) {
 	s.open = append(s.open, c)
 	if len(s.open) == MaxDepth+1 {
 		s.refuse(s.pos, "nesting deeper than "+strconv.Itoa(MaxDepth)+" levels")
@@ -149,7 +171,7 @@ func (s *scanner) push(c byte) {
 	s.pos++
 }
 
-func (s *scanner) pop() {
+func (s *Scanner) pop() {
 	if s.open[len(s.open)-1] == '{' {
 		last := len(s.objects) - 1
 		s.names = s.names[:s.objects[last].start]
@@ -160,18 +182,14 @@ func (s *scanner) pop() {
 }
 
 // key reads an object's key and the colon behind it.
-func (s *scanner) key() error {
-	at := s.pos
-	if s.peek() != '"' {
+func (s *Scanner) key() error {
+	if s.next() != '"' {
 		return s.syntax("expected a key")
 	}
-	escaped, err := s.string()
+	at := s.pos
+	name, err := s.string()
 	if err != nil {
 		return err
-	}
-	name := s.text[at+1 : s.pos-1]
-	if escaped {
-		name = appendUnquoted(nil, name)
 	}
 	if bytes.HasPrefix(name, []byte("_aj_")) && s.verdict.ActiveJob == nil {
 		s.verdict.ActiveJob = fmt.Errorf("a key that begins with _aj_ at byte %d", at)
@@ -179,89 +197,18 @@ func (s *scanner) key() error {
 	if s.verdict.Refused == nil && !s.add(name) {
 		s.refuse(at, "a duplicate key")
 	}
-	s.space()
-	if s.peek() != ':' {
+	if s.next() != ':' {
 		return s.syntax("expected a colon")
 	}
 	s.pos++
-	return nil
-}
-
-// string reads a string and reports whether it holds escapes.
-func (s *scanner) string() (escaped bool, err error) {
-	s.pos++
-	for {
-		s.plain()
-		if s.pos == len(s.text) {
-			return escaped, s.syntax("a string without an end")
-		}
-		switch c := s.text[s.pos]; {
-		case c == '"':
-			s.pos++
-			return escaped, nil
-		case c == '\\':
-			escaped = true
-			if err := s.escape(); err != nil {
-				return escaped, err
-			}
-		case c < ' ':
-			return escaped, s.syntax("control character in a string")
-		default:
-			r, size := utf8.DecodeRune(s.text[s.pos:])
-			if r == utf8.RuneError && size == 1 {
-				s.refuse(s.pos, "invalid UTF-8")
-			}
-			s.pos += size
-		}
-	}
-}
-
-// plain passes over the bytes that mean nothing but themselves in a string:
-// nearly all that there is to read, so that it is worth a tight loop.
-func (s *scanner) plain() {
-	text := s.text
-	for i := s.pos; i < len(text); i++ {
-		if c := text[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
-			s.pos = i
-			return
-		}
-	}
-	s.pos = len(text)
-}
-
-func (s *scanner) escape() error {
-	at := s.pos
-	if s.pos++; s.pos == len(s.text) {
-		return s.syntax("a string without an end")
-	}
-	switch s.text[s.pos] {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-		s.pos++
-		return nil
-	case 'u':
-	default:
-		return s.syntax("unknown escape")
-	}
-	unit, ok := hex4(s.text[at:])
-	if !ok {
-		return s.syntax(`\u without four hexadecimal digits`)
-	}
-	s.pos = at + len(`\uXXXX`)
-	switch {
-	case isLow(unit):
-		s.refuse(at, "half a surrogate pair")
-	case isHigh(unit):
-		low, ok := hex4(s.text[s.pos:])
-		if !ok || !isLow(low) {
-			s.refuse(at, "half a surrogate pair")
-			return nil
-		}
-		s.pos += len(`\uXXXX`)
+	if s.noting && len(s.open) == 1 {
+		s.next()
+		s.members = append(s.members, Member{Key: name, Value: s.text[s.pos:]}) // afterValue cuts off what follows
 	}
 	return nil
 }
 
-func (s *scanner) number() error {
+func (s *Scanner) number() error {
 	at := s.pos
 	if s.peek() == '-' {
 		s.pos++
@@ -274,16 +221,15 @@ func (s *scanner) number() error {
 	default:
 		return s.syntax("expected a value")
 	}
-	integer := true
-	if s.peek() == '.' {
-		integer = false
+	fraction := s.peek() == '.'
+	if fraction {
 		s.pos++
 		if !s.digits() {
 			return s.syntax("expected a digit")
 		}
 	}
-	if c := s.peek(); c == 'e' || c == 'E' {
-		integer = false
+	exponent := s.peek() == 'e' || s.peek() == 'E'
+	if exponent {
 		s.pos++
 		if c := s.peek(); c == '+' || c == '-' {
 			s.pos++
@@ -292,16 +238,16 @@ func (s *scanner) number() error {
 			return s.syntax("expected a digit")
 		}
 	}
-	if integer {
-		return nil // Ruby's integers have no bounds
-	}
-	if f, _ := strconv.ParseFloat(string(s.text[at:s.pos]), 64); math.IsInf(f, 0) {
-		s.refuse(at, "a number beyond the range of a double")
+	// Ruby's integers have no bounds, and 300 digits are within those of a double.
+	if exponent || fraction && s.pos-at > 300 {
+		if f, _ := strconv.ParseFloat(string(s.text[at:s.pos]), 64); math.IsInf(f, 0) {
+			s.refuse(at, "a number beyond the range of a double")
+		}
 	}
 	return nil
 }
 
-func (s *scanner) digits() bool {
+func (s *Scanner) digits() bool {
 	at := s.pos
 	for c := s.peek(); '0' <= c && c <= '9'; c = s.peek() {
 		s.pos++
@@ -309,7 +255,7 @@ func (s *scanner) digits() bool {
 	return s.pos > at
 }
 
-func (s *scanner) literal(word string) error {
+func (s *Scanner) literal(word string) error {
 	if !bytes.HasPrefix(s.text[s.pos:], []byte(word)) {
 		return s.syntax("expected a value")
 	}
@@ -317,20 +263,21 @@ func (s *scanner) literal(word string) error {
 	return nil
 }
 
-func (s *scanner) space() {
-	for {
-		switch s.peek() {
-		case ' ', '\t', '\n', '\r':
-			s.pos++
-		default:
-			return
+// next passes over space and returns the byte behind it, 0 at the end.
+func (s *Scanner) next() byte {
+	for s.pos < len(s.text) {
+		c := s.text[s.pos]
+		if c != ' ' && c != '\n' && c != '\r' && c != '\t' {
+			return c
 		}
+		s.pos++
 	}
+	return 0
 }
 
 // peek returns the next byte, 0 at the end. A 0 in the text is never valid
-// where peek is used, so the two need not be told apart.
-func (s *scanner) peek() byte {
+// where peek or next is used, so the two need not be told apart.
+func (s *Scanner) peek() byte {
 	if s.pos < len(s.text) {
 		return s.text[s.pos]
 	}
@@ -345,7 +292,7 @@ type object struct {
 }
 
 // add adds a key to the innermost object and reports whether it was new there.
-func (s *scanner) add(name []byte) bool {
+func (s *Scanner) add(name []byte) bool {
 	const long = 16
 	o := &s.objects[len(s.objects)-1]
 	if o.set != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -117,6 +118,31 @@ func TestMembers(t *testing.T) {
 	}
 }
 
+func TestObject(t *testing.T) {
+	var s Scanner
+	for _, c := range []struct{ text, want string }{
+		{` { "a" : 1 ,"b\u0062": {"x":[1,"}"]} , "c":"\"}\n" , "d": [ "e" ] , "":"" } `, `a=1(nil) bb={"x":[1,"}"]}(nil) c="\"}\n"("\"}\n") d=[ "e" ](nil) =""("")`},
+		{`{ }`, ``},
+		{`[{"a":"b"}]`, ``},
+		{`"a"`, ``},
+		{`{"a":"b"`, ``},
+		{`{"a":"b"} {`, ``},
+	} {
+		var got []string
+		members, verdict := s.Object([]byte(c.text))
+		for _, m := range members {
+			decoded := "nil"
+			if m.String != nil {
+				decoded = strconv.Quote(string(m.String))
+			}
+			got = append(got, fmt.Sprintf("%s=%s(%s)", m.Key, m.Value, decoded))
+		}
+		if strings.Join(got, " ") != c.want || fmt.Sprint(verdict) != fmt.Sprint(Check([]byte(c.text))) {
+			t.Errorf("%s: got %s, want %s; %v", c.text, got, c.want, verdict)
+		}
+	}
+}
+
 func FuzzCheck(f *testing.F) {
 	for _, text := range []string{
 		`{"a":[1,{"b":null}],"c":true,"a":false}`, `"\ud83d\ude00\ud83d"`, `[1e309,1E-5,-0.5]`, "\"\xff\"",
@@ -125,7 +151,12 @@ func FuzzCheck(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		v := Check(text)
+		var s Scanner
+		s.Object([]byte(`{"used":"before\n","for":{"another":["text"`))
+		_, v := s.Object(text)
+		if again := s.Check(text); fmt.Sprint(again, Check(text)) != fmt.Sprint(v, v) {
+			t.Fatalf("Object says %v, the Scanner's Check %v, Check %v", v, again, Check(text))
+		}
 		if valid := json.Valid(text); valid != (v.Syntax == nil) && depth(text) < 10_000 {
 			t.Fatalf("encoding/json says valid = %t, Check says %v", valid, v.Syntax)
 		}
@@ -136,7 +167,8 @@ func FuzzCheck(f *testing.F) {
 			t.Fatalf("the oracle says acceptable = %t, Check says %v", want, v.Refused)
 		}
 		if v.Refused == nil {
-			compare(t, text)
+			members, _ := s.Object(text)
+			compare(t, text, members)
 		}
 	})
 }
@@ -165,8 +197,8 @@ func acceptable(text []byte) bool {
 // depth is at least how deeply the text is nested.
 func depth(text []byte) int { return bytes.Count(text, []byte("[")) + bytes.Count(text, []byte("{")) }
 
-// compare reads checked JSON with Members and Unquote and with encoding/json.
-func compare(t *testing.T, text []byte) {
+// compare reads checked JSON with Object, Members and Unquote and with encoding/json.
+func compare(t *testing.T, text []byte, members []Member) {
 	switch {
 	case IsString(text):
 		var want string
@@ -185,6 +217,17 @@ func compare(t *testing.T, text []byte) {
 			t.Fatal(err)
 		}
 		for key, value := range Members(text) {
+			if len(members) == 0 || !bytes.Equal(members[0].Key, key) || !bytes.Equal(members[0].Value, value) {
+				t.Fatalf("Members: %q is %q, Object: %q", key, value, members)
+			}
+			var decoded []byte
+			if IsString(value) {
+				decoded = Unquote(value)
+			}
+			if !reflect.DeepEqual(members[0].String, decoded) {
+				t.Fatalf("Object: %q is %q, Unquote: %q", key, members[0].String, decoded)
+			}
+			members = members[1:]
 			if !bytes.Equal(bytes.TrimSpace(want[string(key)]), value) {
 				t.Fatalf("Members: %q is %q, want %q", key, value, want[string(key)])
 			}
@@ -193,6 +236,9 @@ func compare(t *testing.T, text []byte) {
 		if len(want) > 0 {
 			t.Fatalf("Members left out %q", want)
 		}
+	}
+	if len(members) > 0 {
+		t.Fatalf("Object has %q besides", members)
 	}
 }
 
@@ -220,11 +266,19 @@ func FuzzAppendQuote(f *testing.F) {
 
 func BenchmarkCheck(b *testing.B) {
 	text := []byte(`{"order":{"id":123456789,"lines":[` + strings.TrimSuffix(strings.Repeat(`{"sku":"ABC-123","quantity":2,"price":12.5},`, 20), ",") + `]}}`)
-	b.SetBytes(int64(len(text)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if v := Check(text); v != (Verdict{}) {
-			b.Fatal(v)
-		}
+	for _, c := range []struct {
+		name string
+		text []byte
+	}{{"object", text}, {"quoted", AppendQuote(nil, text)}} {
+		b.Run(c.name, func(b *testing.B) {
+			b.SetBytes(int64(len(c.text)))
+			b.ReportAllocs()
+			var s Scanner
+			for b.Loop() {
+				if v := s.Check(c.text); v != (Verdict{}) {
+					b.Fatal(v)
+				}
+			}
+		})
 	}
 }
