@@ -88,18 +88,21 @@ func (w *Worker) Job(c Call) Job {
 		b = append(b, `,"args":`...)
 		b = appendArray(b, c.Args)
 	}
+	jid := c.ID.JID()
 	b = append(b, `,"jid":"`...)
-	b = append(b, c.ID.JID()...)
+	b = append(b, jid...)
 	b = append(b, `","created_at":`...)
+	created := len(b)
 	b = c.appendTime(b)
+	at := b[created:]
 	b = append(b, `,"enqueued_at":`...)
-	b = c.appendTime(b)
+	b = append(b, at...)
 	b = w.appendOptions(b)
 	for _, f := range c.Trace {
 		b = append(jsonscan.AppendQuote(append(b, ','), f.Key), ':')
 		b = jsonscan.AppendQuote(b, f.Value)
 	}
-	return Job{JID: c.ID.JID(), Queue: w.Queue, Payload: append(b, '}')}
+	return Job{JID: jid, Queue: w.Queue, Payload: append(b, '}')}
 }
 
 // appendRetry always writes "retry": without it, Sidekiq loses a failed job
@@ -171,6 +174,8 @@ func (c *Call) appendTime(b []byte) []byte {
 	}
 	micros := c.At.UnixMicro()
 	b = strconv.AppendInt(b, micros/1e6, 10)
-	fraction := strconv.Itoa(int(micros%1e6 + 1e6)) // "1" and six digits
-	return append(append(b, '.'), fraction[1:]...)
+	point := len(b)
+	b = strconv.AppendInt(b, micros%1e6+1e6, 10) // "1" and six digits
+	b[point] = '.'
+	return b
 }
