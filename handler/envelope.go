@@ -10,10 +10,10 @@ import (
 // a queue. See "Amazon SNS message formats", HTTP/HTTPS notification JSON
 // format, in the Amazon SNS Developer Guide; the same JSON is sent to SQS.
 //
-// The fields are parts of the message's body.
+// The fields are parts of the message's body and of the scanner that read it.
 type envelope struct {
-	TopicARN   string
-	MessageID  string // of SNS; the same when SNS sends again
+	TopicARN   []byte
+	MessageID  []byte // of SNS; the same when SNS sends again
 	Message    []byte
 	Subject    []byte // nil if the message has none
 	Timestamp  []byte
@@ -21,67 +21,52 @@ type envelope struct {
 }
 
 // An attribute is a message attribute as SNS writes it into the envelope.
-type attribute struct{ Name, Type, Value string }
+type attribute struct{ Name, Type, Value []byte }
 
 // decodeEnvelope reads an envelope, with its keys matched exactly: a decoder
 // that ignores case, as encoding/json does, would let "topicarn" override
 // "TopicArn".
-func decodeEnvelope(body []byte) (*envelope, error) {
-	verdict := jsonscan.Check(body)
+func decodeEnvelope(body []byte, scanner *jsonscan.Scanner) (e envelope, err error) {
+	members, verdict := scanner.Object(body)
 	switch {
 	case verdict.Syntax != nil:
-		return nil, refuse(NotEnvelope, "the body is no SNS envelope: %v%s", verdict.Syntax, rawHint)
+		return e, refuse(NotEnvelope, "the body is no SNS envelope: %v%s", verdict.Syntax, rawHint)
 	case !jsonscan.IsObject(body):
-		return nil, refuse(NotEnvelope, "the body is no SNS envelope but another JSON value%s", rawHint)
+		return e, refuse(NotEnvelope, "the body is no SNS envelope but another JSON value%s", rawHint)
 	case verdict.Refused != nil:
-		return nil, refuse(NotEnvelope, "the body is no SNS envelope: %v", verdict.Refused)
+		return e, refuse(NotEnvelope, "the body is no SNS envelope: %v", verdict.Refused)
 	}
-	var kind, topic, message, id, subject, timestamp, attributes []byte
-	for key, value := range jsonscan.Members(body) {
-		switch string(key) {
+	var kind []byte
+	for _, m := range members {
+		switch string(m.Key) {
 		case "Type":
-			kind = value
+			kind = m.String
 		case "TopicArn":
-			topic = value
+			e.TopicARN = m.String
 		case "Message":
-			message = value
+			e.Message = m.String
 		case "MessageId":
-			id = value
+			e.MessageID = m.String
 		case "Subject":
-			subject = value
+			e.Subject = m.String
 		case "Timestamp":
-			timestamp = value
+			e.Timestamp = m.String
 		case "MessageAttributes":
-			attributes = value
+			e.Attributes = decodeAttributes(m.Value)
 		}
 	}
-	if string(text(kind)) != "Notification" {
-		return nil, refuse(NotEnvelope, `the body is no SNS notification: it has no "Type": "Notification"%s`, rawHint)
+	if string(kind) != "Notification" {
+		return e, refuse(NotEnvelope, `the body is no SNS notification: it has no "Type": "Notification"%s`, rawHint)
 	}
 	for _, required := range []struct {
 		key   string
 		value []byte
-	}{{"TopicArn", topic}, {"Message", message}, {"MessageId", id}} {
-		if !jsonscan.IsString(required.value) {
-			return nil, refuse(NotEnvelope, "the SNS envelope has no string %q", required.key)
+	}{{"TopicArn", e.TopicARN}, {"Message", e.Message}, {"MessageId", e.MessageID}} {
+		if required.value == nil {
+			return e, refuse(NotEnvelope, "the SNS envelope has no string %q", required.key)
 		}
 	}
-	return &envelope{
-		TopicARN:   string(text(topic)),
-		MessageID:  string(text(id)),
-		Message:    text(message),
-		Subject:    text(subject),
-		Timestamp:  text(timestamp),
-		Attributes: decodeAttributes(attributes),
-	}, nil
-}
-
-// text decodes a string. It returns nil for any other value.
-func text(value []byte) []byte {
-	if !jsonscan.IsString(value) {
-		return nil
-	}
-	return jsonscan.Unquote(value)
+	return e, nil
 }
 
 const rawHint = "; if it comes from SNS, turn off raw message delivery on the subscription"
@@ -95,18 +80,26 @@ func decodeAttributes(object []byte) []attribute {
 		if !jsonscan.IsObject(value) {
 			continue
 		}
-		a := attribute{Name: string(name)}
+		a := attribute{Name: name}
 		for key, value := range jsonscan.Members(value) {
 			switch string(key) {
 			case "Type":
-				a.Type = string(text(value))
+				a.Type = text(value)
 			case "Value":
-				a.Value = string(text(value))
+				a.Value = text(value)
 			}
 		}
 		attributes = append(attributes, a)
 	}
 	return attributes
+}
+
+// text decodes a string. It returns nil for any other value.
+func text(value []byte) []byte {
+	if !jsonscan.IsString(value) {
+		return nil
+	}
+	return jsonscan.Unquote(value)
 }
 
 // TopicName is the last part of a topic's ARN.

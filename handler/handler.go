@@ -75,6 +75,7 @@ func withMargin(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // translate makes the jobs of all messages that can be pushed.
 func (h *Handler) translate(ctx context.Context, b *batch, now time.Time) {
+	t := translator{router: h.Router, at: now}
 	failedGroups := map[string]bool{}
 	for i := range b.messages {
 		m := &b.messages[i]
@@ -84,7 +85,7 @@ func (h *Handler) translate(ctx context.Context, b *batch, now time.Time) {
 			h.log().InfoContext(ctx, heldBack, "message_id", m.MessageId)
 			continue
 		}
-		topic, jobs, err := h.translateSafely(ctx, m, now)
+		topic, jobs, err := h.translateSafely(ctx, &t, m, b.jobs)
 		if err != nil {
 			b.failures[i] = err
 			failedGroups[group] = group != ""
@@ -92,21 +93,21 @@ func (h *Handler) translate(ctx context.Context, b *batch, now time.Time) {
 				"reason", reasonOf(err, nil), "error", err, "receive_count", m.Attributes["ApproximateReceiveCount"])
 			continue
 		}
-		for _, job := range jobs {
-			b.jobs = append(b.jobs, job)
+		for range jobs[len(b.jobs):] {
 			b.owners = append(b.owners, i)
 		}
+		b.jobs = jobs
 	}
 }
 
 // translateSafely keeps a panic over one message from the rest of the batch.
-func (h *Handler) translateSafely(ctx context.Context, m *events.SQSMessage, now time.Time) (topic string, jobs []sidekiq.Job, err error) {
+func (h *Handler) translateSafely(ctx context.Context, t *translator, m *events.SQSMessage, before []sidekiq.Job) (topic string, jobs []sidekiq.Job, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = h.panicked(ctx, p)
 		}
 	}()
-	return h.Router.Translate(m, now)
+	return t.translate(m, before)
 }
 
 // panicked reports a panic. Its value may show a message, so that only the

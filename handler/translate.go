@@ -2,6 +2,7 @@ package handler
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -19,39 +20,67 @@ import (
 //
 // Translate does no I/O and depends on nothing but its arguments.
 func (r *Router) Translate(m *events.SQSMessage, at time.Time) (topicARN string, jobs []sidekiq.Job, err error) {
-	e, err := decodeEnvelope([]byte(m.Body))
+	t := translator{router: r, at: at}
+	return t.translate(m, nil)
+}
+
+// A translator translates the messages of a batch, one after another in the
+// same memory. The jobs have memory of their own.
+type translator struct {
+	router *Router
+	at     time.Time
+
+	body     []byte           // the message's, as bytes
+	envelope jsonscan.Scanner // over body
+	argument jsonscan.Scanner // over the arguments that are JSON
+	text     []byte           // the argument if the published message is not JSON
+	metadata []byte
+	args     []json.RawMessage
+
+	// The topic of the message before, most likely that of the next one too.
+	topicARN string
+	workers  []Worker
+}
+
+// translate appends the message's jobs to jobs. With an error, it returns no jobs.
+func (t *translator) translate(m *events.SQSMessage, jobs []sidekiq.Job) (topicARN string, _ []sidekiq.Job, err error) {
+	t.body = append(t.body[:0], m.Body...)
+	e, err := decodeEnvelope(t.body, &t.envelope)
 	if err != nil {
 		return "", nil, err
 	}
-	workers := r.Route(e.TopicARN).Workers
-	if len(workers) == 0 {
-		return e.TopicARN, nil, refuse(NoRoute, "no worker is configured for the topic %q", TopicName(e.TopicARN))
+	t.route(e.TopicARN)
+	if len(t.workers) == 0 {
+		return t.topicARN, nil, refuse(NoRoute, "no worker is configured for the topic %q", TopicName(t.topicARN))
 	}
-	message, err := messageArgument(e.Message)
+	message, err := t.message(e.Message)
 	if err != nil {
-		return e.TopicARN, nil, err
+		return t.topicARN, nil, err
 	}
-	id := e.MessageID
+	id := cmp.Or(string(e.MessageID), m.MessageId)
 	if id == "" {
-		id = m.MessageId
+		return t.topicARN, nil, refuse(NotEnvelope, "neither the SNS envelope nor SQS gives the message an id")
 	}
-	if id == "" {
-		return e.TopicARN, nil, refuse(NotEnvelope, "neither the SNS envelope nor SQS gives the message an id")
-	}
-	metadata := func() []byte { return e.metadata(m) }
-	trace := traceFields(e, m)
-	jobs = make([]sidekiq.Job, 0, len(workers))
-	for i := range workers {
-		w := &workers[i]
-		args, err := w.arguments(message, metadata)
+	trace := traceFields(e.Attributes, m)
+	for i := range t.workers {
+		w := &t.workers[i]
+		args, err := t.arguments(w, message, &e, m)
 		if err != nil {
-			return e.TopicARN, nil, err
+			return t.topicARN, nil, err
 		}
-		job := w.Job(sidekiq.Call{ID: w.NewID(id), Args: args, At: at, Trace: trace, Milliseconds: r.Milliseconds})
+		job := w.Job(sidekiq.Call{ID: w.NewID(id), Args: args, At: t.at, Trace: trace, Milliseconds: t.router.Milliseconds})
 		job.Group = fifoGroup(m)
 		jobs = append(jobs, job)
 	}
-	return e.TopicARN, jobs, nil
+	return t.topicARN, jobs, nil
+}
+
+// route finds the workers of a topic.
+func (t *translator) route(topicARN []byte) {
+	if t.workers == nil || t.topicARN != string(topicARN) {
+		t.topicARN = string(topicARN)
+		t.workers = t.router.Route(t.topicARN).Workers
+	}
 }
 
 // fifoGroup is the group in which a message has its order, "" if it has none.
@@ -70,44 +99,46 @@ type argument struct {
 	activeJob error // why an ActiveJob must not get it
 }
 
-// messageArgument makes an argument of the published message: its JSON as it
-// is, to the last digit, and any other text as a JSON string.
-func messageArgument(message []byte) (argument, error) {
-	verdict := jsonscan.Check(message)
+// message makes an argument of the published message: its JSON as it is, to
+// the last digit, and any other text as a JSON string.
+func (t *translator) message(message []byte) (argument, error) {
+	verdict := t.argument.Check(message)
 	switch {
 	case verdict.Syntax != nil:
-		return argument{json: jsonscan.AppendQuote(nil, message)}, nil
+		t.text = jsonscan.AppendQuote(t.text[:0], message)
+		return argument{json: t.text}, nil
 	case verdict.Refused != nil:
 		return argument{}, refuse(Unacceptable, "the message is JSON that Sidekiq could not load, or not save if the job failed: %v; the publisher has to change it", verdict.Refused)
 	}
 	return argument{json: bytes.TrimSpace(message), activeJob: verdict.ActiveJob}, nil
 }
 
-// arguments are those that the worker asks for.
-func (w *Worker) arguments(message argument, metadata func() []byte) ([]json.RawMessage, error) {
+// arguments are those that the worker asks for, valid until the next call.
+func (t *translator) arguments(w *Worker, message argument, e *envelope, m *events.SQSMessage) ([]json.RawMessage, error) {
 	wanted := w.Args
 	if len(wanted) == 0 {
 		wanted = []Arg{Message}
 	}
-	args := make([]json.RawMessage, len(wanted))
-	for i, arg := range wanted {
+	t.args = t.args[:0]
+	for _, arg := range wanted {
 		a := message
 		if arg == Metadata {
-			a.json = metadata()
-			a.activeJob = jsonscan.Check(a.json).ActiveJob // the attributes' names are the publisher's
+			t.metadata = e.appendMetadata(t.metadata[:0], m)
+			a.json = t.metadata
+			a.activeJob = t.argument.Check(a.json).ActiveJob // the attributes' names are the publisher's
 		}
 		if w.ActiveJob && a.activeJob != nil {
 			return nil, refuse(Unacceptable, "the %s argument of %s has %v, which ActiveJob would take for its own", arg, w.Class, a.activeJob)
 		}
-		args[i] = a.json
+		t.args = append(t.args, a.json)
 	}
-	return args, nil
+	return t.args, nil
 }
 
-// metadata is the argument that tells where a message came from.
-func (e *envelope) metadata(m *events.SQSMessage) []byte {
-	b := append(make([]byte, 0, 512), `{"topic":`...)
-	b = jsonscan.AppendQuote(b, TopicName(e.TopicARN))
+// appendMetadata appends the argument that tells where a message came from.
+func (e *envelope) appendMetadata(b []byte, m *events.SQSMessage) []byte {
+	b = append(b, `{"topic":`...)
+	b = jsonscan.AppendQuote(b, TopicName(string(e.TopicARN)))
 	b = append(b, `,"topic_arn":`...)
 	b = jsonscan.AppendQuote(b, e.TopicARN)
 	b = append(b, `,"message_id":`...)
@@ -137,20 +168,20 @@ func (e *envelope) metadata(m *events.SQSMessage) []byte {
 
 // traceFields are the fields of W3C Trace Context and Baggage that came with
 // the message, in attributes of SNS or else of SQS.
-func traceFields(e *envelope, m *events.SQSMessage) []sidekiq.TraceField {
+func traceFields(attributes []attribute, m *events.SQSMessage) []sidekiq.TraceField {
 	var fields []sidekiq.TraceField
 	for _, key := range []string{"traceparent", "tracestate", "baggage"} {
-		if value := attributeValue(key, e, m); value != "" {
+		if value := attributeValue(key, attributes, m); value != "" {
 			fields = append(fields, sidekiq.TraceField{Key: key, Value: value})
 		}
 	}
 	return fields
 }
 
-func attributeValue(name string, e *envelope, m *events.SQSMessage) string {
-	for _, a := range e.Attributes {
-		if a.Name == name && a.Type == "String" {
-			return a.Value
+func attributeValue(name string, attributes []attribute, m *events.SQSMessage) string {
+	for _, a := range attributes {
+		if string(a.Name) == name && string(a.Type) == "String" {
+			return string(a.Value)
 		}
 	}
 	if value := m.MessageAttributes[name].StringValue; value != nil {
