@@ -18,6 +18,10 @@ type Stats struct {
 	Failed    map[Reason]int // nil if none
 	Push      time.Duration  // how long Redis took, 0 if it was not asked
 	Age       time.Duration  // of the oldest message, since it was sent to SQS
+
+	// Latencies are those of the enqueued messages, in their order: from when
+	// a message was sent to SQS until Redis had it. One that does not say
+	// when it was sent is left out.
 	Latencies []time.Duration
 }
 
@@ -32,6 +36,7 @@ type batch struct {
 	pushed   int   // jobs that are in Redis
 	pushErr  error
 	pushTime time.Duration
+	pushedAt time.Time
 }
 
 func newBatch(messages []events.SQSMessage) *batch {
@@ -59,9 +64,14 @@ func (b *batch) record(n int, result sidekiq.Result) {
 	}
 }
 
-func (b *batch) stats(now time.Time) Stats {
-	s := Stats{Received: len(b.messages), Push: b.pushTime}
+// stats sums the batch up, which was received at the given time.
+func (b *batch) stats(received time.Time) Stats {
+	s := Stats{Received: len(b.messages), Push: b.pushTime, Latencies: make([]time.Duration, 0, len(b.messages))}
 	for i, failure := range b.failures {
+		sent, known := sentAt(&b.messages[i])
+		if known {
+			s.Age = max(s.Age, received.Sub(sent))
+		}
 		switch {
 		case failure != nil:
 			if s.Failed == nil {
@@ -70,12 +80,18 @@ func (b *batch) stats(now time.Time) Stats {
 			s.Failed[reasonOf(failure, b.pushErr)]++
 		case b.fresh[i]:
 			s.Enqueued++
+			if known {
+				s.Latencies = append(s.Latencies, max(0, b.pushedAt.Sub(sent))) // the clock of SQS may be ahead
+			}
 		default:
 			s.Duplicate++
 		}
-		if sent, err := strconv.ParseInt(b.messages[i].Attributes["SentTimestamp"], 10, 64); err == nil {
-			s.Age = max(s.Age, now.Sub(time.UnixMilli(sent)))
-		}
 	}
 	return s
+}
+
+// sentAt is when a message was sent to SQS.
+func sentAt(m *events.SQSMessage) (at time.Time, known bool) {
+	ms, err := strconv.ParseInt(m.Attributes["SentTimestamp"], 10, 64)
+	return time.UnixMilli(ms), err == nil
 }

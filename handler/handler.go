@@ -133,7 +133,8 @@ func (h *Handler) push(ctx context.Context, b *batch) {
 	}()
 	start := time.Now()
 	results, err := h.Client.Push(ctx, b.jobs)
-	b.pushTime, b.pushErr = time.Since(start), err
+	b.pushedAt, b.pushErr = time.Now(), err
+	b.pushTime = b.pushedAt.Sub(start)
 	for n, result := range results {
 		b.record(n, result)
 		h.logResult(ctx, b, n, result)

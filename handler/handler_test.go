@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -278,6 +280,43 @@ func TestLogsShowNoContent(t *testing.T) {
 	if strings.Contains(log.String(), "s3cret") || !strings.Contains(log.String(), "message refused") {
 		t.Errorf("log:\n%s", log.String())
 	}
+}
+
+func TestHandleLatencies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var stats Stats
+		h := &Handler{
+			Router:  testRouter,
+			Log:     slog.New(slog.NewTextHandler(t.Output(), nil)),
+			Observe: func(_ context.Context, s Stats) { stats = s },
+			Client: pusher(func(context.Context, []sidekiq.Job) ([]sidekiq.Result, error) {
+				time.Sleep(2 * time.Second)
+				return []sidekiq.Result{
+					{Outcome: sidekiq.Enqueued},
+					{Outcome: sidekiq.Duplicate}, {Outcome: sidekiq.Unmarked}, // of one message
+					{Outcome: sidekiq.Duplicate},
+					{Err: errors.New("WRONGTYPE")},
+					{Outcome: sidekiq.Enqueued},
+					{Outcome: sidekiq.Enqueued},
+				}, nil
+			}),
+		}
+		batch := event(notification("orders", "1"), notification("fan", "2"), notification("orders", "3"), notification("orders", "4"),
+			notification("nowhere", "5"), notification("orders", "6"), notification("orders", "7"))
+		for i, age := range []time.Duration{time.Minute, time.Second, time.Hour, time.Hour, time.Hour, -time.Minute} {
+			batch.Records[i].Attributes["SentTimestamp"] = fmt.Sprint(time.Now().Add(-age).UnixMilli())
+		}
+		if _, err := h.Handle(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+		// The message from the future counts as just sent, the one without a time not at all.
+		if want := []time.Duration{62 * time.Second, 3 * time.Second, 0}; !slices.Equal(stats.Latencies, want) {
+			t.Errorf("latencies = %v, want %v", stats.Latencies, want)
+		}
+		if stats.Enqueued != 4 || stats.Age != time.Hour {
+			t.Errorf("stats = %+v", stats)
+		}
+	})
 }
 
 func BenchmarkHandle(b *testing.B) {
