@@ -319,6 +319,16 @@ func TestHandleLatencies(t *testing.T) {
 	})
 }
 
+// BenchmarkDecode is the pure part of Handle: from messages to jobs.
+func BenchmarkDecode(b *testing.B) {
+	h := &Handler{Router: testRouter}
+	benchmarkBatches(b, func(e events.SQSEvent) error {
+		batch := newBatch(e.Records)
+		h.translate(b.Context(), batch, time.Now())
+		return errors.Join(batch.failures...)
+	})
+}
+
 func BenchmarkHandle(b *testing.B) {
 	done := pusher(func(_ context.Context, jobs []sidekiq.Job) ([]sidekiq.Result, error) {
 		results := make([]sidekiq.Result, len(jobs))
@@ -328,6 +338,15 @@ func BenchmarkHandle(b *testing.B) {
 		return results, nil
 	})
 	h := &Handler{Router: testRouter, Client: done, Log: slog.New(slog.DiscardHandler)}
+	benchmarkBatches(b, func(e events.SQSEvent) error {
+		_, err := h.Handle(b.Context(), e)
+		return err
+	})
+}
+
+// benchmarkBatches measures what is done with batches of several sizes, of
+// messages of about 1 KB.
+func benchmarkBatches(b *testing.B, do func(events.SQSEvent) error) {
 	message := `{"order":{"id":123456789,"lines":[` + strings.TrimSuffix(strings.Repeat(`{"sku":"ABC-123","quantity":2,"price":12.5},`, 18), ",") + `]}}`
 	for _, n := range []int{1, 10, 100, 1000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -338,7 +357,7 @@ func BenchmarkHandle(b *testing.B) {
 			e := event(messages...)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := h.Handle(b.Context(), e); err != nil {
+				if err := do(e); err != nil {
 					b.Fatal(err)
 				}
 			}
