@@ -69,9 +69,15 @@ type TraceField struct{ Key, Value string }
 
 // Job builds the job, with the keys in the order of Sidekiq's own client.
 func (w *Worker) Job(c Call) Job {
-	size := 512
+	size := 256 // for all but the arguments and the trace, unless names are long
+	if w.ActiveJob {
+		size = 640
+	}
 	for _, arg := range c.Args {
 		size += len(arg)
+	}
+	for _, f := range c.Trace {
+		size += len(f.Key) + len(f.Value) + len(`,"":""`)
 	}
 	b := append(make([]byte, 0, size), '{')
 	b = w.appendRetry(b)
