@@ -1,67 +1,223 @@
 package main
 
 import (
-	"crypto/md5"
-	"encoding/hex"
+	"bufio"
+	"bytes"
+	"errors"
 	"fmt"
-	"io"
-	"net/http"
+	"log"
+	"net"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"scout/internal/jsonscan"
 )
 
-// A stub is an SQS with a queue that is never empty.
+// A stub is an SQS with one queue, on a socket of its own. It shares the
+// machine with what is measured, and so reads no more of HTTP and of the
+// requests than it must, and writes answers that are nearly ready.
 type stub struct {
-	latency   time.Duration
-	next      atomic.Int64 // message
-	deleted   atomic.Int64
-	receiving atomic.Int64
+	queue     *queue
+	latency   time.Duration // what each call takes longer
+	receiving atomic.Int64  // receives in flight
+	listener  net.Listener
 }
 
-func (s *stub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	request, err := io.ReadAll(r.Body)
+func newStub(q *queue, latency time.Duration) (*stub, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return
+		return nil, err
 	}
-	receive := r.Header.Get("X-Amz-Target") == "AmazonSQS.ReceiveMessage"
-	if receive {
+	s := &stub{queue: q, latency: latency, listener: l}
+	go s.accept()
+	return s, nil
+}
+
+// close refuses new connections. Those there are end when the client does.
+func (s *stub) close() { _ = s.listener.Close() }
+
+// url is the endpoint's.
+func (s *stub) url() string { return "http://" + s.listener.Addr().String() }
+
+func (s *stub) queueURL() string { return s.url() + "/123456789012/bench" }
+
+func (s *stub) accept() {
+	for {
+		conn, err := s.listener.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer conn.Close()
+			if err := s.serve(conn); err != nil && !errors.Is(err, net.ErrClosed) {
+				log.Printf("SQS stub: %v", err)
+			}
+		}()
+	}
+}
+
+// serve answers the requests of a connection, one after the other.
+func (s *stub) serve(conn net.Conn) error {
+	in := bufio.NewReaderSize(conn, 64<<10)
+	var answer []byte
+	for {
+		action, body, err := readRequest(in)
+		if err != nil {
+			return nil // the client is gone
+		}
+		answer, err = s.answer(append(answer[:0], answerHead...), action, body)
+		if err != nil {
+			return err
+		}
+		putDigits(answer[:lengthEnd], len(answer)-len(answerHead))
+		if _, err := conn.Write(answer); err != nil {
+			return nil
+		}
+	}
+}
+
+// readRequest reads a request. The body is valid until the next one is read.
+func readRequest(in *bufio.Reader) (action string, body []byte, err error) {
+	length := 0
+	for {
+		line, err := in.ReadSlice('\n')
+		if err != nil {
+			return "", nil, err
+		}
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 {
+			break
+		}
+		name, value, _ := bytes.Cut(line, []byte(": "))
+		switch {
+		case bytes.EqualFold(name, []byte("Content-Length")):
+			length, _ = strconv.Atoi(string(value))
+		case bytes.EqualFold(name, []byte("X-Amz-Target")):
+			action = string(bytes.TrimPrefix(value, []byte("AmazonSQS.")))
+		}
+	}
+	if body, err = in.Peek(length); err != nil {
+		return "", nil, err
+	}
+	_, err = in.Discard(length)
+	return action, body, err
+}
+
+// answerHead is an answer up to its body. There is room for the body's length,
+// which ends at lengthEnd.
+const (
+	answerHead = "HTTP/1.1 200 OK\r\nx-amzn-RequestId: 00000000-0000-0000-0000-000000000000\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length:          \r\n\r\n"
+	lengthEnd  = len(answerHead) - len("\r\n\r\n")
+)
+
+// putDigits writes a number so that it ends where b does.
+func putDigits(b []byte, n int) {
+	for i := len(b) - 1; ; i-- {
+		b[i] = byte('0' + n%10)
+		if n /= 10; n == 0 {
+			return
+		}
+	}
+}
+
+// answer does what a request wants, and appends the answer's body.
+func (s *stub) answer(b []byte, action string, request []byte) ([]byte, error) {
+	if action == "ReceiveMessage" {
 		s.receiving.Add(1)
 		defer s.receiving.Add(-1)
 	}
-	time.Sleep(s.latency)
-	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
-	if receive {
-		_, _ = w.Write(s.batch())
-		return
+	if s.latency > 0 {
+		time.Sleep(s.latency)
 	}
-	n := strings.Count(string(request), `"ReceiptHandle"`)
-	s.deleted.Add(int64(n))
-	var ids []string
-	for i := range n {
-		ids = append(ids, `{"Id":"`+strconv.Itoa(i)+`"}`)
+	switch action {
+	case "ReceiveMessage":
+		return s.receive(b, request), nil
+	case "DeleteMessageBatch":
+		b, n := appendSuccessful(b, request)
+		s.queue.delete(n)
+		return b, nil
+	case "ChangeMessageVisibilityBatch":
+		b, _ = appendSuccessful(b, request)
+		return b, nil
+	case "GetQueueUrl":
+		return fmt.Appendf(b, `{"QueueUrl":%q}`, s.queueURL()), nil
+	case "GetQueueAttributes":
+		waiting, inFlight, _ := s.queue.counts()
+		return fmt.Appendf(b, `{"Attributes":{"VisibilityTimeout":"30","ApproximateNumberOfMessages":"%d","ApproximateNumberOfMessagesNotVisible":"%d","ApproximateNumberOfMessagesDelayed":"0"}}`, waiting, inFlight), nil
 	}
-	fmt.Fprintf(w, `{"Failed":[],"Successful":[%s]}`, strings.Join(ids, ","))
+	return nil, errors.New("it does not know the action " + action)
 }
 
-var (
-	message = `{\"id\":%d,\"lines\":[` + strings.Repeat(`{\"sku\":\"A-12345\",\"quantity\":2},`, 15) + `null]}`
-	padding = strings.Repeat("A", 200)
-)
+// appendSuccessful says that a batch succeeded, and how many entries it has.
+// Nothing but entries' ids looks like one in what Scout sends.
+func appendSuccessful(b, request []byte) (answer []byte, n int) {
+	b = append(b, `{"Failed":[],"Successful":[`...)
+	for {
+		_, after, ok := bytes.Cut(request, []byte(`"Id":"`))
+		if !ok {
+			return append(b, "]}"...), n
+		}
+		if n > 0 {
+			b = append(b, ',')
+		}
+		id, rest, _ := bytes.Cut(after, []byte(`"`))
+		b = append(append(append(b, `{"Id":"`...), id...), `"}`...)
+		request, n = rest, n+1
+	}
+}
 
-// batch is an answer with ten messages.
-func (s *stub) batch() []byte {
-	b := append(make([]byte, 0, 20_000), `{"Messages":[`...)
-	for i := range 10 {
+func (s *stub) receive(b, request []byte) []byte {
+	limit, wait := 1, 0
+	for key, value := range jsonscan.Members(request) {
+		switch string(key) {
+		case "MaxNumberOfMessages":
+			limit, _ = strconv.Atoi(string(value))
+		case "WaitTimeSeconds":
+			wait, _ = strconv.Atoi(string(value))
+		}
+	}
+	first, n := s.queue.receive(limit, time.Duration(wait)*time.Second)
+	b = append(b, `{"Messages":[`...)
+	for i := range n {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		n := s.next.Add(1)
-		body := fmt.Sprintf(`{"Type":"Notification","MessageId":"00000000-0000-0000-0000-%012d","TopicArn":"arn:aws:sns:us-east-1:123456789012:bench","Message":"`+message+`","Timestamp":"2026-01-02T03:04:05.678Z","SignatureVersion":"1","Signature":"%s"}`, n, n, padding)
-		sum := md5.Sum([]byte(body))
-		b = fmt.Appendf(b, `{"MessageId":"m-%d","ReceiptHandle":"handle-%d","MD5OfBody":"%s","Attributes":{"ApproximateReceiveCount":"1","SentTimestamp":"1767323045678"},"Body":%q}`,
-			n, n, hex.EncodeToString(sum[:]), body)
+		b = appendMessage(b, first+i)
 	}
 	return append(b, "]}"...)
+}
+
+// firstID is the id of the message number 0: ids are of one length.
+const firstID = 100_000_000_000
+
+// message is how a message is received: a SNS envelope of 1 KB within what SQS
+// adds, each id of the length that it has in AWS. Its own id is missing.
+var message = func() string {
+	id := strings.Repeat("#", 12)
+	lines := strings.TrimSuffix(strings.Repeat(`{"sku":"A-12345","quantity":2},`, 15), ",")
+	envelope := `{"Type":"Notification","MessageId":"00000000-0000-0000-0000-` + id + `","TopicArn":"arn:aws:sns:us-east-1:123456789012:bench",` +
+		`"Message":` + strconv.Quote(`{"id":`+id+`,"lines":[`+lines+`]}`) + `,"Timestamp":"2026-01-02T03:04:05.678Z","SignatureVersion":"1","Signature":"` + strings.Repeat("A", 200) + `"}`
+	return `{"MessageId":"00000000-0000-0000-0000-` + id + `","ReceiptHandle":"` + strings.Repeat("A", 168) + id + `","MD5OfBody":"` + strings.Repeat("0", 32) + `",` +
+		`"Attributes":{"ApproximateReceiveCount":"1","SentTimestamp":"1767323045678"},"Body":` + strconv.Quote(envelope) + `}`
+}()
+
+// idEnds are where in message its id belongs.
+var idEnds = func() (ends []int) {
+	for i := range message {
+		if strings.HasSuffix(message[:i], "############") {
+			ends = append(ends, i)
+		}
+	}
+	return ends
+}()
+
+func appendMessage(b []byte, number int) []byte {
+	start := len(b)
+	b = append(b, message...)
+	for _, end := range idEnds {
+		putDigits(b[start:start+end], firstID+number)
+	}
+	return b
 }

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"math"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A process runs alone on processor 0.
+type process struct {
+	cmd         *exec.Cmd
+	metricsAddr string // where it serves Prometheus metrics, or empty
+}
+
+func start(args []string, metricsAddr string) (*process, error) {
+	cmd := exec.Command("taskset", append([]string{"--cpu-list", "0"}, args...)...)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	return &process{cmd, metricsAddr}, nil
+}
+
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	_ = p.cmd.Wait()
+}
+
+// A usage is what a process uses, or has used since its start.
+type usage struct {
+	cpu   time.Duration
+	rss   float64 // bytes
+	files float64 // open descriptors
+
+	// NaN if the process does not tell.
+	goroutines, mallocs, mallocBytes float64
+}
+
+func (p *process) usage() (u usage, err error) {
+	if u.cpu, err = p.cpu(); err != nil {
+		return u, err
+	}
+	if u.rss, err = p.rss(); err != nil {
+		return u, err
+	}
+	files, err := os.ReadDir(p.proc("fd"))
+	if err != nil {
+		return u, err
+	}
+	u.files = float64(len(files))
+	metrics, err := p.metrics()
+	metric := func(name string) float64 {
+		if v, ok := metrics[name]; ok {
+			return v
+		}
+		return math.NaN()
+	}
+	u.goroutines, u.mallocs, u.mallocBytes = metric("go_goroutines"), metric("go_memstats_mallocs_total"), metric("go_memstats_alloc_bytes_total")
+	return u, err
+}
+
+// proc is a file of the process in /proc; see proc(5).
+func (p *process) proc(name string) string {
+	return fmt.Sprintf("/proc/%d/%s", p.cmd.Process.Pid, name)
+}
+
+func (p *process) cpu() (time.Duration, error) {
+	stat, err := os.ReadFile(p.proc("stat"))
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	const ticksPerSecond = 100 // sysconf(_SC_CLK_TCK) on Linux
+	return time.Duration(user+system) * time.Second / ticksPerSecond, nil
+}
+
+func (p *process) rss() (float64, error) {
+	statm, err := os.ReadFile(p.proc("statm"))
+	if err != nil {
+		return 0, err
+	}
+	pages, err := strconv.Atoi(strings.Fields(string(statm))[1])
+	return float64(pages * os.Getpagesize()), err
+}
+
+// metrics are those without labels.
+func (p *process) metrics() (map[string]float64, error) {
+	if p.metricsAddr == "" {
+		return nil, nil
+	}
+	response, err := http.Get("http://" + p.metricsAddr + "/metrics")
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	values := map[string]float64{}
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() {
+		name, text, _ := strings.Cut(lines.Text(), " ")
+		if value, err := strconv.ParseFloat(text, 64); err == nil {
+			values[name] = value
+		}
+	}
+	return values, lines.Err()
+}
