@@ -9,7 +9,8 @@
 // default. The jobs and what is remembered are removed from Redis all the time.
 //
 // The queue is never empty. With -latency, each call of SQS takes that much
-// longer, as over a network.
+// longer, as over a network. -baseline measures in turns with Scout a bare loop
+// on the AWS SDK that does the least that can be done: receive, push, delete.
 //
 // Times of processors differ between machines and with their other work.
 // Compare what was measured in turns, by its medians: -scout takes several
@@ -53,6 +54,7 @@ type options struct {
 func parse(args []string) (o options, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	scouts := flags.String("scout", "bin/scout", "the scout binary, or several, separated by commas")
+	baseline := flags.Bool("baseline", false, "measure a bare loop on the AWS SDK, too")
 	flags.DurationVar(&o.duration, "duration", 5*time.Second, "how long to measure")
 	flags.IntVar(&o.rounds, "rounds", 3, "how often to measure")
 	flags.DurationVar(&o.latency, "latency", 0, "what each call of SQS takes longer")
@@ -66,10 +68,16 @@ func parse(args []string) (o options, err error) {
 	for path := range strings.SplitSeq(*scouts, ",") {
 		o.contenders = append(o.contenders, scout(path))
 	}
+	if *baseline {
+		o.contenders = append(o.contenders, bareLoop())
+	}
 	return o, nil
 }
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
+	if len(args) > 0 && args[0] == bareCommand {
+		return runBare(ctx, args[1:])
+	}
 	o, err := parse(args)
 	if err != nil {
 		return err
