@@ -8,9 +8,14 @@
 // each with ids of its own, and Scout remembers them all, as it does by
 // default. The jobs and what is remembered are removed from Redis all the time.
 //
-// The queue is never empty. With -latency, each call of SQS takes that much
-// longer, as over a network. -baseline measures in turns with Scout a bare loop
-// on the AWS SDK that does the least that can be done: receive, push, delete.
+// There are two ways to measure:
+//
+//   - throughput: the queue is never empty. With -latency, each call of SQS
+//     takes that much longer, as over a network. -baseline measures in turns
+//     with Scout a bare loop on the AWS SDK that does the least that can be
+//     done: receive, push, delete.
+//   - -rate N: N messages a second are published to a queue that is empty
+//     otherwise, and it is measured when each is a job in Redis.
 //
 // Times of processors differ between machines and with their other work.
 // Compare what was measured in turns, by its medians: -scout takes several
@@ -49,6 +54,7 @@ type options struct {
 	duration   time.Duration
 	rounds     int
 	latency    time.Duration
+	rate       int
 }
 
 func parse(args []string) (o options, err error) {
@@ -58,10 +64,11 @@ func parse(args []string) (o options, err error) {
 	flags.DurationVar(&o.duration, "duration", 5*time.Second, "how long to measure")
 	flags.IntVar(&o.rounds, "rounds", 3, "how often to measure")
 	flags.DurationVar(&o.latency, "latency", 0, "what each call of SQS takes longer")
+	flags.IntVar(&o.rate, "rate", 0, "publish that many messages a second, and measure how soon they are jobs")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	if flags.NArg() > 0 || o.rounds < 1 {
+	if flags.NArg() > 0 || o.rounds < 1 || o.rate < 0 {
 		flags.Usage()
 		return o, errors.New("these arguments make no sense")
 	}
@@ -84,6 +91,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 	if err := leaveProcessor0(); err != nil {
 		return err
+	}
+	if o.rate > 0 {
+		return trickle(ctx, o, stdout)
 	}
 	return throughput(ctx, o, stdout)
 }

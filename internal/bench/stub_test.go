@@ -115,6 +115,9 @@ func TestStubMessages(t *testing.T) {
 			if n := len(*m.Body); n < 1000 || n > 1100 {
 				t.Errorf("the body has %d bytes, want 1 KB", n)
 			}
+			if id := messageID.FindSubmatch(jobs[0].Payload); id == nil || len(id[1]) != 12 {
+				t.Errorf("no id in the job %s", jobs[0].Payload)
+			}
 			for _, id := range []string{*m.MessageId, *m.ReceiptHandle, jobs[0].JID} {
 				if seen[id] {
 					t.Errorf("%s stands in two messages", id)
