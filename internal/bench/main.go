@@ -8,7 +8,7 @@
 // each with ids of its own, and Scout remembers them all, as it does by
 // default. The jobs and what is remembered are removed from Redis all the time.
 //
-// There are two ways to measure:
+// There are three ways to measure:
 //
 //   - throughput: the queue is never empty. With -latency, each call of SQS
 //     takes that much longer, as over a network. -baseline measures in turns
@@ -16,6 +16,7 @@
 //     done: receive, push, delete.
 //   - -rate N: N messages a second are published to a queue that is empty
 //     otherwise, and it is measured when each is a job in Redis.
+//   - -soak: throughput for a long time, with what may leak.
 //
 // Times of processors differ between machines and with their other work.
 // Compare what was measured in turns, by its medians: -scout takes several
@@ -55,6 +56,7 @@ type options struct {
 	rounds     int
 	latency    time.Duration
 	rate       int
+	soak       bool
 }
 
 func parse(args []string) (o options, err error) {
@@ -65,10 +67,11 @@ func parse(args []string) (o options, err error) {
 	flags.IntVar(&o.rounds, "rounds", 3, "how often to measure")
 	flags.DurationVar(&o.latency, "latency", 0, "what each call of SQS takes longer")
 	flags.IntVar(&o.rate, "rate", 0, "publish that many messages a second, and measure how soon they are jobs")
+	flags.BoolVar(&o.soak, "soak", false, "measure once, and report every 30 s")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	if flags.NArg() > 0 || o.rounds < 1 || o.rate < 0 {
+	if flags.NArg() > 0 || o.rounds < 1 || o.rate < 0 || o.rate > 0 && o.soak {
 		flags.Usage()
 		return o, errors.New("these arguments make no sense")
 	}
@@ -92,10 +95,14 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err := leaveProcessor0(); err != nil {
 		return err
 	}
-	if o.rate > 0 {
+	switch {
+	case o.rate > 0:
 		return trickle(ctx, o, stdout)
+	case o.soak:
+		return soak(ctx, o, stdout)
+	default:
+		return throughput(ctx, o, stdout)
 	}
-	return throughput(ctx, o, stdout)
 }
 
 // leaveProcessor0 moves this process, and with it what it will start, to the
