@@ -58,8 +58,9 @@ fuzz:
 # make bench    Go benchmarks, and what the daemon moves from SQS to Redis
 bench: scout
 	$(GO) test -run '^$$' -bench . ./internal/jsonscan ./sidekiq ./handler ./cmd/lambda
-	$(GO) run ./internal/bench
+	$(GO) run ./internal/bench -baseline
 	$(GO) run ./internal/bench -latency 10ms
+	$(GO) run ./internal/bench -rate 50 -duration 20s -rounds 1
 
 # make release VERSION=v2.0.0   archives, .deb, .rpm, SBOMs and checksums, in dist
 release:
