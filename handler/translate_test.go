@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -216,10 +217,16 @@ func FuzzTranslate(f *testing.F) {
 		f.Add(notification("orders", message).Body, message)
 	}
 	f.Fuzz(func(t *testing.T, body, message string) {
+		at := time.Now()
+		batch := translator{router: testRouter, at: at}
 		for _, m := range []*events.SQSMessage{{MessageId: "m", Body: body}, notification("fan", message)} {
-			_, jobs, err := testRouter.Translate(m, time.Now())
+			topic, jobs, err := testRouter.Translate(m, at)
 			if _, ok := errors.AsType[*Refusal](err); err != nil && (!ok || len(jobs) > 0) {
 				t.Fatalf("error %v with %d jobs", err, len(jobs))
+			}
+			batchTopic, batchJobs, batchErr := batch.translate(m, nil)
+			if batchTopic != topic || !reflect.DeepEqual(batchJobs, jobs) || !reflect.DeepEqual(batchErr, err) {
+				t.Fatalf("alone: %s, %v, %v; in a batch: %s, %v, %v", topic, jobs, err, batchTopic, batchJobs, batchErr)
 			}
 			for _, job := range jobs {
 				verdict := jsonscan.Check(job.Payload)
