@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the integration tests need and is not there yet: redis-server,
 # Sidekiq and ActiveJob with the system's package manager; moto, the AWS CLI, the
-# SAM CLI and cfn-lint into .deps.
+# SAM CLI, cfn-lint and, on Debian and its like, Prometheus into .deps.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -46,3 +46,22 @@ venv() {
 }
 venv venv
 venv sam # SAM wants other versions of what moto needs, too
+
+# Debian's package is unpacked and not installed: it would start a server that
+# nobody asked for.
+if ! has promtool && ! [ -x .deps/prometheus/usr/bin/promtool ]; then
+	if has apt-get; then
+		mkdir -p .deps/prometheus
+		(
+			cd .deps/prometheus
+			apt-get download -q prometheus || { apt-get update -q && apt-get download -q prometheus; }
+			dpkg -x prometheus_*.deb .
+			rm prometheus_*.deb
+		)
+	elif has brew; then
+		brew install prometheus
+	else
+		echo "The tests need prometheus and promtool" >&2
+		exit 1
+	fi
+fi
