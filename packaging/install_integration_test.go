@@ -123,21 +123,8 @@ func (d debian) verify(t *testing.T) {
 // run starts an instance by the commands of the unit, has it move a message,
 // and stops it by the unit's signal.
 func (d debian) run(t *testing.T, unit, config string) {
-	server := devstack.NewServer()
-	endpoint := httptest.NewServer(server)
-	defer func() { server.Close(); endpoint.Close() }()
-	queue, err := server.CreateQueue("app", nil)
-	fatal(t, err)
-	topic, err := server.CreateTopic("orders", nil)
-	fatal(t, err)
-	_, err = server.Subscribe(topic, queue, nil)
-	fatal(t, err)
-	redisServer := testparts.Redis(t)
-	fatal(t, os.WriteFile(config, fmt.Appendf(nil, `
-redis: {url: "%s"}
-aws: {region: us-east-1, access_key: x, secret_key: x, endpoint: "%s"}
-queue: {name: app, wait_time: 1s, topics: {orders: OrderWorker}}
-`, redisServer.URL(), endpoint.URL), 0o600))
+	stack := newStack(t)
+	fatal(t, os.WriteFile(config, []byte(stack.config), 0o600))
 
 	instance := strings.TrimSuffix(filepath.Base(config), ".yml")
 	run, user := d.runtimeDirectory(t, instance)
@@ -159,9 +146,9 @@ queue: {name: app, wait_time: 1s, topics: {orders: OrderWorker}}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 
-	_, err = server.Publish(topic, devstack.Notification{Message: `{"id": 1}`})
+	_, err := stack.Publish(stack.topic, devstack.Notification{Message: `{"id": 1}`})
 	fatal(t, err)
-	job := firstJob(t, redisServer.URL())
+	job := firstJob(t, stack.redisURL)
 	if signal := setting(t, unit, "KillSignal"); signal != "SIGTERM" {
 		t.Errorf("KillSignal=%s", signal)
 	}
@@ -177,6 +164,33 @@ queue: {name: app, wait_time: 1s, topics: {orders: OrderWorker}}
 	if err != nil || !strings.Contains(job, `"OrderWorker"`) {
 		t.Fatalf("the job is %q, and it ended with %v:\n%s", job, err, &log)
 	}
+}
+
+// A stack is what a scout needs: SNS and SQS, and a Redis.
+type stack struct {
+	*devstack.Server
+	topic    string // whose messages become jobs
+	redisURL string
+	config   string // for scout, in YAML
+}
+
+func newStack(t *testing.T) stack {
+	t.Helper()
+	server := devstack.NewServer()
+	endpoint := httptest.NewServer(server)
+	t.Cleanup(func() { server.Close(); endpoint.Close() })
+	queue, err := server.CreateQueue("app", nil)
+	fatal(t, err)
+	topic, err := server.CreateTopic("orders", nil)
+	fatal(t, err)
+	_, err = server.Subscribe(topic, queue, nil)
+	fatal(t, err)
+	redisURL := testparts.Redis(t).URL()
+	return stack{server, topic, redisURL, fmt.Sprintf(`
+redis: {url: "%s"}
+aws: {region: us-east-1, access_key: x, secret_key: x, endpoint: "%s"}
+queue: {name: app, wait_time: 1s, topics: {orders: OrderWorker}}
+`, redisURL, endpoint.URL)}
 }
 
 // runtimeDirectory makes the unit's RuntimeDirectory= and returns what it is in,
