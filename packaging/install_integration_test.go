@@ -33,13 +33,15 @@ func testDeb(t *testing.T, deb string) {
 		_ = os.Remove(filepath.Dir(config)) // if nothing else is there
 	})
 	for name, mode := range map[string]os.FileMode{
-		"/etc/scout":                                      os.ModeDir | 0o700,
-		"/usr/bin/scout":                                  0o755,
-		"/usr/lib/systemd/system/scout@.service":          0o644,
-		"/usr/share/man/man1/scout.1.gz":                  0o644,
-		"/usr/share/bash-completion/completions/scout":    0o644,
-		"/usr/share/zsh/vendor-completions/_scout":        0o644,
-		"/usr/share/fish/vendor_completions.d/scout.fish": 0o644,
+		"/etc/scout":                                       os.ModeDir | 0o700,
+		"/usr/bin/scout":                                   0o755,
+		"/usr/lib/systemd/system/scout@.service":           0o644,
+		"/usr/share/man/man1/scout.1.gz":                   0o644,
+		"/usr/share/bash-completion/completions/scout":     0o644,
+		"/usr/share/zsh/vendor-completions/_scout":         0o644,
+		"/usr/share/fish/vendor_completions.d/scout.fish":  0o644,
+		"/usr/share/scout/monitoring/alerts.yml":           0o644,
+		"/usr/share/scout/monitoring/scout-dashboard.json": 0o644,
 	} {
 		if info, err := os.Stat(filepath.Join(d.root, name)); err != nil || info.Mode() != mode {
 			t.Errorf("%s: %v (%v)", name, info, err)

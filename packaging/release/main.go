@@ -127,7 +127,8 @@ func (r *release) build(p platform) error {
 	return err
 }
 
-// document returns what the binary says about itself, and the licenses.
+// document returns what the binary says about itself, the licenses, and what is
+// there for people to copy.
 func document(binary string) ([]file, error) {
 	page, err := command(nil, binary, "man")
 	if err != nil {
@@ -150,12 +151,15 @@ func document(binary string) ([]file, error) {
 		return nil, err
 	}
 	files = append(files, file{"THIRD_PARTY_LICENSES", licenses})
-	for _, name := range []string{"LICENSE", "README.md", "CHANGELOG.md", "packaging/scout.yml.example"} {
+	for _, name := range []string{
+		"LICENSE", "README.md", "CHANGELOG.md", "packaging/scout.yml.example",
+		"packaging/monitoring/alerts.yml", "packaging/monitoring/scout-dashboard.json",
+	} {
 		data, err := os.ReadFile(name)
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, file{filepath.Base(name), data})
+		files = append(files, file{strings.TrimPrefix(name, "packaging/"), data})
 	}
 	return files, nil
 }
