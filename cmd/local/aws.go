@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -52,10 +54,14 @@ func newSQS(ctx context.Context, c config.AWS, log *slog.Logger) (*sqs.Client, e
 	if err != nil {
 		return nil, err
 	}
-	loaded.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+	client, ok := loaded.HTTPClient.(*awshttp.BuildableClient) // with AWS_CA_BUNDLE, if that is set
+	if !ok {
+		client = awshttp.NewBuildableClient()
+	}
+	loaded.HTTPClient = wholeSender{client.WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConns = 0 // no limit
 		t.MaxIdleConnsPerHost = 2 * config.MaxConcurrency
-	})
+	})}
 	loaded.Logger = logging.LoggerFunc(func(_ logging.Classification, format string, args ...any) {
 		log.Debug("AWS SDK", "message", fmt.Sprintf(format, args...))
 	})
@@ -64,6 +70,29 @@ func newSQS(ctx context.Context, c config.AWS, log *slog.Logger) (*sqs.Client, e
 		// a twentieth of the throughput.
 		o.DisableMessageChecksumValidation = true
 	}), nil
+}
+
+// A wholeSender sends the header and the body of a request in one piece.
+//
+// The SDK gives net/http a body of a kind that this sends after the header, and
+// makes it unreadable as soon as an answer begins. If net/http has not seen the
+// body's end by then, it takes that for an error and closes the connection, so
+// that the answer cannot be read: "deserialization failed, use of closed network
+// connection" (smithy-go, transport/http/internal/io/safe.go, func WriteTo; see
+// aws-sdk-go-v2#1825). For who receives messages, those in the answer are stuck
+// then until their visibility timeout.
+type wholeSender struct{ aws.HTTPClient }
+
+func (s wholeSender) Do(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		r = r.WithContext(r.Context()) // a copy
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	return s.HTTPClient.Do(r)
 }
 
 // queueURL returns the URL of the configured queue.

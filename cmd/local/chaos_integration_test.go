@@ -3,6 +3,8 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"syscall"
@@ -40,6 +42,119 @@ func TestKilled(t *testing.T) {
 	p.signal(t, syscall.SIGTERM)
 	if err := p.end(t, 10*time.Second); err != nil {
 		t.Errorf("scout ended with %v; its log:\n%s", err, p.log())
+	}
+}
+
+// The daemon is told to end at any moment, many times: while it starts, during
+// long polls, under load. Each time it ends in time, with nothing stranded: what
+// is not a job can be received by others at once.
+func TestTerminated(t *testing.T) {
+	const lanes, each = 4, 50
+	for lane := range lanes {
+		t.Run(fmt.Sprint(lane), func(t *testing.T) {
+			t.Parallel()
+			testTerminated(t, each)
+		})
+	}
+}
+
+func testTerminated(t *testing.T, times int) {
+	const wait = time.Second
+	e := newEndpoint(t, 60, 1_000) // what is stranded stays so for a minute
+	server := testparts.Redis(t)
+	config := e.config(t, server.Addr, wait.String())
+	ctx, cancel := context.WithCancel(t.Context())
+	published := make(chan int)
+	go func() {
+		n := 0
+		for ; ctx.Err() == nil; n++ {
+			e.publish(t, n, n+1)
+			if n%200 == 0 { // long polls that come back empty, too
+				time.Sleep(time.Second)
+			}
+			time.Sleep(rand.N(10 * time.Millisecond))
+		}
+		published <- n
+	}()
+	inLongPoll := 0
+	for range times {
+		p := startScout(t, "-c", config)
+		if rand.N(10) > 0 { // else while it starts
+			eventually(t, 10*time.Second, "scout is polling", func() bool { return strings.Contains(p.log(), "msg=polling") })
+		}
+		time.Sleep(rand.N(700 * time.Millisecond))
+		p.signal(t, syscall.SIGTERM)
+		begin := time.Now()
+		err := p.end(t, wait+5*time.Second)
+		if beforeMain := err != nil && err.Error() == "signal: terminated" && p.log() == ""; err != nil && !beforeMain {
+			t.Fatalf("scout ended with %v; its log:\n%s", err, p.log())
+		}
+		if time.Since(begin) > wait/10 {
+			inLongPoll++
+		}
+		if n := e.attribute(t, "app", "ApproximateNumberOfMessagesNotVisible"); n > 0 {
+			t.Fatalf("%d messages are stranded; scout's log:\n%s", n, p.log())
+		}
+	}
+	cancel()
+	messages := <-published
+	if inLongPoll == 0 {
+		t.Error("no signal came during a long poll")
+	}
+	p := startScout(t, "-c", config)
+	checkJobs(t, e, server.Addr, messages)
+	p.signal(t, syscall.SIGTERM)
+	if err := p.end(t, wait+5*time.Second); err != nil {
+		t.Error(err)
+	}
+}
+
+// Redis falls silent for longer than the queue's visibility timeout: what is in
+// hand stays hidden from others, and is pushed when Redis is back.
+func TestHiddenWhileRedisIsSilent(t *testing.T) {
+	e := newEndpoint(t, 2, 3)
+	server := testparts.Redis(t)
+	p := startScout(t, "-c", e.config(t, server.Addr, "1s"), "--listen", "0")
+	eventually(t, 10*time.Second, "scout is polling", func() bool { return e.receives.Load() > 0 })
+	server.Pause()
+	e.publish(t, 0, 1)
+	eventually(t, 10*time.Second, "the message is in hand", func() bool { return e.attribute(t, "app", "ApproximateNumberOfMessages") == 0 })
+	for range 60 { // 6 s; a push is tried again after 5
+		if n := e.attribute(t, "app", "ApproximateNumberOfMessages"); n > 0 {
+			t.Fatal("the message can be received by others while it is in hand")
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	server.Resume()
+	checkJobs(t, e, server.Addr, 1)
+	if got := p.metric(t, `scout_messages_received_total{queue="app"}`); got != "1" {
+		t.Errorf("%s messages received, want the one", got)
+	}
+	if got := p.metric(t, `scout_messages_extended_total{queue="app"}`); got == "0" {
+		t.Error("no visibility timeout was lengthened")
+	}
+}
+
+// After an outage that outlasts the retries, what was in hand is a job as soon
+// as Redis is back, however long the visibility timeout is.
+func TestGivenBackInOutage(t *testing.T) {
+	e := newEndpoint(t, 600, 3)
+	server := testparts.Redis(t)
+	p := startScout(t, "-c", e.config(t, server.Addr, "1s"), "--listen", "0")
+	eventually(t, 10*time.Second, "scout is polling", func() bool { return e.receives.Load() > 0 })
+	server.Kill()
+	e.publish(t, 0, 30)
+	eventually(t, 30*time.Second, "what was in hand is given back", func() bool {
+		return p.metric(t, `scout_messages_in_flight{queue="app"}`) == "0" && p.metric(t, `scout_messages_returned_total{queue="app"}`) != "0"
+	})
+	if n := e.attribute(t, "app", "ApproximateNumberOfMessagesNotVisible"); n > 0 {
+		t.Errorf("%d messages are still hidden", n)
+	}
+	server.Start()
+	checkJobs(t, e, server.Addr, 30)
+	p.signal(t, syscall.SIGTERM)
+	if err := p.end(t, 6*time.Second); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -172,20 +171,19 @@ func jobs(t *testing.T, addr string) []string {
 // depth is how many messages a queue holds, visible or not.
 func (e *endpoint) depth(t *testing.T, queue string) int {
 	t.Helper()
+	return e.attribute(t, queue, types.QueueAttributeNameApproximateNumberOfMessages) +
+		e.attribute(t, queue, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible)
+}
+
+// attribute is an attribute of a queue that is a number.
+func (e *endpoint) attribute(t *testing.T, queue string, name types.QueueAttributeName) int {
+	t.Helper()
 	client := sqs.New(sqs.Options{BaseEndpoint: aws.String("http://" + e.addr), Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("x", "x", "")})
-	out, err := client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{
-		QueueUrl:       aws.String(devstack.QueueURL(e.addr, queue)),
-		AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
-	})
+	numbers, err := queueAttributes(t.Context(), client, devstack.QueueURL(e.addr, queue), name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := 0
-	for _, name := range []types.QueueAttributeName{"ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"} {
-		i, _ := strconv.Atoi(out.Attributes[string(name)])
-		n += i
-	}
-	return n
+	return numbers[name]
 }
 
 func startTestRedis(t *testing.T) string {
