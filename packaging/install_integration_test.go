@@ -5,6 +5,7 @@ package packaging
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -122,35 +123,50 @@ func (d debian) verify(t *testing.T) {
 	}
 }
 
-// run starts an instance by the commands of the unit, has it move a message,
-// and stops it by the unit's signal.
+// run does by the unit what systemd would: it starts an instance, waits until
+// it is ready, has it move a message, reloads it, and stops it.
 func (d debian) run(t *testing.T, unit, config string) {
 	stack := newStack(t)
 	fatal(t, os.WriteFile(config, []byte(stack.config), 0o600))
-
 	instance := strings.TrimSuffix(filepath.Base(config), ".yml")
 	run, user := d.runtimeDirectory(t, instance)
-	expand := strings.NewReplacer("%i", instance, "%t", run, "/etc/", d.root+"/etc/", "/usr/bin/scout", d.root+"/usr/bin/scout").Replace
-	prepare, asRoot := strings.CutPrefix(setting(t, unit, "ExecStartPre"), "+")
-	if !asRoot {
-		t.Error("ExecStartPre does not run as root, who alone may read the configuration")
+	systemd := listenAsSystemd(t, filepath.Join(run, "notify"))
+	expand := strings.NewReplacer("%i", instance, "%t", run, "/etc/", d.root+"/etc/", "/usr/bin/scout", d.root+"/usr/bin/scout", "$SCOUT_OPTIONS", "--log-level debug").Replace
+	asRoot := func(line string) {
+		t.Helper()
+		command, ok := strings.CutPrefix(line, "+")
+		if !ok {
+			t.Errorf("%s does not run as root, who alone may read the configuration", line)
+		}
+		words := strings.Fields(expand(command))
+		if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", words, err, out)
+		}
 	}
-	words := strings.Fields(expand(prepare))
-	if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %v\n%s", words, err, out)
-	}
-	words = strings.Fields(expand(setting(t, unit, "ExecStart")))
+	asRoot(setting(t, unit, "ExecStartPre"))
+	words := strings.Fields(expand(setting(t, unit, "ExecStart")))
 	cmd := exec.CommandContext(t.Context(), words[0], words[1:]...)
-	cmd.Dir, cmd.Env, cmd.SysProcAttr = "/", []string{"AWS_EC2_METADATA_DISABLED=true"}, user
+	cmd.Dir, cmd.SysProcAttr = "/", user
+	cmd.Env = []string{"AWS_EC2_METADATA_DISABLED=true", "NOTIFY_SOCKET=" + filepath.Join(run, "notify")}
 	var log bytes.Buffer
 	cmd.Stderr = &log
 	fatal(t, cmd.Start())
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
+	systemd("READY=1")
+	stack.publish(t)
+	job := nextJob(t, stack.redisURL)
 
-	_, err := stack.Publish(stack.topic, devstack.Notification{Message: `{"id": 1}`})
-	fatal(t, err)
-	job := firstJob(t, stack.redisURL)
+	fatal(t, os.WriteFile(config, []byte(strings.Replace(stack.config, "OrderWorker", "OtherWorker", 1)), 0o600))
+	reload := settings(unit, "ExecReload")
+	for _, line := range reload {
+		asRoot(strings.Replace(line, "$MAINPID", fmt.Sprint(cmd.Process.Pid), 1))
+	}
+	systemd("RELOADING=1")
+	systemd("READY=1")
+	stack.publish(t)
+	second := nextJob(t, stack.redisURL)
+
 	if signal := setting(t, unit, "KillSignal"); signal != "SIGTERM" {
 		t.Errorf("KillSignal=%s", signal)
 	}
@@ -163,8 +179,25 @@ func (d debian) run(t *testing.T, unit, config string) {
 		_ = cmd.Process.Kill()
 		err = fmt.Errorf("not within %v: %w", stop, <-ended)
 	}
-	if err != nil || !strings.Contains(job, `"OrderWorker"`) {
-		t.Fatalf("the job is %q, and it ended with %v:\n%s", job, err, &log)
+	if err != nil || !strings.Contains(job, `"OrderWorker"`) || !strings.Contains(second, `"OtherWorker"`) {
+		t.Fatalf("the jobs are %q and %q, and it ended with %v:\n%s", job, second, err, &log)
+	}
+}
+
+// listenAsSystemd returns a function that waits until a state is notified.
+func listenAsSystemd(t *testing.T, socket string) func(state string) {
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	fatal(t, err)
+	t.Cleanup(func() { conn.Close() })
+	fatal(t, os.Chmod(socket, 0o777))
+	return func(state string) {
+		t.Helper()
+		fatal(t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+		b := make([]byte, 100)
+		n, err := conn.Read(b)
+		if err != nil || string(b[:n]) != state {
+			t.Errorf("systemd was told %q (%v), not %s", b[:n], err, state)
+		}
 	}
 }
 
@@ -195,6 +228,12 @@ queue: {name: app, wait_time: 1s, topics: {orders: OrderWorker}}
 `, redisURL, endpoint.URL)}
 }
 
+func (s stack) publish(t *testing.T) {
+	t.Helper()
+	_, err := s.Publish(s.topic, devstack.Notification{Message: `{"id": 1}`})
+	fatal(t, err)
+}
+
 // runtimeDirectory makes the unit's RuntimeDirectory= and returns what it is in,
 // and the user that is to own it: as root, one that is nobody.
 func (d debian) runtimeDirectory(t *testing.T, instance string) (run string, user *syscall.SysProcAttr) {
@@ -215,22 +254,31 @@ func (d debian) runtimeDirectory(t *testing.T, instance string) (run string, use
 // setting returns the value of a setting that the unit has once.
 func setting(t *testing.T, unit, name string) string {
 	t.Helper()
-	_, rest, ok := strings.Cut(unit, "\n"+name+"=")
-	if !ok || strings.Contains(rest, "\n"+name+"=") {
+	values := settings(unit, name)
+	if len(values) != 1 {
 		t.Fatalf("the unit does not have %s= once", name)
 	}
-	value, _, _ := strings.Cut(rest, "\n")
-	return value
+	return values[0]
 }
 
-// firstJob waits for a job in the queue default.
-func firstJob(t *testing.T, url string) string {
+// settings returns the values of a setting.
+func settings(unit, name string) (values []string) {
+	for line := range strings.SplitSeq(unit, "\n") {
+		if value, ok := strings.CutPrefix(line, name+"="); ok {
+			values = append(values, value)
+		}
+	}
+	return values
+}
+
+// nextJob waits for a job in the queue default, and takes it out.
+func nextJob(t *testing.T, url string) string {
 	t.Helper()
 	conn, err := redis.DialURL(url)
 	fatal(t, err)
 	defer conn.Close()
 	for range 1000 {
-		if job, err := redis.String(conn.Do("LINDEX", "queue:default", 0)); err == nil {
+		if job, err := redis.String(conn.Do("RPOP", "queue:default")); err == nil {
 			return job
 		}
 		time.Sleep(10 * time.Millisecond)
