@@ -57,7 +57,7 @@ fuzz:
 
 # make bench    Go benchmarks, and what the daemon moves from SQS to Redis
 bench: scout
-	$(GO) test -run '^$$' -bench . ./internal/jsonscan ./sidekiq ./handler ./cmd/lambda
+	$(GO) test -tags integration -run '^$$' -bench . ./internal/jsonscan ./sidekiq ./handler ./cmd/lambda
 	$(GO) run ./internal/bench -baseline
 	$(GO) run ./internal/bench -latency 10ms
 	$(GO) run ./internal/bench -rate 50 -duration 20s -rounds 1

@@ -130,6 +130,7 @@ func TestFunctionWithoutConfiguration(t *testing.T) {
 	for config, want := range map[string]string{
 		"":                           "no configuration: give --config, or set SCOUT_CONFIG",
 		"redis: {url: x}\nqueue: {}": `"level":"ERROR","message":"Scout cannot start"`,
+		"redis: {url: redis://localhost}\nqueues:\n- {name: a, topics: {t: W}}\n- {name: b, topics: {t: W}}": "the configuration has 2 queues, and the Lambda function is for one",
 	} {
 		f, log := newFunction(t, config)
 		err := f.Init(t.Context())

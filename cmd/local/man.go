@@ -84,6 +84,9 @@ Wrong usage, or a wrong configuration.
 Receive no more, finish what is in hand, delete it, and exit. A long poll under
 way is waited for, 20 seconds by default, for SQS may have given out its
 messages already. A second signal ends Scout at once.
+.TP
+.B SIGHUP
+Read the configuration again. If it is wrong, the one in use stays so.
 .SH ENVIRONMENT
 .TP
 .B SCOUT_CONFIG
@@ -103,7 +106,8 @@ The packages come with a systemd unit that runs an instance for each app.
 The configuration of scout@APP.service. It holds secrets; let only root read it.
 .TP
 .I /etc/scout/APP.env
-Environment variables of that instance, if it needs any.
+Environment variables of that instance, if it needs any. Those in SCOUT_OPTIONS
+are options of its command line, such as \-\-listen 9464.
 .TP
 .I /usr/share/doc/scout/scout.yml.example
 A configuration to start from.
