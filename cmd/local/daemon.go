@@ -8,7 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	gc "runtime/debug"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"syscall"
@@ -56,7 +56,7 @@ func (d *daemon) serve(ctx context.Context, reload <-chan os.Signal, log *slog.L
 	if os.Getenv("GOGC") == "" {
 		// The heap is small, and nearly all of it is garbage soon: 6 MB more
 		// save a tenth of the work.
-		gc.SetGCPercent(200)
+		debug.SetGCPercent(200)
 	}
 	listener, err := d.listener()
 	if err != nil {
@@ -68,6 +68,7 @@ func (d *daemon) serve(ctx context.Context, reload <-chan os.Signal, log *slog.L
 		},
 		interval: time.Duration(d.frequency) * time.Millisecond,
 		watched:  listener != nil,
+		version:  versionOf(debug.ReadBuildInfo()),
 		log:      log,
 	}
 	c, err := s.load(ctx)

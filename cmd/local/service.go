@@ -21,6 +21,7 @@ type service struct {
 	load     func(context.Context) (*config.Config, error)
 	interval time.Duration // see poller.Poller
 	watched  bool          // whether anybody asks the monitor
+	version  string
 	log      *slog.Logger
 
 	redis   *redisLink
@@ -172,7 +173,7 @@ func (s *service) status(ctx context.Context) monitor.Status {
 	defer s.mu.Unlock()
 	load, measured := s.gauge.Load()
 	status := monitor.Status{
-		Version:  version,
+		Version:  s.version,
 		Started:  s.started,
 		Stopping: ctx.Err() != nil,
 		Config:   s.history,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -47,7 +48,11 @@ func (r *run) cycle(ctx, handling, finishing context.Context) outcome {
 		r.counters.fail(err)
 		r.giveBack(finishing, kept, backOff)
 	}
-	r.deleter.add(handled)
+	if strings.HasSuffix(r.QueueARN, ".fifo") {
+		r.deleter.delete(handled) // until then, nobody gets the next messages of their groups
+	} else {
+		r.deleter.add(handled)
+	}
 	return outcome{len(messages), err}
 }
 

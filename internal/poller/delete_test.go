@@ -48,6 +48,25 @@ func TestDeletesAreGathered(t *testing.T) {
 	})
 }
 
+// In a FIFO queue, the next messages of a group wait for the deletion.
+func TestFIFODeletesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		stop := start(t, &Poller{SQS: queue, QueueARN: "arn:aws:sqs:us-east-1:123456789012:app.fifo"})
+		for range 10 {
+			queue.send(1)
+			sent := time.Now()
+			time.Sleep(5 * time.Millisecond)
+			queue.do(func() {
+				if len(queue.deleted) != queue.sent || queue.deletes[len(queue.deletes)-1] != sent {
+					t.Errorf("%d of %d messages deleted at once", len(queue.deleted), queue.sent)
+				}
+			})
+		}
+		stop()
+	})
+}
+
 // Whatever comes in which pieces, every message is deleted once.
 func TestDeleter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

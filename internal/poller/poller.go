@@ -291,6 +291,7 @@ func (r *run) afterProbe(ctx context.Context, err error) {
 	case ctx.Err() != nil:
 	case err != nil:
 		r.log().Warn("still receiving nothing", "error", err)
+		r.counters.fail(err)
 		r.pause(ctx)
 	default:
 		if r.failures > 0 {
