@@ -14,38 +14,51 @@ import (
 // At a trickle, the deletes of several polls go out together, none more than
 // 100 ms after its message was handled.
 func TestDeletesAreGathered(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		queue := newFakeSQS()
-		handledAt := map[string]time.Time{}
-		p := &Poller{SQS: queue, Handle: func(_ context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
-			queue.do(func() {
-				for _, m := range e.Records {
-					handledAt[m.MessageId] = time.Now()
-				}
-			})
-			return events.SQSEventResponse{}, nil
-		}}
-		late := time.Duration(0)
-		queue.deleteErr = func(entry, try int) (bool, bool) {
-			late = max(late, time.Since(handledAt[fmt.Sprint(len(queue.deleted))])) // they come in order
-			return false, false
-		}
-		stop := start(t, p)
-		for range 600 {
-			queue.send(1)
-			time.Sleep(5 * time.Millisecond)
-		}
-		stop()
-		if len(queue.deleted) != 600 || p.Stats().Deleted != 600 {
-			t.Errorf("%d messages deleted, %d counted, want 600", len(queue.deleted), p.Stats().Deleted)
-		}
-		if n := len(queue.deletes); n > 65 {
-			t.Errorf("%d calls for 600 messages, want about one for ten", n)
-		}
-		if late > 100*time.Millisecond {
-			t.Errorf("a message was deleted %v after it was handled", late)
-		}
-	})
+	for _, c := range []struct {
+		every time.Duration // comes a message
+		calls int           // for 600, at most
+	}{
+		{5 * time.Millisecond, 65},
+		{20 * time.Millisecond, 160},
+		{200 * time.Millisecond, 600},
+	} {
+		t.Run(c.every.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { testGathered(t, c.every, c.calls) })
+		})
+	}
+}
+
+func testGathered(t *testing.T, every time.Duration, calls int) {
+	queue := newFakeSQS()
+	handledAt := map[string]time.Time{}
+	p := &Poller{SQS: queue, Handle: func(_ context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
+		queue.do(func() {
+			for _, m := range e.Records {
+				handledAt[m.MessageId] = time.Now()
+			}
+		})
+		return events.SQSEventResponse{}, nil
+	}}
+	late := time.Duration(0)
+	queue.deleteErr = func(entry, try int) (bool, bool) {
+		late = max(late, time.Since(handledAt[fmt.Sprint(len(queue.deleted))])) // they come in order
+		return false, false
+	}
+	stop := start(t, p)
+	for range 600 {
+		queue.send(1)
+		time.Sleep(every)
+	}
+	stop()
+	if len(queue.deleted) != 600 || p.Stats().Deleted != 600 {
+		t.Errorf("%d messages deleted, %d counted, want 600", len(queue.deleted), p.Stats().Deleted)
+	}
+	if n := len(queue.deletes); n > calls {
+		t.Errorf("%d calls for 600 messages, want %d at most", n, calls)
+	}
+	if late > 100*time.Millisecond {
+		t.Errorf("a message was deleted %v after it was handled", late)
+	}
 }
 
 // In a FIFO queue, the next messages of a group wait for the deletion.

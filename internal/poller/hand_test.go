@@ -42,7 +42,7 @@ func TestHeartbeat(t *testing.T) {
 					if h.timeout != c.hidden {
 						t.Errorf("hidden for %v, want %v", h.timeout, c.hidden)
 					}
-					if h.at.After(visibleAt[h.handle]) {
+					if !h.at.Before(visibleAt[h.handle]) {
 						t.Errorf("message %s was visible from %v to %v", h.handle, visibleAt[h.handle].Sub(begin), h.at.Sub(begin))
 					}
 					visibleAt[h.handle] = h.at.Add(h.timeout)
@@ -124,32 +124,57 @@ func TestGivenBackAfterFailure(t *testing.T) {
 func TestGivenBackAtStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
-		var troubled atomic.Bool
+		queue.send(10) // so that two long polls wait then
+		var down atomic.Bool
 		var handled atomic.Int64
-		p := &Poller{SQS: queue, Troubled: troubled.Load,
+		isDown := func() error {
+			if down.Load() {
+				return errors.New("connection refused")
+			}
+			return nil
+		}
+		p := &Poller{SQS: queue, Tuning: Tuning{Concurrency: 2},
 			Handle: func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
 				handled.Add(1)
-				return events.SQSEventResponse{}, errors.New("connection refused")
+				return events.SQSEventResponse{}, isDown()
 			},
-			Tuning: Tuning{Concurrency: 2},
+			Ready: func(context.Context) error { return isDown() },
 		}
 		stop := start(t, p)
-		time.Sleep(time.Second) // a long poll is waiting
-		time.AfterFunc(time.Second, func() { troubled.Store(true); queue.send(10) })
-		time.AfterFunc(3*time.Second, func() { queue.send(1) })
-		time.Sleep(1500 * time.Millisecond) // the first ten have been tried, and Redis was found to be away
+		time.Sleep(time.Second)
+		down.Store(true)
+		queue.send(1) // to one of the polls
+		time.Sleep(time.Second)
+		if s := p.Stats(); !s.Open || s.Receiving != 1 || s.Returned != 1 {
+			t.Fatalf("stats %+v, want a poll that waits while Redis is away", s)
+		}
+		time.AfterFunc(time.Second, func() { queue.send(10) }) // to the other
 		begin := time.Now()
 		stop()
-		if elapsed := time.Since(begin); elapsed > 2*time.Second {
-			t.Errorf("stopping took %v", elapsed)
+		if elapsed := time.Since(begin); elapsed != time.Second {
+			t.Errorf("stopping took %v, want until the long poll ended", elapsed)
 		}
-		if n := handled.Load(); n != 1 {
-			t.Errorf("%d batches were tried, want the one before", n)
+		if n := handled.Load(); n != 2 {
+			t.Errorf("%d batches were tried, want the two before", n)
 		}
-		if p.Stats().Returned != int64(len(queue.hidden)) || len(queue.hidden) < 10 {
-			t.Errorf("%d messages given back, %d of them counted", len(queue.hidden), p.Stats().Returned)
+		if p.Stats().Returned != 11 || len(queue.hidden) != 11 {
+			t.Errorf("%d messages given back, %d of them counted, want 11", len(queue.hidden), p.Stats().Returned)
 		}
 	})
+}
+
+// The heartbeat of a batch that is no longer in hand hides nothing: by then, the
+// messages may have been given back.
+func TestNoHeartbeatAfterRelease(t *testing.T) {
+	queue := newFakeSQS()
+	r := &run{Poller: &Poller{SQS: queue}, hands: hands{all: map[*hand]struct{}{}}}
+	h := r.take([]message{{ReceiptHandle: new(string)}}, &Tuning{})
+	r.extend(t.Context(), h)
+	r.release(h)
+	r.extend(t.Context(), h)
+	if len(queue.hidden) != 1 {
+		t.Errorf("hidden %d times, want the one before", len(queue.hidden))
+	}
 }
 
 func TestBackOff(t *testing.T) {

@@ -148,6 +148,7 @@ type run struct {
 	waiting  int       // those of them that are still receiving
 	credit   float64   // how many polls to start, besides one that always waits
 	paused   bool      // no new polls until a probe succeeds
+	open     bool      // the breaker: something has failed, and no probe has succeeded since
 	troubled bool      // what Troubled said last
 	failures int       // of polls and probes since a batch was handled
 	failed   time.Time // when the last of them was
@@ -207,7 +208,10 @@ func (r *run) afterTick(ctx context.Context) {
 
 // poll starts a poll unless there are enough.
 func (r *run) poll(ctx context.Context) {
-	if ctx.Err() != nil || r.paused || r.inTrouble() || r.Full != nil && r.Full() || r.inFlight >= r.tuning().concurrency() {
+	if r.paused || r.inFlight >= r.tuning().concurrency() || r.inTrouble() || r.Full != nil && r.Full() {
+		return
+	}
+	if ctx.Err() != nil { // last, for it may end at any moment
 		return
 	}
 	r.inFlight++
@@ -297,7 +301,7 @@ func (r *run) afterProbe(ctx context.Context, err error) {
 		if r.failures > 0 {
 			r.log().Info("receiving again")
 		}
-		r.troubled = false // the probe has seen its end
+		r.open, r.troubled = false, false // the probe has seen the end of it
 		r.poll(ctx)
 	}
 }
@@ -308,7 +312,7 @@ func (r *run) pause(ctx context.Context) {
 	if time.Since(r.failed) > forgetAfter {
 		r.failures = 0 // an idle queue gives no batch to handle
 	}
-	r.failed = time.Now()
+	r.open, r.failed = true, time.Now()
 	wait := min(100*time.Millisecond<<min(r.failures, 10), maxPause)
 	r.failures++
 	r.probe(ctx, wait/2+rand.N(wait/2))

@@ -300,6 +300,7 @@ func TestNoPollAfterStop(t *testing.T) {
 func TestNoReceiveWhileTroubled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
+		queue.latency = 10 * time.Millisecond // so that the trouble is known before the next polls end
 		queue.send(1000)
 		var troubled atomic.Bool
 		trouble := make(chan struct{})
