@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -209,6 +210,37 @@ func TestAnswersLost(t *testing.T) {
 	if err := p.end(t, 20*time.Second); err != nil {
 		t.Errorf("scout ended with %v; its log:\n%s", err, p.log())
 	}
+}
+
+// Redis fills up: before it is full, messages are left in SQS, until there is
+// room again.
+func TestMemoryLimit(t *testing.T) {
+	e := newEndpoint(t, 30, 2)
+	server := testparts.Redis(t, "--maxmemory", "60mb", "--maxmemory-policy", "noeviction")
+	conn, err := redis.Dial("tcp", server.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for i := range 41 { // a string of 1 MB takes 1.25
+		if _, err := conn.Do("SET", fmt.Sprint("filler", i), strings.Repeat("x", 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "scout.yml")
+	e.write(t, file, fmt.Sprintf("redis: {url: %q}\nqueue: {name: app, wait_time: 1s, topics: {orders: OrderWorker}}\nlimits: {redis_memory: 80%%}", server.URL()))
+	e.publish(t, 0, 100)
+	p := startScout(t, "-c", file)
+	p.eventuallyLogs(t, "leaving messages in SQS")
+	time.Sleep(2 * time.Second)
+	if n := e.receives.Load(); n > 0 {
+		t.Errorf("%d receives although Redis is nearly full", n)
+	}
+	if _, err := conn.Do("FLUSHALL"); err != nil {
+		t.Fatal(err)
+	}
+	checkJobs(t, e, server.Addr, 100)
+	p.eventuallyLogs(t, "a limit is kept again")
 }
 
 // A Sidekiq queue that Redis forbids is found at the start, before any message is received.
