@@ -122,24 +122,68 @@ func dial(ctx context.Context, u *url.URL) (redis.Conn, error) {
 	return &conn{ConnWithTimeout: c.(redis.ConnWithTimeout), wire: wire}, nil
 }
 
-// A netConn lets no write outlast the deadline of the context for which the
-// connection was taken from the pool; redigo knows a fixed time only.
+// A netConn is bound to the context for which the connection was taken from
+// the pool: what is being read or written ends with it. redigo knows only fixed
+// times, and deadlines when it connects.
 type netConn struct {
 	net.Conn
-	deadline time.Time // zero: none
+	deadline time.Time // of the context; zero: none
+	aborted  atomic.Bool
+	unbind   func() bool
 }
 
 func (c *netConn) dial(ctx context.Context, network, address string) (_ net.Conn, err error) {
-	c.deadline, _ = ctx.Deadline()
-	c.Conn, err = (&net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}).DialContext(ctx, network, address)
+	if c.Conn, err = (&net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}).DialContext(ctx, network, address); err == nil {
+		c.bind(ctx)
+	}
 	return c, err
 }
 
+// bind binds the connection to a context, until unbind is called.
+func (c *netConn) bind(ctx context.Context) {
+	c.deadline, _ = ctx.Deadline()
+	c.aborted.Store(false)
+	c.unbind = context.AfterFunc(ctx, func() {
+		c.aborted.Store(true) // first, for redigo may be about to set a deadline
+		_ = c.Conn.SetDeadline(longAgo)
+	})
+	if wire, ok := ctx.Value(wireKey{}).(**netConn); ok {
+		*wire = c
+	}
+}
+
+// longAgo is a deadline that has passed.
+var longAgo = time.Unix(1, 0)
+
+func (c *netConn) SetReadDeadline(t time.Time) error {
+	if c.aborted.Load() {
+		t = longAgo
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
 func (c *netConn) SetWriteDeadline(t time.Time) error {
-	if !c.deadline.IsZero() && c.deadline.Before(t) {
+	switch {
+	case c.aborted.Load():
+		t = longAgo
+	case !c.deadline.IsZero() && c.deadline.Before(t):
 		t = c.deadline
 	}
 	return c.Conn.SetWriteDeadline(t)
+}
+
+// wireKey is the context key of where to put the wire of the connection that
+// the pool gives out, which redigo wraps.
+type wireKey struct{}
+
+// get takes a connection from the pool and binds it to ctx. The caller releases it.
+func (c *Client) get(ctx context.Context) (_ redis.Conn, release func(), err error) {
+	var wire *netConn
+	conn, err := c.pool.GetContext(context.WithValue(ctx, wireKey{}, &wire))
+	if err != nil {
+		return nil, nil, err
+	}
+	return conn, func() { wire.unbind(); conn.Close() }, nil
 }
 
 // A conn is given up once it has answered with an error: a connection to a
@@ -172,7 +216,7 @@ func (c *conn) note(err error) error {
 // testOnBorrow readies a connection of the pool for another context, and finds
 // out whether it was cut while it lay idle.
 func testOnBorrow(ctx context.Context, c redis.Conn, lastUsed time.Time) error {
-	c.(*conn).wire.deadline, _ = ctx.Deadline()
+	c.(*conn).wire.bind(ctx)
 	if err := ctx.Err(); err != nil || time.Since(lastUsed) < time.Second {
 		return err
 	}

@@ -212,6 +212,26 @@ func TestDeadlineIsKept(t *testing.T) {
 	}
 }
 
+// A silent Redis does not hold up a push whose context has ended.
+func TestCancelledIsSoon(t *testing.T) {
+	for _, idle := range []time.Duration{0, 1100 * time.Millisecond} { // with a PING before
+		server := testparts.Redis(t)
+		c := newTestClient(t, server.Addr, nil)
+		mustPush(t, c, testJobs("first", 1))
+		time.Sleep(idle)
+		server.Pause()
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(500*time.Millisecond, cancel)
+		begin := time.Now()
+		results, err := c.Push(ctx, testJobs("second", 1))
+		if elapsed := time.Since(begin); elapsed > time.Second || err == nil || results[0].Err == nil {
+			t.Errorf("a push that was cancelled after 0.5 s took %v: %v", elapsed, err)
+		}
+		server.Resume()
+		mustPush(t, c, testJobs("third", 1)) // the connections are not spoilt
+	}
+}
+
 // A server that accepts, but does not read, cannot hold up a write either.
 func TestDeadlineOfWrites(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

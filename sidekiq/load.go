@@ -39,11 +39,11 @@ func (c *Client) Load(ctx context.Context, queues []string) (Load, error) {
 
 // load asks for everything in one round trip.
 func (c *Client) load(ctx context.Context, queues []string) (Load, error) {
-	conn, err := c.pool.GetContext(ctx)
+	conn, release, err := c.get(ctx)
 	if err != nil {
 		return Load{}, err
 	}
-	defer conn.Close()
+	defer release()
 	_ = conn.Send("INFO", "memory") // what fails here fails at Flush again
 	for _, queue := range queues {
 		_ = conn.Send("LLEN", c.prefix+"queue:"+queue)

@@ -98,11 +98,11 @@ func (c *Client) try(ctx context.Context, p *push) error {
 	if len(p.pending) == 0 {
 		return nil
 	}
-	conn, err := c.pool.GetContext(ctx)
+	conn, release, err := c.get(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer release()
 	for len(p.pending) > 0 {
 		if err := ctx.Err(); err != nil {
 			return err

@@ -3,6 +3,7 @@ package sidekiq
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -16,7 +17,8 @@ var readyScript = redis.NewScript(-1, readySource)
 
 // Ready returns nil if Redis would take jobs now, for the given queues if any
 // are named. It finds what PING does not: a replica, too few replicas, full
-// memory, missing permissions. It tries once, and Failing reports the result.
+// memory, missing permissions. It tries once, and Failing reports
+// the result, but for an ErrUnusable, which may be about these queues alone.
 func (c *Client) Ready(ctx context.Context, queues ...string) error {
 	args := []any{2 + len(queues), c.prefix + "scout:check", c.prefix + "queues"}
 	for _, queue := range queues {
@@ -27,7 +29,7 @@ func (c *Client) Ready(ctx context.Context, queues ...string) error {
 	if isNoScript(err) {
 		_, err = c.do(ctx, "EVAL", append([]any{readySource}, args...)...)
 	}
-	c.failing.Store(err != nil)
+	c.failing.Store(err != nil && !errors.Is(err, ErrUnusable))
 	return err
 }
 
@@ -70,9 +72,9 @@ func parseInfo(reply string) Info {
 
 // do sends one command on a connection of the pool.
 func (c *Client) do(ctx context.Context, command string, args ...any) (any, error) {
-	conn, err := c.pool.GetContext(ctx)
+	conn, release, err := c.get(ctx)
 	if err == nil {
-		defer conn.Close()
+		defer release()
 		var reply any
 		if reply, err = redis.DoWithTimeout(conn, within(ctx, readTimeout), command, args...); err == nil {
 			return reply, nil

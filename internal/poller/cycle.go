@@ -35,7 +35,7 @@ func (r *run) cycle(ctx, handling, finishing context.Context) outcome {
 	if err != nil || len(messages) == 0 {
 		return outcome{0, err}
 	}
-	if ctx.Err() != nil && r.counters.open.Load() {
+	if ctx.Err() != nil && r.broken.Load() {
 		r.giveBack(finishing, messages, atOnce) // there is no time to wait until it passes
 		return outcome{messages: len(messages)}
 	}

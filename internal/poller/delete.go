@@ -96,11 +96,14 @@ const deleteTries = 3
 func (p *Poller) deleteMessages(ctx context.Context, messages []message) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	for try := 1; len(messages) > 0 && try <= deleteTries; try++ {
-		if try > 1 {
-			time.Sleep(time.Duration(try) * 50 * time.Millisecond)
-		}
+	for try := 1; len(messages) > 0 && try <= deleteTries && ctx.Err() == nil; try++ {
 		messages = p.deleteBatch(ctx, messages)
+		if len(messages) > 0 {
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Duration(try) * 50 * time.Millisecond):
+			}
+		}
 	}
 	p.counters.deletesFailed.Add(int64(len(messages)))
 	for _, m := range messages {

@@ -2,6 +2,7 @@ package poller
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"sync"
 	"time"
@@ -17,7 +18,7 @@ type hand struct {
 	messages []message
 	hidden   time.Duration // how long at a time
 
-	mu    sync.Mutex // held while SQS is asked, so that nothing is asked once it is over
+	mu    sync.Mutex // of what is below; held while SQS is asked, so that nothing is asked once it is over
 	until time.Time  // when the messages would be seen again
 	over  bool
 }
@@ -62,6 +63,10 @@ func (p *Poller) hidden(t *Tuning) time.Duration {
 	}
 }
 
+// mostBeat bounds the time between two heartbeats, for the visibility timeout
+// may be changed to a shorter one.
+const mostBeat = 5 * time.Second
+
 // heartbeat lengthens the visibility timeout of each batch in hand when half of
 // it is over, until done is closed.
 func (r *run) heartbeat(ctx context.Context, done <-chan struct{}) {
@@ -69,22 +74,28 @@ func (r *run) heartbeat(ctx context.Context, done <-chan struct{}) {
 		select {
 		case <-done:
 			return
-		case <-time.After(r.hidden(r.tuning()) / 4):
+		case <-time.After(min(r.hidden(r.tuning())/4, mostBeat)):
 		}
 		r.hands.mu.Lock()
 		for h := range r.hands.all {
-			if time.Until(h.until) <= h.hidden/2 {
-				r.workers.Go(func() { r.extend(ctx, h) })
+			if h.mu.TryLock() { // else SQS is being asked, or it is over
+				if h.due() {
+					r.workers.Go(func() { r.extend(ctx, h) })
+				}
+				h.mu.Unlock()
 			}
 		}
 		r.hands.mu.Unlock()
 	}
 }
 
+// due reports whether half of the visibility timeout is over. It needs the lock.
+func (h *hand) due() bool { return !h.over && time.Until(h.until) <= h.hidden/2 }
+
 func (r *run) extend(ctx context.Context, h *hand) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.over {
+	if !h.due() {
 		return
 	}
 	until := time.Now().Add(h.hidden)
@@ -94,8 +105,6 @@ func (r *run) extend(ctx context.Context, h *hand) {
 		r.log().Warn("the visibility timeout of messages in hand cannot be lengthened; they may be received twice, which Redis notices", "error", err)
 		return
 	}
-	r.hands.mu.Lock()
-	defer r.hands.mu.Unlock()
 	h.until = until
 }
 
@@ -105,12 +114,12 @@ func (r *run) giveBack(ctx context.Context, messages []message, after func(*mess
 	n, err := r.hide(ctx, messages, after)
 	r.counters.returned.Add(int64(n))
 	if err != nil {
-		r.log().Warn("messages cannot be given back; they come again after their visibility timeout", "messages", len(messages), "error", err)
+		r.log().Warn("messages cannot be given back; they come again after their visibility timeout", "messages", len(messages)-n, "error", err)
 	}
 }
 
-// hide sets for how long messages are hidden from now on, and returns for how
-// many it did.
+// hide sets for how long messages are hidden from now on. It returns for how
+// many it did, and an error unless that was all.
 func (r *run) hide(ctx context.Context, messages []message, how func(*message) time.Duration) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -126,20 +135,20 @@ func (r *run) hide(ctx context.Context, messages []message, how func(*message) t
 	if err != nil {
 		return 0, err
 	}
-	return len(messages) - len(out.Failed), nil
+	if n := len(out.Failed); n > 0 {
+		return len(messages) - n, fmt.Errorf("SQS refuses %d of %d messages: %s", n, len(messages), aws.ToString(out.Failed[0].Code))
+	}
+	return len(messages), nil
 }
 
 // atOnce gives a message back for whoever receives next.
 func atOnce(*message) time.Duration { return 0 }
 
 // backOff gives a message back that could not be handled for no fault of its
-// own: at once the first time, for nothing is received until that has passed,
-// and later the later, so that trouble of a kind that Ready does not see does
-// not take it to the dead-letter queue within seconds.
+// own: not before other Scouts, which may be in a long poll of 20 s, have found
+// out as well, and later the later, so that trouble of a kind that Ready does
+// not see does not take it to the dead-letter queue within minutes.
 func backOff(m *message) time.Duration {
 	receives, _ := strconv.Atoi(m.Attributes["ApproximateReceiveCount"])
-	if receives <= 1 {
-		return 0
-	}
-	return min(15*time.Second<<min(receives-2, 10), 15*time.Minute)
+	return min(30*time.Second<<min(max(0, receives-1), 10), 15*time.Minute)
 }

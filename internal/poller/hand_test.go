@@ -55,6 +55,9 @@ func TestHeartbeat(t *testing.T) {
 						t.Errorf("message %s was visible after %v, while it was handled", handle, at.Sub(begin))
 					}
 				}
+				if most := 3 * (1 + int(27*time.Second/(c.hidden/2))); len(queue.hidden) > most {
+					t.Errorf("%d changes of visibility, want %d at most", len(queue.hidden), most)
+				}
 				if stats := p.Stats(); stats.Extended != int64(len(queue.hidden)) || stats.Deleted != 3 || stats.InHand != 0 {
 					t.Errorf("stats %+v after %d changes", stats, len(queue.hidden))
 				}
@@ -83,8 +86,8 @@ func TestHeartbeatForbidden(t *testing.T) {
 	})
 }
 
-// What Handle could not do for no fault of the messages is given back: at once
-// the first time, later if it has happened before.
+// What Handle could not do for no fault of the messages is given back, the later
+// the more often it has happened before.
 func TestGivenBackAfterFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
@@ -107,7 +110,7 @@ func TestGivenBackAfterFailure(t *testing.T) {
 		})
 		time.Sleep(time.Minute)
 		stop()
-		want := []time.Duration{0, 15 * time.Second, time.Minute, 15 * time.Minute}
+		want := []time.Duration{30 * time.Second, time.Minute, 4 * time.Minute, 15 * time.Minute}
 		if len(queue.hidden) != len(want) || len(queue.deleted) != 0 {
 			t.Fatalf("given back %v, deleted %v", queue.hidden, queue.deleted)
 		}
@@ -163,13 +166,34 @@ func TestGivenBackAtStop(t *testing.T) {
 	})
 }
 
+// What failed alone while stopping is given back at once, however often it came before.
+func TestFailedGivenBackAtStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		stop := start(t, &Poller{SQS: queue, Handle: func(_ context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
+			return events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{{ItemIdentifier: e.Records[1].MessageId}}}, nil
+		}})
+		time.Sleep(time.Second)
+		time.AfterFunc(time.Second, func() {
+			queue.do(func() { queue.sent = 100 })
+			queue.send(3)
+		})
+		stop()
+		if len(queue.hidden) != 1 || queue.hidden[0].handle != "101" || queue.hidden[0].timeout != 0 || len(queue.deleted) != 2 {
+			t.Errorf("given back %v, deleted %v", queue.hidden, queue.deleted)
+		}
+	})
+}
+
 // The heartbeat of a batch that is no longer in hand hides nothing: by then, the
 // messages may have been given back.
 func TestNoHeartbeatAfterRelease(t *testing.T) {
 	queue := newFakeSQS()
 	r := &run{Poller: &Poller{SQS: queue}, hands: hands{all: map[*hand]struct{}{}}}
 	h := r.take([]message{{ReceiptHandle: new(string)}}, &Tuning{})
+	h.until = time.Now()
 	r.extend(t.Context(), h)
+	h.until = time.Now()
 	r.release(h)
 	r.extend(t.Context(), h)
 	if len(queue.hidden) != 1 {
@@ -179,7 +203,7 @@ func TestNoHeartbeatAfterRelease(t *testing.T) {
 
 func TestBackOff(t *testing.T) {
 	for count, want := range map[string]time.Duration{
-		"": 0, "0": 0, "1": 0, "2": 15 * time.Second, "3": 30 * time.Second, "4": time.Minute, "8": 15 * time.Minute, "99999": 15 * time.Minute,
+		"": 30 * time.Second, "0": 30 * time.Second, "1": 30 * time.Second, "2": time.Minute, "3": 2 * time.Minute, "6": 15 * time.Minute, "99999": 15 * time.Minute,
 	} {
 		m := types.Message{Attributes: map[string]string{"ApproximateReceiveCount": count}}
 		if got := backOff(&m); got != want {

@@ -18,6 +18,10 @@ import (
 // maxPause is the longest pause after repeated failures.
 const maxPause = 15 * time.Second
 
+// proveEvery is after how long without a message Ready is asked before the next
+// poll, if no other is in flight.
+const proveEvery = 10 * time.Second
+
 // pulseEvery is how often Run's loop shows that it turns.
 const pulseEvery = time.Second
 
@@ -29,7 +33,9 @@ const forgetAfter = 5 * time.Minute
 //
 // It keeps one long poll waiting while the queue is idle, and up to
 // Concurrency polls in flight while they come back full. It receives nothing
-// while Troubled or Full, nor after a failure until Ready returns nil.
+// while Troubled or Full, nor after a failure until Ready returns nil. While the
+// queue is idle, it asks Ready now and then, so that trouble is known before a
+// message comes.
 type Poller struct {
 	SQS      SQS
 	QueueURL string
@@ -128,8 +134,8 @@ func (p *Poller) grace(ctx context.Context) (handling, finishing context.Context
 	return handling, finishing, func() { stop(); cancelHandling(); cancelFinishing() }
 }
 
-// A run is the state of one call of Run. Only its loop touches what has no
-// lock of its own.
+// A run is the state of one call of Run. Only its loop touches what has no lock
+// of its own.
 type run struct {
 	*Poller
 
@@ -143,13 +149,17 @@ type run struct {
 	hands   hands
 	deleter deleter
 
+	broken atomic.Bool // whether Handle cannot be expected to work, for the workers to know
+
 	hired    int       // workers
 	inFlight int       // polls, from their start to their end
 	waiting  int       // those of them that are still receiving
 	credit   float64   // how many polls to start, besides one that always waits
 	paused   bool      // no new polls until a probe succeeds
-	open     bool      // the breaker: something has failed, and no probe has succeeded since
+	open     bool      // the breaker: Handle or Ready has failed, and Ready has not succeeded since
+	deaf     bool      // the last receive failed
 	troubled bool      // what Troubled said last
+	proven   time.Time // when Handle or Ready last succeeded
 	failures int       // of polls and probes since a batch was handled
 	failed   time.Time // when the last of them was
 }
@@ -184,6 +194,7 @@ func (r *run) loop(ctx context.Context) {
 		case err := <-r.probed:
 			r.afterProbe(ctx, err)
 		}
+		r.broken.Store(r.open || r.troubled)
 		r.counters.note(r)
 		if stop == nil && r.inFlight == 0 && !r.paused {
 			return
@@ -197,11 +208,14 @@ func (r *run) afterTick(ctx context.Context) {
 	if r.waiting > 0 || r.paused || ctx.Err() != nil {
 		return
 	}
-	if r.inFlight == 0 && r.inTrouble() {
+	switch {
+	case r.inFlight > 0 && r.failures > 0: // until what is being handled shows whether the failure has passed
+	case r.inFlight == 0 && r.inTrouble():
+		r.open = true
 		r.pause(ctx)
-		return
-	}
-	if r.failures == 0 || r.inFlight == 0 {
+	case r.inFlight == 0 && time.Since(r.proven) > proveEvery:
+		r.probe(ctx, 0)
+	default:
 		r.poll(ctx)
 	}
 }
@@ -278,13 +292,16 @@ func (r *run) spend(ctx context.Context) {
 
 func (r *run) afterCycle(ctx context.Context, o outcome) {
 	r.inFlight--
+	r.deaf = o.err != nil && o.messages == 0
+	r.open = r.open || o.err != nil && o.messages > 0
 	switch {
-	case o.err != nil && !r.paused:
+	case r.paused:
+	case o.err != nil:
 		r.log().Warn("receiving nothing until this has passed", "error", o.err)
 		r.credit = 0
 		r.pause(ctx)
-	case o.err == nil && o.messages > 0 && !r.paused:
-		r.failures = 0
+	case o.messages > 0:
+		r.failures, r.proven = 0, time.Now()
 		r.spend(ctx)
 	}
 }
@@ -296,12 +313,14 @@ func (r *run) afterProbe(ctx context.Context, err error) {
 	case err != nil:
 		r.log().Warn("still receiving nothing", "error", err)
 		r.counters.fail(err)
+		r.open = true
 		r.pause(ctx)
 	default:
 		if r.failures > 0 {
 			r.log().Info("receiving again")
 		}
 		r.open, r.troubled = false, false // the probe has seen the end of it
+		r.proven = time.Now()
 		r.poll(ctx)
 	}
 }
@@ -312,7 +331,7 @@ func (r *run) pause(ctx context.Context) {
 	if time.Since(r.failed) > forgetAfter {
 		r.failures = 0 // an idle queue gives no batch to handle
 	}
-	r.open, r.failed = true, time.Now()
+	r.failed = time.Now()
 	wait := min(100*time.Millisecond<<min(r.failures, 10), maxPause)
 	r.failures++
 	r.probe(ctx, wait/2+rand.N(wait/2))

@@ -36,6 +36,8 @@ type fakeSQS struct {
 	deleted    map[string]int
 	hidden     []hiding
 	hideErr    error
+	interrupt  error // ends the next receive that is waiting
+	hang       bool  // deletions and changes of visibility last until they are cancelled
 }
 
 func newFakeSQS() *fakeSQS {
@@ -80,8 +82,14 @@ func (f *fakeSQS) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInpu
 		n := min(len(f.messages), int(in.MaxNumberOfMessages))
 		out := &sqs.ReceiveMessageOutput{Messages: f.messages[:n]}
 		f.messages = f.messages[n:]
-		arrived := f.arrived
+		arrived, interrupt := f.arrived, f.interrupt
+		if interrupt != nil && n > 0 {
+			f.interrupt, f.messages = nil, f.messages[:0] // lost
+		}
 		f.mu.Unlock()
+		if interrupt != nil && n > 0 {
+			return nil, interrupt
+		}
 		if n > 0 {
 			return out, nil
 		}
@@ -95,7 +103,11 @@ func (f *fakeSQS) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInpu
 	}
 }
 
-func (f *fakeSQS) DeleteMessageBatch(_ context.Context, in *sqs.DeleteMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error) {
+func (f *fakeSQS) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error) {
+	if f.hang {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	time.Sleep(f.latency)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -684,5 +696,97 @@ func TestStats(t *testing.T) {
 			t.Errorf("stats %+v", s)
 		}
 		stop()
+	})
+}
+
+// Trouble is noticed while the queue is idle, before a message comes.
+func TestIdleNoticesTrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		var down atomic.Bool
+		p := &Poller{SQS: queue, Ready: func(context.Context) error {
+			if down.Load() {
+				return errors.New("connection refused")
+			}
+			return nil
+		}}
+		stop := start(t, p)
+		time.Sleep(time.Minute)
+		down.Store(true)
+		time.Sleep(25 * time.Second) // a long poll, and a moment
+		if !p.Stats().Open {
+			t.Error("the trouble was not noticed")
+		}
+		before := 0
+		queue.do(func() { before = len(queue.receives) })
+		time.Sleep(time.Hour)
+		queue.do(func() {
+			if n := len(queue.receives) - before; n > 0 {
+				t.Errorf("%d receives during an outage", n)
+			}
+		})
+		down.Store(false)
+		time.Sleep(maxPause)
+		if p.Stats().Open {
+			t.Error("the end of the trouble was not noticed")
+		}
+		stop()
+	})
+}
+
+// While SQS fails, the breaker is not said to be closed because Redis is well.
+func TestOpenUntilReceived(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		p := &Poller{SQS: queue}
+		stop := start(t, p)
+		time.Sleep(time.Minute)
+		queue.do(func() { queue.receiveErr = errors.New("no such host") })
+		time.Sleep(30 * time.Second)
+		for range 600 {
+			if !p.Stats().Open {
+				t.Fatal("the breaker was closed while SQS failed")
+			}
+			time.Sleep(time.Second)
+		}
+		queue.do(func() { queue.receiveErr = nil })
+		time.Sleep(maxPause + 21*time.Second)
+		if p.Stats().Open {
+			t.Error("the breaker stayed open")
+		}
+		stop()
+	})
+}
+
+// A receive that fails while stopping says nothing about Handle: what the other
+// polls bring is handled.
+func TestFailedReceiveWhileStopping(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		queue.send(10)
+		stop := start(t, &Poller{SQS: queue, Tuning: Tuning{Concurrency: 2}})
+		time.Sleep(time.Second) // two long polls wait
+		time.AfterFunc(time.Second, func() { queue.do(func() { queue.interrupt = errors.New("connection reset") }); queue.send(1) })
+		time.AfterFunc(2*time.Second, func() { queue.send(10) })
+		stop()
+		if len(queue.hidden) > 0 || len(queue.deleted) != 20 {
+			t.Errorf("%d messages deleted, %d given back, want 20 and none", len(queue.deleted), len(queue.hidden))
+		}
+	})
+}
+
+// However SQS hangs, stopping takes no longer than it may.
+func TestStopWhileSQSHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		queue.send(13)
+		queue.hang = true
+		stop := start(t, &Poller{SQS: queue, Tuning: Tuning{StopTimeout: 10 * time.Second}})
+		time.Sleep(time.Second)
+		begin := time.Now()
+		stop()
+		if elapsed := time.Since(begin); elapsed > 10*time.Second {
+			t.Errorf("stopping took %v, want 10 s at most", elapsed)
+		}
 	})
 }

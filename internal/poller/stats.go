@@ -37,7 +37,7 @@ type counters struct {
 func (c *counters) note(r *run) {
 	c.polls.Store(int64(r.inFlight))
 	c.receiving.Store(int64(r.waiting))
-	c.open.Store(r.open || r.troubled)
+	c.open.Store(r.open || r.troubled || r.deaf)
 	if !r.paused {
 		c.started.Store(true)
 	}
