@@ -3,6 +3,8 @@
 package config
 
 import (
+	"cmp"
+	"strings"
 	"time"
 
 	"scout/handler"
@@ -46,6 +48,15 @@ type Queue struct {
 	MaxMessages       int           // per receive
 	Concurrency       int           // most polls in flight
 	Topics            []handler.Route
+}
+
+// Label is the queue's name, also if only its URL is configured.
+func (q Queue) Label() string { return cmp.Or(q.Name, QueueName(q.URL)) }
+
+// QueueName is the name of the queue with a URL, which ends in it.
+func QueueName(url string) string {
+	url = strings.TrimRight(url, "/")
+	return url[strings.LastIndexByte(url, '/')+1:]
 }
 
 // Limits are up to where the daemon fills Redis and Sidekiq's queues. It leaves

@@ -116,7 +116,8 @@ func TestInvalidQueues(t *testing.T) {
 		"null in the list": {"queues: [~]", "2: queues[0]: has no value; must be a mapping"},
 		"name":             {"queues:\n- {topics: {t: W}}\n- {name: q}", "3: queues[0].name: is required, or queues[0].url\n4: queues[1].topics: is required"},
 		"name and url":     {"queues: [{name: q, url: 'http://h/q', topics: {t: W}}]", "2: queues[0].url: cannot be with queues[0].name"},
-		"twice":            {"queues:\n- {name: q, topics: {t: W}}\n- {name: q, topics: {t: V}}", "4: queues[1]: is the same queue as the one on line 3"},
+		"twice":            {"queues:\n- {name: q, topics: {t: W}}\n- {name: q, topics: {t: V}}", "4: queues[1]: has the same queue, or one of the same name, as line 3"},
+		"name of a URL":    {"queues:\n- {name: q, topics: {t: W}}\n- {url: 'http://h/1/q/', topics: {t: V}}", "4: queues[1]: has the same queue, or one of the same name, as line 3"},
 
 		"limit":            {queue + "limits: {queue_length: 0}", "3: limits.queue_length: must be a whole number from 1 to 1000000000"},
 		"limit, latency":   {queue + "limits: {latency: 5}", "3: limits.latency: must be a duration of whole seconds from 1s to 720h, such as 1h"},

@@ -33,7 +33,8 @@ func (c *Config) readQueue(root, n node, needQueue bool) {
 	})(n)
 }
 
-// readQueues reads the list of queues, each of which has to be another one.
+// readQueues reads the list of queues. Their names tell them apart, in metrics
+// and in the log, also if they are in different accounts.
 func (c *Config) readQueues(n node) {
 	if n.value == nil {
 		return
@@ -46,11 +47,11 @@ func (c *Config) readQueues(n node) {
 		var q Queue
 		q.read(item, c.Redis.Queue, true)
 		c.Queues = append(c.Queues, q)
-		if first, ok := lines[q.Name+q.URL]; ok && q.Name+q.URL != "" {
-			item.fail("is the same queue as the one on line %d", first)
+		if first, ok := lines[q.Label()]; ok && q.Label() != "" {
+			item.fail("has the same queue, or one of the same name, as line %d", first)
 			continue
 		}
-		lines[q.Name+q.URL] = item.line
+		lines[q.Label()] = item.line
 	}
 }
 

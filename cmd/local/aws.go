@@ -89,8 +89,9 @@ func (s wholeSender) Do(r *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
-		r = r.WithContext(r.Context()) // a copy
-		r.Body = io.NopCloser(bytes.NewReader(body))
+		r = r.WithContext(r.Context())                                                                // a copy
+		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil } // to send again if the connection was cut while idle
+		r.Body, _ = r.GetBody()
 	}
 	return s.HTTPClient.Do(r)
 }
@@ -121,18 +122,13 @@ func queueARN(region, queueURL string) string {
 	return "arn:aws:sqs:" + region + strings.ReplaceAll(strings.TrimSuffix(u.Path, "/"), "/", ":")
 }
 
-// queueName is the name of a queue by its URL.
-func queueName(queueURL string) string {
-	return queueURL[strings.LastIndexByte(queueURL, '/')+1:]
-}
-
 // queueAttributes reads the attributes of a queue that are numbers.
 func queueAttributes(ctx context.Context, client *sqs.Client, queueURL string, names ...types.QueueAttributeName) (map[types.QueueAttributeName]int, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	out, err := client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &queueURL, AttributeNames: names})
 	if err != nil {
-		return nil, fmt.Errorf("reading the attributes of the SQS queue %s: %w", queueName(queueURL), err)
+		return nil, fmt.Errorf("reading the attributes of the SQS queue %s: %w", config.QueueName(queueURL), err)
 	}
 	numbers := map[types.QueueAttributeName]int{}
 	for name, text := range out.Attributes {

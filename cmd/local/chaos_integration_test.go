@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -50,6 +51,7 @@ func TestKilled(t *testing.T) {
 // long polls, under load. Each time it ends in time, with nothing stranded: what
 // is not a job can be received by others at once.
 func TestTerminated(t *testing.T) {
+	t.Parallel()
 	const lanes, each = 4, 50
 	for lane := range lanes {
 		t.Run(fmt.Sprint(lane), func(t *testing.T) {
@@ -113,6 +115,7 @@ func testTerminated(t *testing.T, times int) {
 // Redis falls silent for longer than the queue's visibility timeout: what is in
 // hand stays hidden from others, and is pushed when Redis is back.
 func TestHiddenWhileRedisIsSilent(t *testing.T) {
+	t.Parallel()
 	e := newEndpoint(t, 2, 3)
 	server := testparts.Redis(t)
 	p := startScout(t, "-c", e.config(t, server.Addr, "1s"), "--listen", "0")
@@ -136,26 +139,64 @@ func TestHiddenWhileRedisIsSilent(t *testing.T) {
 	}
 }
 
-// After an outage that outlasts the retries, what was in hand is a job as soon
-// as Redis is back, however long the visibility timeout is.
+// After an outage that outlasts the retries, what was in hand is a job within
+// half a minute, however long the visibility timeout is. Until then it was
+// received once, even if several Scouts poll the queue.
 func TestGivenBackInOutage(t *testing.T) {
-	e := newEndpoint(t, 600, 3)
+	t.Parallel()
+	e := newEndpoint(t, 600, 2)
 	server := testparts.Redis(t)
-	p := startScout(t, "-c", e.config(t, server.Addr, "1s"), "--listen", "0")
-	eventually(t, 10*time.Second, "scout is polling", func() bool { return e.receives.Load() > 0 })
+	var all []*process
+	for range 3 {
+		p := startScout(t, "-c", e.config(t, server.Addr, "20s"), "--listen", "0")
+		eventually(t, 10*time.Second, "scout is polling", func() bool { return p.metric(t, `scout_receives_in_flight{queue="app"}`) == "1" })
+		all = append(all, p)
+	}
+	sum := func(metric string) (n int) {
+		for _, p := range all {
+			i, _ := strconv.Atoi(p.metric(t, metric+`{queue="app"}`))
+			n += i
+		}
+		return n
+	}
 	server.Kill()
-	e.publish(t, 0, 30)
+	e.publish(t, 0, 3)
 	eventually(t, 30*time.Second, "what was in hand is given back", func() bool {
-		return p.metric(t, `scout_messages_in_flight{queue="app"}`) == "0" && p.metric(t, `scout_messages_returned_total{queue="app"}`) != "0"
+		return sum("scout_messages_in_flight") == 0 && sum("scout_messages_returned_total") == 3
 	})
-	if n := e.attribute(t, "app", "ApproximateNumberOfMessagesNotVisible"); n > 0 {
-		t.Errorf("%d messages are still hidden", n)
+	time.Sleep(35 * time.Second)
+	if n := sum("scout_messages_received_total"); n != 3 {
+		t.Errorf("3 messages were received %d times during an outage", n)
 	}
 	server.Start()
-	checkJobs(t, e, server.Addr, 30)
+	begin := time.Now()
+	checkJobs(t, e, server.Addr, 3)
+	if late := time.Since(begin); late > 30*time.Second {
+		t.Errorf("the jobs came %v after the outage", late)
+	}
+	for _, p := range all {
+		p.signal(t, syscall.SIGTERM)
+	}
+}
+
+// Redis is silent when Scout is told to end: it ends in time all the same, and
+// gives back what it has in hand.
+func TestTerminatedWhileRedisIsSilent(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t, 600, 2)
+	server := testparts.Redis(t)
+	p := startScout(t, "-c", e.config(t, server.Addr, "1s"))
+	eventually(t, 10*time.Second, "scout is polling", func() bool { return e.receives.Load() > 0 })
+	server.Pause()
+	e.publish(t, 0, 5)
+	eventually(t, 10*time.Second, "messages are in hand", func() bool { return e.attribute(t, "app", "ApproximateNumberOfMessages") == 0 })
+	time.Sleep(2 * time.Second)
 	p.signal(t, syscall.SIGTERM)
 	if err := p.end(t, 6*time.Second); err != nil {
-		t.Error(err)
+		t.Errorf("scout ended with %v; its log:\n%s", err, p.log())
+	}
+	if n := e.attribute(t, "app", "ApproximateNumberOfMessagesNotVisible"); n > 0 {
+		t.Errorf("%d messages are stranded; scout's log:\n%s", n, p.log())
 	}
 }
 
@@ -215,6 +256,7 @@ func TestAnswersLost(t *testing.T) {
 // Redis fills up: before it is full, messages are left in SQS, until there is
 // room again.
 func TestMemoryLimit(t *testing.T) {
+	t.Parallel()
 	e := newEndpoint(t, 30, 2)
 	server := testparts.Redis(t, "--maxmemory", "60mb", "--maxmemory-policy", "noeviction")
 	conn, err := redis.Dial("tcp", server.Addr)

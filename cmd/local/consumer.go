@@ -26,6 +26,7 @@ type consumer struct {
 	handler atomic.Pointer[handler.Handler]
 	queues  atomic.Pointer[[]string] // of Sidekiq, that it pushes to
 	depth   atomic.Pointer[monitor.Depth]
+	ownWait time.Duration      // the queue's own wait time, which holds if the configuration says 0
 	stop    context.CancelFunc // ends poller's Run
 }
 
@@ -35,11 +36,12 @@ func newConsumer(ctx context.Context, client *sqs.Client, q config.Queue, log *s
 	if err != nil {
 		return nil, err
 	}
-	attributes, err := queueAttributes(ctx, client, url, types.QueueAttributeNameVisibilityTimeout)
+	attributes, err := queueAttributes(ctx, client, url, types.QueueAttributeNameVisibilityTimeout, types.QueueAttributeNameReceiveMessageWaitTimeSeconds)
 	if err != nil && ctx.Err() == nil {
 		log.Warn("taking 30 s for the queue's visibility timeout", "error", err)
 	}
-	c := &consumer{name: queueName(url), client: client}
+	c := &consumer{name: config.QueueName(url), client: client}
+	c.ownWait = time.Duration(attributes[types.QueueAttributeNameReceiveMessageWaitTimeSeconds]) * time.Second
 	c.poller = &poller.Poller{
 		SQS:        client,
 		QueueURL:   url,
@@ -60,12 +62,16 @@ func (c *consumer) change(all *config.Config, q config.Queue, h handler.Handler)
 	queues := sidekiqQueues(q)
 	c.handler.Store(&h)
 	c.queues.Store(&queues)
+	stop := all.ShutdownTimeout
+	if q.WaitTime == 0 {
+		stop = max(stop, c.ownWait+5*time.Second)
+	}
 	c.poller.Tune(poller.Tuning{
 		WaitTime:          q.WaitTime,
 		VisibilityTimeout: q.VisibilityTimeout,
 		MaxMessages:       q.MaxMessages,
 		Concurrency:       q.Concurrency,
-		StopTimeout:       all.ShutdownTimeout,
+		StopTimeout:       stop,
 	})
 }
 
@@ -97,26 +103,5 @@ func (c *consumer) watchDepth(ctx context.Context, log *slog.Logger) {
 			return
 		case <-time.After(depthEvery):
 		}
-	}
-}
-
-// status is what the consumer does at the moment.
-func (c *consumer) status() monitor.Queue {
-	s := c.poller.Stats()
-	return monitor.Queue{
-		Name:      c.name,
-		Receives:  monitor.Receives{Messages: s.Messages, Empty: s.Empty, Errors: s.Errors},
-		Received:  s.Received,
-		Deleted:   s.Deleted,
-		Undeleted: s.DeletesFailed,
-		Returned:  s.Returned,
-		Extended:  s.Extended,
-		Polls:     s.Polls,
-		Receiving: s.Receiving,
-		InHand:    s.InHand,
-		Started:   s.Started,
-		Open:      s.Open,
-		Err:       s.Err,
-		Depth:     c.depth.Load(),
 	}
 }

@@ -166,7 +166,7 @@ func startStack(ctx context.Context, address string, c *config.Config, log *slog
 	go func() { _ = s.http.Serve(listener) }()
 	for i := range c.Queues {
 		q := &c.Queues[i]
-		q.Name = cmp.Or(q.Name, queueName(q.URL), "scout")
+		q.Name = cmp.Or(q.Label(), "scout")
 		q.URL = devstack.QueueURL(listener.Addr().String(), q.Name)
 		q.WaitTime = time.Second // so that it stops soon
 	}

@@ -101,7 +101,7 @@ func explain(w io.Writer, c *config.Config, messages []events.SQSMessage) {
 // queuesOf returns the queue that a message is from, or all if it does not say.
 func queuesOf(m *events.SQSMessage, queues []config.Queue) []config.Queue {
 	for _, q := range queues {
-		name := cmp.Or(q.Name, queueName(q.URL))
+		name := q.Label()
 		if name != "" && strings.HasSuffix(m.EventSourceARN, ":"+name) {
 			return []config.Queue{q}
 		}

@@ -78,8 +78,10 @@ func (s *service) prepare(ctx context.Context, c *config.Config) (*plan, error) 
 func (s *service) start(ctx context.Context, p *plan) {
 	s.started = time.Now()
 	s.redis = newRedisLink(p.config.Redis, p.client, s.load, s.log)
-	s.gauge = &pressure.Gauge{Measure: s.redis.Load, Log: s.log}
+	s.gauge = &pressure.Gauge{Measure: s.redis.Load, Watched: s.watched, Log: s.log}
 	s.monitor = monitor.New(func() monitor.Status { return s.status(ctx) })
+	s.limit(p.config)
+	s.gauge.Update(ctx) // before the first poll
 	s.apply(ctx, p)
 	s.running.Go(func() { s.gauge.Run(ctx) })
 }
@@ -117,29 +119,35 @@ func (s *service) reload(ctx context.Context) error {
 
 // apply makes a plan effective, but for its client.
 func (s *service) apply(ctx context.Context, p *plan) {
-	s.gauge.Set(pressure.Limits(p.config.Limits), sidekiqQueues(p.config.Queues...))
-	s.gauge.Update(ctx) // before the first poll
+	s.limit(p.config)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for key, former := range s.consumers {
-		if p.consumers[key] != former {
-			former.stop()
-		}
-	}
 	for _, q := range p.config.Queues {
-		c := p.consumers[queueKey(q)]
+		c, former := p.consumers[queueKey(q)], s.consumers[queueKey(q)]
 		h := handler.Handler{Client: s.redis, Log: s.log.With("sqs_queue", c.name)}
 		if s.watched {
 			h.Observe = s.monitor.Observe(c.name)
 		}
 		c.change(p.config, q, h)
 		s.log.Info("polling", "queue", c.poller.QueueURL, "redis", p.config.Redis.Address(), "routes", len(q.Topics))
-		if s.consumers[queueKey(q)] != c {
+		if former != nil && former != c {
+			former.change(p.config, q, h) // for what its last polls bring
+		}
+		if former != c {
 			s.run(ctx, c)
+		}
+	}
+	for key, former := range s.consumers {
+		if p.consumers[key] != former {
+			former.stop()
 		}
 	}
 	s.config, s.consumers = p.config, p.consumers
 	s.history.Loaded, s.history.LastError = time.Now(), ""
+}
+
+func (s *service) limit(c *config.Config) {
+	s.gauge.Set(pressure.Limits(c.Limits), sidekiqQueues(c.Queues...))
 }
 
 // run starts a consumer.
@@ -177,16 +185,20 @@ func (s *service) status(ctx context.Context) monitor.Status {
 		Started:  s.started,
 		Stopping: ctx.Err() != nil,
 		Config:   s.history,
-		Redis:    monitor.Redis{Address: s.redis.Address(), Failing: s.redis.Failing(), MemoryUsed: load.MemoryUsed, MemoryMax: load.MemoryMax},
+		Redis:    monitor.Redis{Address: s.redis.Address(), Failing: s.redis.Failing()},
 		Sidekiq:  []monitor.Sidekiq{},
 	}
 	for _, q := range s.config.Queues {
 		c := s.consumers[queueKey(q)]
-		queue := c.status()
-		queue.Exceeded = append([]string{}, s.gauge.Exceeded(*c.queues.Load())...)
-		status.Queues = append(status.Queues, queue)
+		status.Queues = append(status.Queues, monitor.Queue{
+			Name:     c.name,
+			Stats:    c.poller.Stats(),
+			Exceeded: append([]string{}, s.gauge.Exceeded(*c.queues.Load())...),
+			Depth:    c.depth.Load(),
+		})
 	}
 	if measured {
+		status.Redis.MemoryUsed, status.Redis.MemoryMax = load.MemoryUsed, load.MemoryMax
 		for _, name := range sidekiqQueues(s.config.Queues...) {
 			q := load.Queues[name]
 			status.Sidekiq = append(status.Sidekiq, monitor.Sidekiq{Name: name, Length: q.Length, Latency: q.Latency.Seconds()})

@@ -91,7 +91,7 @@ var (
 
 	polls     = gauge("scout_polls_in_flight", "Polls, from receive to delete.", "queue")
 	receiving = gauge("scout_receives_in_flight", "Polls that are receiving.", "queue")
-	inHand    = gauge("scout_messages_in_flight", "Messages that were received and neither deleted nor kept yet.", "queue")
+	inHand    = gauge("scout_messages_in_flight", "Messages that are being handled.", "queue")
 	breaker   = gauge("scout_breaker_open", "1 while nothing is received because of a failure.", "queue")
 	exceeded  = gauge("scout_backpressure_active", "1 while nothing is received because a limit is exceeded.", "queue", "limit")
 	depth     = gauge("scout_sqs_messages", "Messages in the SQS queue, approximately.", "queue", "state")
@@ -145,7 +145,7 @@ func (q *Queue) collect(add func(reading, float64, ...string)) {
 	add(receives, float64(q.Receives.Errors), q.Name, "error")
 	add(received, float64(q.Received), q.Name)
 	add(deleted, float64(q.Deleted), q.Name)
-	add(deletesFailed, float64(q.Undeleted), q.Name)
+	add(deletesFailed, float64(q.DeletesFailed), q.Name)
 	add(returned, float64(q.Returned), q.Name)
 	add(extended, float64(q.Extended), q.Name)
 	add(polls, float64(q.Polls), q.Name)

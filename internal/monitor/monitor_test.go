@@ -4,20 +4,22 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+
+	"scout/internal/poller"
 )
 
 func TestReady(t *testing.T) {
-	good := Queue{Name: "good", Started: true}
+	good := Queue{Name: "good", Stats: poller.Stats{Started: true}}
 	for name, c := range map[string]struct {
 		status Status
 		want   string // "" for ready
 	}{
 		"all is well":           {Status{Queues: []Queue{good, good}}, ""},
-		"a limit is no failure": {Status{Queues: []Queue{{Name: "q", Started: true, Exceeded: []string{"latency"}}}}, ""},
+		"a limit is no failure": {Status{Queues: []Queue{{Name: "q", Stats: poller.Stats{Started: true}, Exceeded: []string{"latency"}}}}, ""},
 		"stopping":              {Status{Stopping: true, Queues: []Queue{good}}, "Scout is stopping\n"},
 		"no Redis":              {Status{Redis: Redis{Failing: true}, Queues: []Queue{good}}, "Redis does not take jobs\n"},
-		"one of two":            {Status{Queues: []Queue{good, {Name: "q", Started: true, Open: true}}}, "queue q: receiving nothing until a failure has passed\n"},
-		"two of two":            {Status{Queues: []Queue{{Name: "p"}, {Name: "q", Open: true}}}, "queue p: not started yet\nqueue q: receiving nothing until a failure has passed\n"},
+		"one of two":            {Status{Queues: []Queue{good, {Name: "q", Stats: poller.Stats{Started: true, Open: true}}}}, "queue q: receiving nothing until a failure has passed\n"},
+		"two of two":            {Status{Queues: []Queue{{Name: "p"}, {Name: "q", Stats: poller.Stats{Open: true}}}}, "queue p: not started yet\nqueue q: receiving nothing until a failure has passed\n"},
 	} {
 		m := New(func() Status { return c.status })
 		answer := httptest.NewRecorder()

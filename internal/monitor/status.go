@@ -1,6 +1,10 @@
 package monitor
 
-import "time"
+import (
+	"time"
+
+	"scout/internal/poller"
+)
 
 // A Status is what a Scout does at the moment. Its JSON is what /status shows.
 type Status struct {
@@ -31,28 +35,10 @@ type Redis struct {
 
 // A Queue is an SQS queue that is polled.
 type Queue struct {
-	Name      string   `json:"name"`
-	Receives  Receives `json:"receives"`
-	Received  int64    `json:"received"`
-	Deleted   int64    `json:"deleted"`
-	Undeleted int64    `json:"deletes_failed"`
-	Returned  int64    `json:"returned"`
-	Extended  int64    `json:"extended"`
-	Polls     int64    `json:"polls_in_flight"`
-	Receiving int64    `json:"receives_in_flight"`
-	InHand    int64    `json:"messages_in_flight"`
-	Started   bool     `json:"started"`
-	Open      bool     `json:"breaker_open"`
-	Err       string   `json:"error,omitempty"` // why the breaker is open
-	Exceeded  []string `json:"limits_exceeded"` // for which it is not polled
-	Depth     *Depth   `json:"depth"`           // nil if it could not be looked at
-}
-
-// Receives are receives by what came of them.
-type Receives struct {
-	Messages int64 `json:"messages"`
-	Empty    int64 `json:"empty"`
-	Errors   int64 `json:"errors"`
+	Name string `json:"name"`
+	poller.Stats
+	Exceeded []string `json:"limits_exceeded"` // for which it is not polled
+	Depth    *Depth   `json:"depth"`           // nil if it could not be looked at
 }
 
 // A Depth is how many messages SQS has, approximately.

@@ -682,12 +682,12 @@ func TestStats(t *testing.T) {
 			t.Errorf("the loop turned %v ago", idle)
 		}
 		s.Turned = time.Time{}
-		if want := (Stats{Messages: 1, Empty: 1, Received: 5, Deleted: 3, DeletesFailed: 1, Polls: 1, Receiving: 1, Started: true}); s != want {
+		if want := (Stats{Receives: Receives{Messages: 1, Empty: 1}, Received: 5, Deleted: 3, DeletesFailed: 1, Polls: 1, Receiving: 1, Started: true}); s != want {
 			t.Errorf("stats\n got %+v\nwant %+v", s, want)
 		}
 		queue.do(func() { queue.receiveErr = errors.New("AccessDenied") })
 		time.Sleep(25 * time.Second)
-		if s := p.Stats(); !s.Open || s.Errors == 0 || s.Err != "receiving messages: AccessDenied" {
+		if s := p.Stats(); !s.Open || s.Receives.Errors == 0 || s.Err != "receiving messages: AccessDenied" {
 			t.Errorf("stats %+v", s)
 		}
 		queue.do(func() { queue.receiveErr = nil })

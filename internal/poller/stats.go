@@ -7,20 +7,27 @@ import (
 
 // Stats are what a Poller has done since it was made, and what it does now.
 type Stats struct {
-	Messages, Empty, Errors int64 // receives, by what came of them
-	Received                int64 // messages
-	Deleted                 int64
-	DeletesFailed           int64 // messages that were handled but will come again
-	Returned                int64 // messages given back before their visibility timeout
-	Extended                int64 // visibility timeouts lengthened, one for each message
+	Receives      Receives `json:"receives"`
+	Received      int64    `json:"received"` // messages
+	Deleted       int64    `json:"deleted"`
+	DeletesFailed int64    `json:"deletes_failed"` // messages that were handled but will come again
+	Returned      int64    `json:"returned"`       // messages given back before their visibility timeout
+	Extended      int64    `json:"extended"`       // visibility timeouts lengthened, one for each message
 
-	Polls     int64     // in flight, from receive to delete
-	Receiving int64     // those of them that are still receiving
-	InHand    int64     // messages received and neither deleted nor kept yet
-	Started   bool      // Ready has returned nil once
-	Open      bool      // the breaker: nothing is received because of a failure
-	Turned    time.Time // when Run's loop was last seen to turn, which it is each second
-	Err       string    // the last failure's text, "" while Open is false
+	Polls     int64     `json:"polls_in_flight"`    // from receive to delete
+	Receiving int64     `json:"receives_in_flight"` // those of them that are still receiving
+	InHand    int64     `json:"messages_in_flight"` // messages that are being handled
+	Started   bool      `json:"started"`            // Ready has returned nil once
+	Open      bool      `json:"breaker_open"`       // nothing is received because of a failure
+	Turned    time.Time `json:"turned"`             // when Run's loop was last seen to turn, which it is each second
+	Err       string    `json:"error,omitempty"`    // the last failure's text, while Open
+}
+
+// Receives are receives by what came of them.
+type Receives struct {
+	Messages int64 `json:"messages"`
+	Empty    int64 `json:"empty"`
+	Errors   int64 `json:"errors"`
 }
 
 type counters struct {
@@ -52,7 +59,7 @@ func (c *counters) fail(err error) {
 func (p *Poller) Stats() Stats {
 	c := &p.counters
 	s := Stats{
-		Messages: c.messages.Load(), Empty: c.empty.Load(), Errors: c.errors.Load(),
+		Receives: Receives{Messages: c.messages.Load(), Empty: c.empty.Load(), Errors: c.errors.Load()},
 		Received: c.received.Load(), Deleted: c.deleted.Load(), DeletesFailed: c.deletesFailed.Load(),
 		Returned: c.returned.Load(), Extended: c.extended.Load(),
 		Polls: c.polls.Load(), Receiving: c.receiving.Load(), InHand: c.inHand.Load(),

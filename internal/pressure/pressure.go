@@ -5,8 +5,10 @@ package pressure
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -36,11 +38,14 @@ var Names = []string{QueueLength, Latency, RedisMemory}
 // time while a queue is as full as it may be.
 const easedAt = 0.9
 
-// A Gauge measures the load and compares it with the limits. Its zero value
-// has no limits, and none is exceeded. It is safe for concurrent use.
+// A Gauge measures the load and compares it with the limits. At first it has
+// none. It is safe for concurrent use.
 type Gauge struct {
 	// Measure returns the load of the queues.
 	Measure func(ctx context.Context, queues []string) (sidekiq.Load, error)
+
+	// Watched has the load measured for Load, too, and not for limits alone.
+	Watched bool
 
 	Log *slog.Logger // nil: slog.Default()
 
@@ -56,60 +61,89 @@ type Gauge struct {
 // A mark is a limit, and the queue that it is exceeded in; "" for RedisMemory.
 type mark struct{ limit, queue string }
 
-// Set sets the limits, and the queues that they hold for.
+// Set sets the limits, and the queues that they hold for. Another limit that was
+// exceeded no longer counts.
 func (g *Gauge) Set(limits Limits, queues []string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	maps.DeleteFunc(g.exceeded, func(m mark, _ bool) bool {
+		return limits.of(m.limit) == 0 || m.queue != "" && !slices.Contains(queues, m.queue)
+	})
 	g.limits, g.queues, g.noMax = limits, queues, false
 }
+
+// of returns a limit by its name.
+func (l Limits) of(name string) float64 {
+	switch name {
+	case QueueLength:
+		return float64(l.QueueLength)
+	case Latency:
+		return float64(l.Latency)
+	default:
+		return float64(l.RedisMemory)
+	}
+}
+
+// watchEvery is how often, in seconds, the load is measured if there are no limits.
+const watchEvery = 15
 
 // Run measures every now and then until ctx ends: each second if there are
 // limits, so that a queue is not far above them before that is noticed.
 func (g *Gauge) Run(ctx context.Context) {
-	for {
-		g.mu.Lock()
-		pause := 15 * time.Second
-		if g.limits != (Limits{}) {
-			pause = time.Second
-		}
-		g.mu.Unlock()
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(pause):
-			g.Update(ctx)
+		case <-ticker.C:
+			g.mu.Lock()
+			due := g.limits != (Limits{}) || n%watchEvery == 0
+			g.mu.Unlock()
+			if due {
+				g.Update(ctx)
+			}
 		}
 	}
 }
 
-// Update measures once. If that fails, what was exceeded stays so.
+// Update measures once, if there is a reason to. If that fails because Redis is
+// in trouble, what was exceeded stays so; if it is forbidden, nothing is.
 func (g *Gauge) Update(ctx context.Context) {
 	g.mu.Lock()
-	queues := g.queues
+	limits, queues := g.limits, g.queues
 	g.mu.Unlock()
+	if limits == (Limits{}) && !g.Watched {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	load, err := g.Measure(ctx, queues)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err != nil {
-		if g.err == nil && g.limits != (Limits{}) && ctx.Err() == nil {
-			g.log().Warn("the load of Sidekiq's queues cannot be measured; the limits have no effect until it can", "error", err,
-				"advice", "a Redis user needs +llen +lindex +info besides what pushing takes")
-		}
-		g.err = err
+	if err == nil {
+		g.load, g.err = load, nil
+		g.compare()
 		return
 	}
-	g.load, g.err = load, nil
-	g.compare()
+	forbidden := errors.Is(err, sidekiq.ErrUnusable)
+	if forbidden {
+		g.exceeded = nil
+	}
+	if forbidden && g.err == nil && limits != (Limits{}) {
+		g.log().Warn("the load of Sidekiq's queues cannot be measured, so the limits have no effect", "error", err,
+			"advice", "a Redis user needs +llen +lindex +info besides what pushing takes")
+	}
+	g.err = err
 }
 
 // compare finds out which limits are exceeded. It needs the lock.
 func (g *Gauge) compare() {
 	before := g.exceeded
 	g.exceeded = map[mark]bool{}
-	judge := func(m mark, value, limit float64, show any) {
-		if limit <= 0 {
+	judge := func(m mark, value float64, show any) {
+		limit := g.limits.of(m.limit)
+		if limit == 0 {
 			return
 		}
 		now := value >= limit || before[m] && value >= limit*easedAt
@@ -124,12 +158,13 @@ func (g *Gauge) compare() {
 		}
 	}
 	for _, queue := range g.queues {
-		q := g.load.Queues[queue]
-		judge(mark{QueueLength, queue}, float64(q.Length), float64(g.limits.QueueLength), q.Length)
-		judge(mark{Latency, queue}, float64(q.Latency), float64(g.limits.Latency), q.Latency.Round(time.Second).String())
+		if q, measured := g.load.Queues[queue]; measured { // else it was added just now
+			judge(mark{QueueLength, queue}, float64(q.Length), q.Length)
+			judge(mark{Latency, queue}, float64(q.Latency), q.Latency.Round(time.Second).String())
+		}
 	}
 	share := 100 * g.load.MemoryUsedShare
-	judge(mark{RedisMemory, ""}, share, float64(g.limits.RedisMemory), fmt.Sprintf("%.0f%%", share))
+	judge(mark{RedisMemory, ""}, share, fmt.Sprintf("%.0f%%", share))
 	if g.limits.RedisMemory > 0 && g.load.MemoryMax == 0 && !g.noMax {
 		g.noMax = true
 		g.log().Warn("the limit redis_memory has no effect: Redis has no maxmemory")

@@ -3,6 +3,7 @@ package pressure
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -26,6 +27,7 @@ func newGauge(limits Limits, measured *sidekiq.Load, failure *error) (*Gauge, *s
 	log := &strings.Builder{}
 	g := &Gauge{
 		Measure: func(context.Context, []string) (sidekiq.Load, error) { return *measured, *failure },
+		Watched: true,
 		Log:     slog.New(slog.NewTextHandler(log, nil)),
 	}
 	g.Set(limits, []string{"default", "low"})
@@ -92,7 +94,8 @@ func TestAffected(t *testing.T) {
 	}
 }
 
-// What cannot be measured changes nothing, and is said once.
+// What cannot be measured for a while changes nothing. If it is forbidden, there
+// is nothing to wait for, and that is said once.
 func TestUnmeasurable(t *testing.T) {
 	measured, failure := load(100, 0, 0), error(nil)
 	g, log := newGauge(Limits{QueueLength: 100}, &measured, &failure)
@@ -100,8 +103,7 @@ func TestUnmeasurable(t *testing.T) {
 		t.Error("there is a load before anything was measured")
 	}
 	g.Update(t.Context())
-	failure = errors.New("NOPERM")
-	g.Update(t.Context())
+	failure = errors.New("connection refused")
 	g.Update(t.Context())
 	if got := g.Exceeded([]string{"default"}); !slices.Equal(got, []string{QueueLength}) {
 		t.Errorf("exceeded is %v", got)
@@ -109,9 +111,52 @@ func TestUnmeasurable(t *testing.T) {
 	if _, ok := g.Load(); ok {
 		t.Error("there is a load although it could not be measured")
 	}
+	failure = nil
+	g.Update(t.Context())
+	failure = fmt.Errorf("%w: NOPERM", sidekiq.ErrUnusable)
+	g.Update(t.Context())
+	g.Update(t.Context())
+	if got := g.Exceeded([]string{"default"}); got != nil {
+		t.Errorf("exceeded is %v, for ever", got)
+	}
 	if n := strings.Count(log.String(), "cannot be measured"); n != 1 {
 		t.Errorf("said %d times that it cannot be measured", n)
 	}
+}
+
+// A limit that is taken away holds nothing back, even if nothing can be measured.
+func TestSet(t *testing.T) {
+	measured, failure := load(100, time.Hour, 0.9), error(nil)
+	all := Limits{QueueLength: 1, Latency: 1, RedisMemory: 1}
+	g, _ := newGauge(all, &measured, &failure)
+	g.Update(t.Context())
+	failure = errors.New("connection refused")
+	for _, c := range []struct {
+		limits Limits
+		queues []string
+		want   []string
+	}{
+		{all, []string{"default", "low"}, []string{Latency, QueueLength, RedisMemory}},
+		{Limits{Latency: 1, RedisMemory: 1}, []string{"default", "low"}, []string{Latency, RedisMemory}},
+		{Limits{Latency: 1, RedisMemory: 1}, []string{"low"}, []string{RedisMemory}},
+		{Limits{}, []string{"low"}, nil},
+	} {
+		g.Set(c.limits, c.queues)
+		g.Update(t.Context())
+		if got := g.Exceeded([]string{"default", "low"}); !slices.Equal(got, c.want) {
+			t.Errorf("with %+v for %v, %v is exceeded, want %v", c.limits, c.queues, got, c.want)
+		}
+	}
+}
+
+// Without limits, and with nobody to show it to, nothing is asked of Redis.
+func TestNotWatched(t *testing.T) {
+	g := &Gauge{Measure: func(context.Context, []string) (sidekiq.Load, error) {
+		t.Error("the load was measured")
+		return sidekiq.Load{}, nil
+	}}
+	g.Set(Limits{}, []string{"default"})
+	g.Update(t.Context())
 }
 
 func TestNoMaxmemory(t *testing.T) {
@@ -142,7 +187,7 @@ func TestRun(t *testing.T) {
 			t.Errorf("measured %d times in a minute without limits, want 4", n)
 		}
 		g.Set(Limits{QueueLength: 1}, []string{"default"})
-		time.Sleep(20*time.Second + 500*time.Millisecond)
+		time.Sleep(500 * time.Millisecond)
 		times.Store(0)
 		time.Sleep(10 * time.Second)
 		if n := times.Load(); n != 10 || g.Exceeded([]string{"default"}) == nil {
