@@ -52,6 +52,7 @@ lint:
 fuzz:
 	$(GO) test -run '^$$' -fuzz '^FuzzCheck$$' -fuzztime 1m ./internal/jsonscan
 	$(GO) test -run '^$$' -fuzz '^FuzzAppendQuote$$' -fuzztime 1m ./internal/jsonscan
+	$(GO) test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime 1m ./internal/sqswire
 	$(GO) test -run '^$$' -fuzz '^FuzzTranslate$$' -fuzztime 1m ./handler
 	$(GO) test -run '^$$' -fuzz '^FuzzLoad$$' -fuzztime 1m ./config
 
