@@ -81,7 +81,7 @@ func newSQS(ctx context.Context, c config.AWS, log *slog.Logger) (*sqs.Client, e
 // connection" (smithy-go, transport/http/internal/io/safe.go, func WriteTo; see
 // aws-sdk-go-v2#1825). For who receives messages, those in the answer are stuck
 // then until their visibility timeout.
-type wholeSender struct{ aws.HTTPClient }
+type wholeSender struct{ *awshttp.BuildableClient }
 
 func (s wholeSender) Do(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
@@ -93,7 +93,7 @@ func (s wholeSender) Do(r *http.Request) (*http.Response, error) {
 		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil } // to send again if the connection was cut while idle
 		r.Body, _ = r.GetBody()
 	}
-	return s.HTTPClient.Do(r)
+	return s.BuildableClient.Do(r)
 }
 
 // queueURL returns the URL of the configured queue.

@@ -15,6 +15,7 @@ import (
 	"scout/internal/app"
 	"scout/internal/monitor"
 	"scout/internal/poller"
+	"scout/internal/sqswire"
 )
 
 // A consumer polls one SQS queue. What it makes of the messages can change
@@ -43,7 +44,7 @@ func newConsumer(ctx context.Context, client *sqs.Client, q config.Queue, log *s
 	c := &consumer{name: config.QueueName(url), client: client}
 	c.ownWait = time.Duration(attributes[types.QueueAttributeNameReceiveMessageWaitTimeSeconds]) * time.Second
 	c.poller = &poller.Poller{
-		SQS:        client,
+		SQS:        sqswire.New(client),
 		QueueURL:   url,
 		QueueARN:   queueARN(client.Options().Region, url),
 		Visibility: time.Duration(attributes[types.QueueAttributeNameVisibilityTimeout]) * time.Second,

@@ -26,7 +26,7 @@ import (
 // configuration or the environment, has been decided. What the Client cannot
 // do as the SDK does, such as going through a proxy, it leaves to it.
 type Client struct {
-	sdk             *sqs.Client
+	*sqs.Client     // makes all other calls
 	credentials     aws.CredentialsProvider
 	conns           *pool // nil if only the SDK knows how to connect
 	receive, delete operation
@@ -36,7 +36,7 @@ type Client struct {
 // besides, such as to log or to measure, it does for its own calls only.
 func New(sdk *sqs.Client) *Client {
 	options := sdk.Options()
-	return &Client{sdk: sdk, credentials: options.Credentials, conns: newPool(options.HTTPClient)}
+	return &Client{Client: sdk, credentials: options.Credentials, conns: newPool(options.HTTPClient)}
 }
 
 // ReceiveMessage is (*sqs.Client).ReceiveMessage, but what optFns changes does
@@ -50,7 +50,7 @@ func (c *Client) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput
 			return out, nil
 		}
 	}
-	return c.sdk.ReceiveMessage(ctx, in, append(slices.Clip(optFns), c.after(&c.receive, a))...)
+	return c.Client.ReceiveMessage(ctx, in, append(slices.Clip(optFns), c.after(&c.receive, a))...)
 }
 
 // DeleteMessageBatch is (*sqs.Client).DeleteMessageBatch, as ReceiveMessage is.
@@ -63,7 +63,7 @@ func (c *Client) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBa
 			return out, nil
 		}
 	}
-	return c.sdk.DeleteMessageBatch(ctx, in, append(slices.Clip(optFns), c.after(&c.delete, a))...)
+	return c.Client.DeleteMessageBatch(ctx, in, append(slices.Clip(optFns), c.after(&c.delete, a))...)
 }
 
 // An attempt is what was sent and what came of it: neither a response nor an
