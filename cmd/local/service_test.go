@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -18,9 +19,12 @@ import (
 
 	"github.com/gomodule/redigo/redis"
 
+	"scout/config"
 	"scout/internal/devstack"
 	"scout/internal/monitor"
+	"scout/internal/poller"
 	"scout/internal/testparts"
+	"scout/sidekiq"
 )
 
 // write writes a configuration for this endpoint: what is given and where SQS is.
@@ -405,5 +409,63 @@ func TestWatchdog(t *testing.T) {
 	_ = conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 	if n, err := conn.Read(make([]byte, 100)); err == nil {
 		t.Errorf("systemd was told something, %d bytes", n)
+	}
+}
+
+// A changed section aws makes new consumers of the same queues.
+func TestReloadOfAWS(t *testing.T) {
+	first, second := newEndpoint(t, 30, 5), newEndpoint(t, 30, 5)
+	addr := startTestRedis(t)
+	file := first.config(t, addr, "1s")
+	p := startScout(t, "-c", file, "--listen", "0")
+	first.publish(t, 0, 1)
+	eventually(t, 10*time.Second, "a job of the first endpoint", func() bool { return len(jobs(t, addr)) == 1 })
+	if err := os.WriteFile(file, []byte(strings.Replace(readFile(t, file), first.addr, second.addr, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.signal(t, syscall.SIGHUP)
+	p.eventuallyLogs(t, "the configuration was taken over")
+	second.publish(t, 1, 2)
+	eventually(t, 10*time.Second, "a job of the second endpoint", func() bool { return len(jobs(t, addr)) == 2 })
+	time.Sleep(1500 * time.Millisecond) // until the last poll of the first has ended
+	before := first.receives.Load()
+	time.Sleep(1500 * time.Millisecond)
+	if n := first.receives.Load() - before; n > 0 {
+		t.Errorf("%d receives from the endpoint that was given up", n)
+	}
+	p.signal(t, syscall.SIGTERM)
+	if err := p.end(t, 6*time.Second); err != nil {
+		t.Error(err)
+	}
+}
+
+// A push that began before Redis was changed still reaches the former one.
+func TestChangedRedis(t *testing.T) {
+	clients := [2]*sidekiq.Client{}
+	for i := range clients {
+		var err error
+		if clients[i], err = sidekiq.NewClient(sidekiq.Options{URL: "redis://" + startTestRedis(t)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := newRedisLink(config.Redis{Queue: "first"}, clients[0], nil, slog.New(slog.DiscardHandler))
+	link.change(config.Redis{Queue: "second"}, clients[1])
+	if _, err := clients[0].Push(t.Context(), []sidekiq.Job{{JID: "a", Queue: "q", Payload: []byte("{}")}}); err != nil {
+		t.Error(err)
+	}
+	if link.Address() != clients[1].Address() {
+		t.Error("the new one is not in use")
+	}
+}
+
+// A consumer whose loop does not turn is noticed.
+func TestAlive(t *testing.T) {
+	s := &service{consumers: map[string]*consumer{"app": {poller: &poller.Poller{}}}}
+	if s.alive() {
+		t.Error("a loop that never turned is alive")
+	}
+	s.consumers = nil
+	if !s.alive() {
+		t.Error("without consumers, it is not alive")
 	}
 }

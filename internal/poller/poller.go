@@ -50,7 +50,8 @@ type Poller struct {
 	Handle func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)
 
 	// Ready returns nil when Handle can be expected to work. It is asked
-	// before the first poll and after each failure.
+	// before the first poll, after each failure, and before a poll of a queue
+	// that has been idle for some seconds.
 	Ready func(context.Context) error
 
 	// Troubled, if not nil, reports that Handle is held up, so that more
@@ -316,7 +317,7 @@ func (r *run) afterProbe(ctx context.Context, err error) {
 		r.open = true
 		r.pause(ctx)
 	default:
-		if r.failures > 0 {
+		if r.open || r.deaf {
 			r.log().Info("receiving again")
 		}
 		r.open, r.troubled = false, false // the probe has seen the end of it

@@ -1,6 +1,8 @@
 package poller
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -151,7 +153,7 @@ func allHandled(context.Context, events.SQSEvent) (events.SQSEventResponse, erro
 // start runs a poller in the test's bubble and returns a function that stops
 // it and waits for its end.
 func start(t *testing.T, p *Poller) (stop func()) {
-	p.Log = slog.New(slog.DiscardHandler)
+	p.Log = cmp.Or(p.Log, slog.New(slog.DiscardHandler))
 	p.WaitTime = 20 * time.Second
 	if p.Handle == nil {
 		p.Handle = allHandled
@@ -787,6 +789,23 @@ func TestStopWhileSQSHangs(t *testing.T) {
 		stop()
 		if elapsed := time.Since(begin); elapsed > 10*time.Second {
 			t.Errorf("stopping took %v, want 10 s at most", elapsed)
+		}
+	})
+}
+
+// The end of a failure is told once, also if no message comes for long.
+func TestSaysOnceThatItIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		queue.receiveErr = errors.New("no such host")
+		var log bytes.Buffer
+		stop := start(t, &Poller{SQS: queue, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		time.Sleep(time.Millisecond)
+		queue.do(func() { queue.receiveErr = nil })
+		time.Sleep(10 * time.Minute)
+		stop()
+		if n := bytes.Count(log.Bytes(), []byte("receiving again")); n != 1 {
+			t.Errorf("told %d times:\n%s", n, &log)
 		}
 	})
 }
