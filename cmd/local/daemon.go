@@ -95,7 +95,7 @@ func (d *daemon) serve(ctx context.Context, reload <-chan os.Signal, log *slog.L
 		case <-ctx.Done():
 		case <-reload:
 			notify(systemd.SdNotifyReloading)
-			_ = s.reload(ctx) // has said what is wrong, and gone on
+			s.reload(ctx)
 			notify(systemd.SdNotifyReady)
 		}
 	}

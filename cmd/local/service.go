@@ -94,7 +94,7 @@ func (s *service) wait() {
 
 // reload takes over the configuration as it is now, or keeps the one in use if
 // that is not possible. No poll is lost by it. Only one call may be under way.
-func (s *service) reload(ctx context.Context) error {
+func (s *service) reload(ctx context.Context) {
 	var p *plan
 	c, err := s.load(ctx)
 	if err == nil {
@@ -106,7 +106,7 @@ func (s *service) reload(ctx context.Context) error {
 		defer s.mu.Unlock()
 		s.history.Failures++
 		s.history.LastError = err.Error()
-		return err
+		return
 	}
 	s.redis.change(c.Redis, p.client)
 	s.apply(ctx, p)
@@ -114,7 +114,6 @@ func (s *service) reload(ctx context.Context) error {
 	defer s.mu.Unlock()
 	s.history.Reloads++
 	s.log.Info("the configuration was taken over")
-	return nil
 }
 
 // apply makes a plan effective, but for its client.
@@ -146,6 +145,7 @@ func (s *service) apply(ctx context.Context, p *plan) {
 	s.history.Loaded, s.history.LastError = time.Now(), ""
 }
 
+// limit tells the gauge what the configuration says.
 func (s *service) limit(c *config.Config) {
 	s.gauge.Set(pressure.Limits(c.Limits), sidekiqQueues(c.Queues...))
 }

@@ -178,6 +178,7 @@ func (r *run) loop(ctx context.Context) {
 	defer ticker.Stop()
 	pulse := time.NewTicker(pulseEvery)
 	defer pulse.Stop()
+	r.counters.turned.Store(time.Now().UnixNano())
 	r.probe(ctx, 0)
 	for stop := ctx.Done(); ; {
 		select {
