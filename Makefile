@@ -35,7 +35,7 @@ deps:
 	@tools/deps.sh
 
 test: deps
-	$(GO) test -race -count 1 -tags integration ./...
+	$(GO) test -race -count 1 -parallel 6 -tags integration ./... # many tests wait more than they work
 
 # make aws-test the tests that need an AWS account; see CONTRIBUTING.md
 aws-test:

@@ -20,6 +20,7 @@ import (
 
 // The daemon is killed at any moment, many times: nothing is lost, nothing doubled.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	const kills, messages = 60, 6_000
 	e := newEndpoint(t, 1, 1_000)
 	server := testparts.Redis(t)
@@ -203,6 +204,7 @@ func TestTerminatedWhileRedisIsSilent(t *testing.T) {
 // Redis is killed and started again under load: the daemon stops receiving,
 // recovers by itself, and no message ends in the dead-letter queue.
 func TestRedisOutages(t *testing.T) {
+	t.Parallel()
 	const messages = 6_000
 	e := newEndpoint(t, 5, 3)
 	server := testparts.Redis(t)
@@ -240,6 +242,7 @@ func TestRedisOutages(t *testing.T) {
 
 // Every third answer of Redis is lost on the way, after Redis has done its work.
 func TestAnswersLost(t *testing.T) {
+	t.Parallel()
 	const messages = 2_000
 	e := newEndpoint(t, 5, 5)
 	server := testparts.Redis(t)
