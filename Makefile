@@ -30,12 +30,13 @@ scout:
 bootstrap:
 	$(BUILD_LAMBDA) -o bin/bootstrap ./cmd/lambda
 
-# make deps     what the tests need: Redis, Sidekiq, moto
+# make deps     what the tests need: Redis, Sidekiq, moto, Prometheus
 deps:
 	@tools/deps.sh
 
+# Many tests wait more than they work.
 test: deps
-	$(GO) test -race -count 1 -parallel 6 -tags integration ./... # many tests wait more than they work
+	$(GO) test -race -count 1 -parallel 6 -tags integration ./...
 
 # make aws-test the tests that need an AWS account; see CONTRIBUTING.md
 aws-test:

@@ -10,11 +10,9 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"strconv"
-	"sync"
 	"syscall"
 	"time"
 
-	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"scout/config"
@@ -79,29 +77,7 @@ func (d *daemon) serve(ctx context.Context, reload <-chan os.Signal, log *slog.L
 	if err != nil {
 		return err
 	}
-	s.start(ctx, p)
-	behind, end := context.WithCancel(context.WithoutCancel(ctx)) // to the end, also while it stops
-	var watchers sync.WaitGroup
-	defer watchers.Wait()
-	defer end()
-	if listener != nil {
-		log.Info("listening", "address", listener.Addr().String())
-		watchers.Go(func() { s.monitor.Serve(behind, listener) })
-	}
-	watchers.Go(func() { watchdog(behind, func() bool { return ctx.Err() != nil || s.alive() }) })
-	notify(systemd.SdNotifyReady)
-	for ctx.Err() == nil {
-		select {
-		case <-ctx.Done():
-		case <-reload:
-			notify(systemd.SdNotifyReloading)
-			s.reload(ctx)
-			notify(systemd.SdNotifyReady)
-		}
-	}
-	notify(systemd.SdNotifyStopping)
-	s.wait()
-	log.Info("stopped")
+	s.serve(ctx, p, listener, reload)
 	return nil
 }
 

@@ -3,9 +3,13 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net"
+	"os"
 	"slices"
 	"sync"
 	"time"
+
+	systemd "github.com/coreos/go-systemd/v22/daemon"
 
 	"scout/config"
 	"scout/handler"
@@ -74,6 +78,35 @@ func (s *service) prepare(ctx context.Context, c *config.Config) (*plan, error) 
 	return p, nil
 }
 
+// serve works by the plan, and by those that come of reloading, until ctx ends
+// and all is finished. It answers at the listener, if there is one.
+func (s *service) serve(ctx context.Context, p *plan, listener net.Listener, reload <-chan os.Signal) {
+	s.start(ctx, p)
+	behind, end := context.WithCancel(context.WithoutCancel(ctx)) // to the end, also while it stops
+	var watchers sync.WaitGroup
+	defer watchers.Wait()
+	defer end()
+	if listener != nil {
+		s.log.Info("listening", "address", listener.Addr().String())
+		watchers.Go(func() { s.monitor.Serve(behind, listener) })
+	}
+	watchers.Go(func() { watchdog(behind, func() bool { return ctx.Err() != nil || s.alive() }) })
+	notify(systemd.SdNotifyReady)
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-reload:
+			notify(systemd.SdNotifyReloading)
+			s.reload(ctx)
+			notify(systemd.SdNotifyReady)
+		}
+	}
+	notify(systemd.SdNotifyStopping)
+	s.running.Wait()
+	s.redis.Close()
+	s.log.Info("stopped")
+}
+
 // start makes the first plan effective: it polls from then on until ctx ends.
 func (s *service) start(ctx context.Context, p *plan) {
 	s.started = time.Now()
@@ -84,12 +117,6 @@ func (s *service) start(ctx context.Context, p *plan) {
 	s.gauge.Update(ctx) // before the first poll
 	s.apply(ctx, p)
 	s.running.Go(func() { s.gauge.Run(ctx) })
-}
-
-// wait returns when all that was started has ended.
-func (s *service) wait() {
-	s.running.Wait()
-	s.redis.Close()
 }
 
 // reload takes over the configuration as it is now, or keeps the one in use if

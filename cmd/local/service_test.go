@@ -344,17 +344,25 @@ func TestListenAddress(t *testing.T) {
 	}
 }
 
-// What systemd is told: that Scout is ready, alive, reloading, and stopping.
-func TestSystemd(t *testing.T) {
-	e := newEndpoint(t, 30, 5)
+// listenAsSystemd listens where processes are to notify systemd, which has a
+// watchdog of so many microseconds.
+func listenAsSystemd(t *testing.T, watchdog string) *net.UnixConn {
+	t.Helper()
 	socket := filepath.Join(t.TempDir(), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(func() { conn.Close() })
 	t.Setenv("NOTIFY_SOCKET", socket)
-	t.Setenv("WATCHDOG_USEC", "600000")
+	t.Setenv("WATCHDOG_USEC", watchdog)
+	return conn
+}
+
+// What systemd is told: that Scout is ready, alive, reloading, and stopping.
+func TestSystemd(t *testing.T) {
+	e := newEndpoint(t, 30, 5)
+	conn := listenAsSystemd(t, "600000")
 	next := func() string {
 		t.Helper()
 		b := make([]byte, 1000)
@@ -395,14 +403,7 @@ func TestSystemd(t *testing.T) {
 
 // A loop that hangs is not called alive.
 func TestWatchdog(t *testing.T) {
-	socket := filepath.Join(t.TempDir(), "notify")
-	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	t.Setenv("NOTIFY_SOCKET", socket)
-	t.Setenv("WATCHDOG_USEC", "30000")
+	conn := listenAsSystemd(t, "30000")
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	watchdog(ctx, func() bool { return false })

@@ -1,11 +1,9 @@
 package testparts
 
 import (
-	"bytes"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -18,22 +16,7 @@ func Moto(t testing.TB) string {
 	program := venv(t, "moto_server")
 	addr := FreeAddr(t)
 	host, port, _ := net.SplitHostPort(addr)
-	var output bytes.Buffer
-	cmd := exec.Command(program, "-H", host, "-p", port)
-	cmd.Stdout, cmd.Stderr = &output, &output
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("starting moto_server: %v", err)
-	}
-	ready := false
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if !ready {
-			t.Logf("moto_server wrote:\n%s", &output)
-		}
-	})
-	waitFor(t, "moto_server", func() bool { return answers("http://" + addr + "/moto-api/") })
-	ready = true
+	serve(t, "http://"+addr+"/moto-api/", program, "-H", host, "-p", port)
 	return "http://" + addr
 }
 

@@ -1,9 +1,7 @@
 package testparts
 
 import (
-	"bytes"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 )
@@ -18,22 +16,8 @@ func Prometheus(t testing.TB, config string) string {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var output bytes.Buffer
-	cmd := exec.Command(program, "--config.file", file, "--storage.tsdb.path", filepath.Join(dir, "data"), "--web.listen-address", addr)
-	cmd.Stdout, cmd.Stderr = &output, &output
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("starting prometheus: %v", err)
-	}
-	ready := false
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if !ready {
-			t.Logf("prometheus wrote:\n%s", &output)
-		}
-	})
-	waitFor(t, "prometheus", func() bool { return answers("http://" + addr + "/-/ready") })
-	ready = true
+	serve(t, "http://"+addr+"/-/ready", program,
+		"--config.file", file, "--storage.tsdb.path", filepath.Join(dir, "data"), "--web.listen-address", addr)
 	return "http://" + addr
 }
 
