@@ -183,7 +183,12 @@ func (c *Client) get(ctx context.Context) (_ redis.Conn, release func(), err err
 	if err != nil {
 		return nil, nil, err
 	}
-	return conn, func() { wire.unbind(); conn.Close() }, nil
+	return conn, func() {
+		if !wire.unbind() {
+			wire.aborted.Store(true) // ctx ended just now, and its effect may be still to come
+		}
+		conn.Close()
+	}, nil
 }
 
 // A conn is given up once it has answered with an error: a connection to a
@@ -194,7 +199,12 @@ type conn struct {
 	failed error
 }
 
-func (c *conn) Err() error { return cmp.Or(c.failed, c.ConnWithTimeout.Err()) }
+func (c *conn) Err() error {
+	if c.wire.aborted.Load() {
+		return context.Canceled
+	}
+	return cmp.Or(c.failed, c.ConnWithTimeout.Err())
+}
 
 func (c *conn) ReceiveWithTimeout(timeout time.Duration) (any, error) {
 	reply, err := c.ConnWithTimeout.ReceiveWithTimeout(timeout)

@@ -117,6 +117,8 @@ func (p *Poller) deleteBatch(ctx context.Context, messages []message) (again []m
 	for i, m := range messages {
 		entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: m.ReceiptHandle}
 	}
+	ctx, cancel := context.WithTimeout(ctx, 8*time.Second) // or a dead connection would take all the time there is
+	defer cancel()
 	out, err := p.SQS.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &p.QueueURL, Entries: entries})
 	if err != nil {
 		p.log().Warn("deleting messages failed", "messages", len(messages), "error", err)

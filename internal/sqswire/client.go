@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -28,6 +29,7 @@ import (
 type Client struct {
 	*sqs.Client     // makes all other calls
 	credentials     aws.CredentialsProvider
+	retryer         aws.Retryer
 	conns           *pool // nil if only the SDK knows how to connect
 	receive, delete operation
 }
@@ -36,7 +38,7 @@ type Client struct {
 // besides, such as to log or to measure, it does for its own calls only.
 func New(sdk *sqs.Client) *Client {
 	options := sdk.Options()
-	return &Client{Client: sdk, credentials: options.Credentials, conns: newPool(options.HTTPClient)}
+	return &Client{Client: sdk, credentials: options.Credentials, retryer: options.Retryer, conns: newPool(options.HTTPClient)}
 }
 
 // ReceiveMessage is (*sqs.Client).ReceiveMessage, but what optFns changes does
@@ -49,6 +51,7 @@ func (c *Client) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput
 		if out := decodeReceive(a.body.Bytes()); out != nil {
 			return out, nil
 		}
+		c.receive.forget() // the SDK may make more of it, and of the next
 	}
 	return c.Client.ReceiveMessage(ctx, in, append(slices.Clip(optFns), c.after(&c.receive, a))...)
 }
@@ -62,6 +65,7 @@ func (c *Client) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBa
 		if out := decodeDelete(a.body.Bytes()); out != nil {
 			return out, nil
 		}
+		c.delete.forget()
 	}
 	return c.Client.DeleteMessageBatch(ctx, in, append(slices.Clip(optFns), c.after(&c.delete, a))...)
 }
@@ -103,10 +107,30 @@ func (c *Client) try(ctx context.Context, o *operation, a *attempt) (ok bool) {
 		return false
 	}
 	c.conns.roundTrip(ctx, m, a)
-	if a.response != nil && a.response.StatusCode >= 400 && a.response.StatusCode < 500 {
+	switch {
+	case a.err != nil:
+	case a.response == nil: // there was no way to connect; perhaps the SDK finds one
+		o.forget()
+	case a.response.StatusCode == http.StatusOK:
+		c.refill(ctx)
+		return true
+	case a.response.StatusCode >= 300 && a.response.StatusCode < 400: // SQS has done nothing; the SDK goes where it is sent
+		a.response = nil
+		o.forget()
+	case a.response.StatusCode < 500:
 		o.forget()
 	}
-	return a.err == nil && a.response != nil && a.response.StatusCode == http.StatusOK
+	return false
+}
+
+// refill tells the SDK of a success. It has a quota of retries for all calls,
+// to which each success adds.
+func (c *Client) refill(ctx context.Context) {
+	if r, ok := c.retryer.(aws.RetryerV2); ok {
+		if release, err := r.GetAttemptToken(ctx); err == nil {
+			_ = release(nil)
+		}
+	}
 }
 
 // after lets the SDK go on after an attempt.
@@ -136,9 +160,10 @@ func (s *successor) Do(r *http.Request) (*http.Response, error) {
 	case a.err != nil:
 		return nil, a.err
 	}
+	start := time.Now()
 	response, err := s.http.Do(r)
 	if err == nil && response.StatusCode == http.StatusOK && s.conns.reach(r) {
-		s.operation.learn(r)
+		s.operation.learn(r, start)
 	}
 	return response, err
 }

@@ -155,12 +155,9 @@ func TestAnswers(t *testing.T) {
 		"expired token": refuse(403, "com.amazon.coral.service#ExpiredTokenException", "old"),
 		"internal":      refuse(500, "com.amazon.coral.service#InternalFailure", "oops"),
 		"unavailable":   func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", http.StatusServiceUnavailable) },
-		"redirect": func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
-		},
-		"no JSON":     func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") },
-		"other JSON":  func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"Messages":{},"Failed":"all"}`) },
-		"half a JSON": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, oneMessage[:60]) },
+		"no JSON":       func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") },
+		"other JSON":    func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"Messages":{},"Failed":"all"}`) },
+		"half a JSON":   func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, oneMessage[:60]) },
 		"nulls": func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, `{"Messages":[{"MessageId":null,"Body":"b","Attributes":null}],"Failed":null,"Successful":[{"Id":null}]}`)
 		},

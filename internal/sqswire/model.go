@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -31,10 +32,10 @@ func (o *operation) forget() {
 	o.model.Store(nil)
 }
 
-// learn takes a request of the SDK's as a model for those that follow.
-func (o *operation) learn(r *http.Request) {
+// learn takes a request of the SDK's, made at a time, as a model for those that follow.
+func (o *operation) learn(r *http.Request, at time.Time) {
 	if time.Since(time.Unix(0, o.refused.Load())) > relearnAfter {
-		o.model.Store(newModel(r, time.Now()))
+		o.model.Store(newModel(r, at))
 	}
 }
 
@@ -98,6 +99,11 @@ func newModel(r *http.Request, now time.Time) *model {
 		names = append(names, name)
 	}
 	m.signed = strings.Join(names, ";")
+	for _, needed := range []string{"content-length", "host", "x-amz-date"} {
+		if !slices.Contains(names, needed) {
+			return nil
+		}
+	}
 	return m
 }
 
@@ -128,7 +134,7 @@ func (m *model) appendRequest(b []byte, c aws.Credentials, body []byte) ([]byte,
 		b = append(append(b, h.name...), ": "...)
 		b = append(append(b, value(h)...), "\r\n"...)
 	}
-	b = fmt.Appendf(b, "user-agent: %s\r\n", m.agent)
+	b = fmt.Appendf(b, "user-agent: %s\r\naccept-encoding: identity\r\n", m.agent)
 	b = fmt.Appendf(b, "authorization: AWS4-HMAC-SHA256 Credential=%s/%s/%s, SignedHeaders=%s, Signature=%x\r\n\r\n",
 		c.AccessKeyID, date[:8], m.scope, m.signed, signature)
 	return append(b, body...), true

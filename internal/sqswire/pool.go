@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -61,19 +62,23 @@ func (p *pool) reach(r *http.Request) bool {
 	return proxy == nil && err == nil
 }
 
-// roundTrip sends an attempt's request and reads what comes of it. If a
-// connection turns out to have been cut while it was idle, which shows at once,
-// it takes another. What is cut later SQS may have acted on: the SDK judges.
+// roundTrip sends an attempt's request and reads what comes of it. It leaves
+// the attempt as it is if there is no connection to be had. If a connection
+// turns out to have been cut while it was idle, which shows at once, it takes
+// another. What is cut later SQS may have acted on: the SDK judges.
 func (p *pool) roundTrip(ctx context.Context, m *model, a *attempt) {
 	for {
+		if a.err = ctx.Err(); a.err != nil {
+			return // before SQS gives out messages to nobody
+		}
 		c, reused, err := p.get(ctx, m)
 		if err != nil {
-			a.err = err
+			a.err = ctx.Err()
 			return
 		}
 		start := time.Now()
 		answered := p.exchange(ctx, c, a)
-		cutBefore := reused && !answered && time.Since(start) < time.Second && ctx.Err() == nil
+		cutBefore := reused && !answered && time.Since(start) < 100*time.Millisecond && ctx.Err() == nil
 		if !cutBefore {
 			return
 		}
@@ -90,7 +95,7 @@ func (p *pool) exchange(ctx context.Context, c *conn, a *attempt) (answered bool
 	if answered = a.err == nil; answered {
 		a.read(c.in)
 	}
-	if !stop() || a.err != nil || a.response.Close || c.in.Buffered() > 0 {
+	if !stop() || a.err != nil || a.response.Close || a.response.StatusCode < 200 || c.in.Buffered() > 0 {
 		c.Close()
 	} else {
 		p.put(c)
@@ -98,10 +103,13 @@ func (p *pool) exchange(ctx context.Context, c *conn, a *attempt) (answered bool
 	return answered
 }
 
-// read reads a response. Its body can be read again, up to where it was cut.
+// read reads a response, after any that only say that it will come. Its body
+// can be read again, up to where it was cut.
 func (a *attempt) read(in *bufio.Reader) {
-	if a.response, a.err = http.ReadResponse(in, nil); a.err != nil {
-		return
+	for a.response == nil || a.response.StatusCode < 200 && a.response.StatusCode != http.StatusSwitchingProtocols {
+		if a.response, a.err = http.ReadResponse(in, nil); a.err != nil {
+			return
+		}
 	}
 	if n := a.response.ContentLength; n > 0 && n < 64<<20 {
 		a.body.Grow(int(n) + bytes.MinRead)
@@ -117,11 +125,38 @@ func (e end) Read([]byte) (int, error) { return 0, cmp.Or(e.err, io.EOF) }
 
 // get returns a connection that was used before, or a new one.
 func (p *pool) get(ctx context.Context, m *model) (c *conn, reused bool, err error) {
-	if c := p.take(m.addr); c != nil {
-		return c, true, nil
+	for c := p.take(m.addr); c != nil; c = p.take(m.addr) {
+		if c.quiet() {
+			return c, true, nil
+		}
+		c.Close()
 	}
 	c, err = p.dial(ctx, m)
 	return c, false, err
+}
+
+// quiet reports whether the server has neither closed the connection nor sent
+// anything: what it sends to nobody is no answer to the next request.
+func (c *conn) quiet() (quiet bool) {
+	wire := c.Conn
+	if secured, ok := wire.(*tls.Conn); ok {
+		wire = secured.NetConn()
+	}
+	socket, ok := wire.(syscall.Conn)
+	if !ok {
+		return true // nobody can know
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return false
+	}
+	err = raw.Read(func(fd uintptr) bool {
+		var b [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		quiet = err == syscall.EAGAIN
+		return true
+	})
+	return quiet && err == nil
 }
 
 // take takes the connection that was used last.
@@ -170,8 +205,11 @@ func (p *pool) dial(ctx context.Context, m *model) (*conn, error) {
 }
 
 func (p *pool) handshake(ctx context.Context, c net.Conn, m *model) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.transport.TLSHandshakeTimeout)
-	defer cancel()
+	if limit := p.transport.TLSHandshakeTimeout; limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
 	config := p.transport.TLSClientConfig.Clone()
 	config.NextProtos = []string{"http/1.1"}
 	if config.ServerName == "" {
