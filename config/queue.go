@@ -80,9 +80,9 @@ func (q *Queue) read(n node, sidekiqQueue string, needQueue bool) {
 	into(&q.VisibilityTimeout, seconds(0, maxVisibilityTimeout))(n.variable("SCOUT_SQS_VISIBILITY_TIMEOUT"))
 }
 
-// stopTime is what the daemon needs after its last long poll has ended, to
+// StopTime is what the daemon needs after its last long poll has ended, to
 // handle what that brought.
-const stopTime = 5 * time.Second
+const StopTime = 5 * time.Second
 
 // readShutdownTimeout must come after the queues.
 func (c *Config) readShutdownTimeout(n node) {
@@ -90,10 +90,10 @@ func (c *Config) readShutdownTimeout(n node) {
 	for _, q := range c.Queues {
 		wait = max(wait, q.WaitTime)
 	}
-	c.ShutdownTimeout = wait + stopTime
+	c.ShutdownTimeout = wait + StopTime
 	into(&c.ShutdownTimeout, duration(time.Second, 15*time.Minute))(n)
-	if c.ShutdownTimeout < wait+stopTime {
-		n.fail("must be at least %s: a long poll, which takes up to %s, is never cut off; lower wait_time if it must be less", short(wait+stopTime), short(wait))
+	if c.ShutdownTimeout < wait+StopTime {
+		n.fail("must be at least %s: a long poll, which takes up to %s, is never cut off; lower wait_time if it must be less", short(wait+StopTime), short(wait))
 	}
 }
 

@@ -328,8 +328,8 @@ func testLoad(t *testing.T, addr string) {
 			t.Errorf("queue %s: %+v, want %+v", queue, got, want)
 		}
 	}
-	if load.MemoryUsed == 0 || load.MemoryMax != 0 || load.MemoryUsedShare != 0 {
-		t.Errorf("memory %d of %d, share %f", load.MemoryUsed, load.MemoryMax, load.MemoryUsedShare)
+	if load.MemoryUsed == 0 || load.MemoryMax != 0 || load.MemoryShare() != 0 {
+		t.Errorf("memory %d of %d, share %f", load.MemoryUsed, load.MemoryMax, load.MemoryShare())
 	}
 	mustPush(t, newTestClient(t, addr, nil), testJobs("after", 1))
 	if _, err := c.Load(t.Context(), nil); err != nil {

@@ -14,10 +14,17 @@ import (
 
 // A Load says how much work is waiting, and how full Redis is.
 type Load struct {
-	Queues          map[string]QueueLoad // by name
-	MemoryUsed      int64                // bytes
-	MemoryMax       int64                // bytes; 0: Redis has no maxmemory
-	MemoryUsedShare float64              // of MemoryMax; 0 if that is 0
+	Queues     map[string]QueueLoad // by name
+	MemoryUsed int64                // bytes
+	MemoryMax  int64                // bytes; 0: Redis has no maxmemory
+}
+
+// MemoryShare is the part of MemoryMax that is used, 0 if that is 0.
+func (l Load) MemoryShare() float64 {
+	if l.MemoryMax == 0 {
+		return 0
+	}
+	return float64(l.MemoryUsed) / float64(l.MemoryMax)
 }
 
 // A QueueLoad says how much work waits in a queue.
@@ -59,9 +66,6 @@ func (c *Client) load(ctx context.Context, queues []string) (Load, error) {
 	}
 	info := parseInfo(memory)
 	load := Load{Queues: map[string]QueueLoad{}, MemoryUsed: info.Used, MemoryMax: info.Max}
-	if info.Max > 0 {
-		load.MemoryUsedShare = float64(info.Used) / float64(info.Max)
-	}
 	now := time.Now()
 	for _, queue := range queues {
 		length, err := redis.Int(receive())

@@ -89,8 +89,9 @@ func (s wholeSender) Do(r *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
-		r = r.WithContext(r.Context())                                                                // a copy
-		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil } // to send again if the connection was cut while idle
+		r = r.WithContext(r.Context()) // a copy
+		// With GetBody, it can be sent again if the connection was cut while idle.
+		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 		r.Body, _ = r.GetBody()
 	}
 	return s.BuildableClient.Do(r)

@@ -65,7 +65,7 @@ func (c *consumer) change(all *config.Config, q config.Queue, h handler.Handler)
 	c.queues.Store(&queues)
 	stop := all.ShutdownTimeout
 	if q.WaitTime == 0 {
-		stop = max(stop, c.ownWait+5*time.Second)
+		stop = max(stop, c.ownWait+config.StopTime)
 	}
 	c.poller.Tune(poller.Tuning{
 		WaitTime:          q.WaitTime,

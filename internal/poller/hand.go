@@ -1,6 +1,7 @@
 package poller
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -53,14 +54,7 @@ func (r *run) release(h *hand) {
 
 // hidden is how long a message is hidden once it has been received.
 func (p *Poller) hidden(t *Tuning) time.Duration {
-	switch {
-	case t.VisibilityTimeout > 0:
-		return t.VisibilityTimeout
-	case p.Visibility > 0:
-		return p.Visibility
-	default:
-		return 30 * time.Second
-	}
+	return cmp.Or(t.VisibilityTimeout, p.Visibility, 30*time.Second)
 }
 
 // mostBeat bounds the time between two heartbeats, for the visibility timeout

@@ -163,7 +163,7 @@ func (g *Gauge) compare() {
 			judge(mark{Latency, queue}, float64(q.Latency), q.Latency.Round(time.Second).String())
 		}
 	}
-	share := 100 * g.load.MemoryUsedShare
+	share := 100 * g.load.MemoryShare()
 	judge(mark{RedisMemory, ""}, share, fmt.Sprintf("%.0f%%", share))
 	if g.limits.RedisMemory > 0 && g.load.MemoryMax == 0 && !g.noMax {
 		g.noMax = true

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -19,7 +20,7 @@ import (
 func load(length int, latency time.Duration, memory float64) sidekiq.Load {
 	return sidekiq.Load{
 		Queues:    map[string]sidekiq.QueueLoad{"default": {Length: length, Latency: latency}, "low": {}},
-		MemoryMax: 100, MemoryUsed: int64(100 * memory), MemoryUsedShare: memory,
+		MemoryMax: 100, MemoryUsed: int64(math.Round(100 * memory)),
 	}
 }
 
