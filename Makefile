@@ -53,16 +53,16 @@ lint:
 fuzz:
 	$(GO) test -run '^$$' -fuzz '^FuzzCheck$$' -fuzztime 1m ./internal/jsonscan
 	$(GO) test -run '^$$' -fuzz '^FuzzAppendQuote$$' -fuzztime 1m ./internal/jsonscan
-	$(GO) test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime 1m ./internal/sqswire
+	$(GO) test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime 1m ./internal/sqsclient
 	$(GO) test -run '^$$' -fuzz '^FuzzTranslate$$' -fuzztime 1m ./handler
 	$(GO) test -run '^$$' -fuzz '^FuzzLoad$$' -fuzztime 1m ./config
 
 # make bench    Go benchmarks, and what the daemon moves from SQS to Redis
 bench: scout
 	$(GO) test -tags integration -run '^$$' -bench . ./internal/jsonscan ./sidekiq ./handler ./cmd/lambda
-	$(GO) run ./internal/bench -baseline
-	$(GO) run ./internal/bench -latency 10ms
-	$(GO) run ./internal/bench -rate 50 -duration 20s -rounds 1
+	$(GO) run ./internal/cmd/bench -baseline
+	$(GO) run ./internal/cmd/bench -latency 10ms
+	$(GO) run ./internal/cmd/bench -rate 50 -duration 20s -rounds 1
 
 # make release VERSION=v2.0.0   archives, .deb, .rpm, SBOMs and checksums, in dist
 release:
@@ -72,7 +72,7 @@ release:
 EVENT ?= events/one-topic.json
 invoke: # with no GOOS, for it runs here
 	$(BUILD) -tags lambda.norpc -ldflags '-s -w' -o bin/function ./cmd/lambda
-	$(GO) run ./internal/invoke -function bin/function -event $(EVENT) $(if $(CONFIG),-config $(CONFIG))
+	$(GO) run ./internal/cmd/invoke -function bin/function -event $(EVENT) $(if $(CONFIG),-config $(CONFIG))
 
 # make deploy APP=shop STAGE=staging   create or update that stack; see docs/deploy.md
 deploy: answers = deploy/$(APP)-$(STAGE).yaml

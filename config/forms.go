@@ -137,12 +137,12 @@ func short(d time.Duration) string {
 }
 
 func arg(text string) (handler.Arg, error) {
-	for _, a := range []handler.Arg{handler.Message, handler.Metadata} {
+	for _, a := range []handler.Arg{handler.ArgMessage, handler.ArgMetadata} {
 		if text == a.String() {
 			return a, nil
 		}
 	}
-	return 0, fmt.Errorf("must be %s or %s", handler.Message, handler.Metadata)
+	return 0, fmt.Errorf("must be %s or %s", handler.ArgMessage, handler.ArgMetadata)
 }
 
 func httpURL(text string) (string, error) {

@@ -8,11 +8,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
-	"scout/internal/testparts"
+	"scout/internal/test/env"
 )
 
 func TestParametersOfMoto(t *testing.T) {
-	loader := Loader{Env: vars(), AWS: access(testparts.Moto(t))}
+	loader := Loader{Env: vars(), AWS: access(env.Moto(t))}
 	cfg, err := loader.AWS(t.Context(), AWS{})
 	if err != nil {
 		t.Fatal(err)

@@ -62,7 +62,7 @@ func check(t *testing.T, what string, got, want any) {
 }
 
 func plainWorker(class, queue string) handler.Worker {
-	return handler.Worker{Worker: sidekiq.Worker{Class: class, Queue: queue}}
+	return handler.Worker{JobTemplate: sidekiq.JobTemplate{Class: class, Queue: queue}}
 }
 
 // TestScout1 loads the example of Scout 1.x's README.
@@ -156,11 +156,11 @@ func TestFull(t *testing.T) {
 			Topics: []handler.Route{
 				{Topic: "foo-topic", Workers: []handler.Worker{plainWorker("FooWorker", "background")}},
 				{Topic: "arn:aws:sns:us-east-1:123456789012:orders", Workers: []handler.Worker{{
-					Worker: sidekiq.Worker{
+					JobTemplate: sidekiq.JobTemplate{
 						Class: "Orders::SyncJob", Queue: "critical", Retry: sidekiq.Int(5), Backtrace: sidekiq.Int(20),
 						NoDead: true, Tags: []string{"sns"}, ActiveJob: true,
 					},
-					Args: []handler.Arg{handler.Message, handler.Metadata},
+					Args: []handler.Arg{handler.ArgMessage, handler.ArgMetadata},
 				}}},
 				{Topic: "patient", Workers: []handler.Worker{patient}},
 				{Topic: "audit-*", Workers: []handler.Worker{plainWorker("AuditWorker", "background")}},
@@ -284,7 +284,7 @@ queue: {topics: {t: {class: env:CLASS, retry: env:RETRY}}}
 		t.Fatal(err)
 	}
 	check(t, "URL", c.Redis.URL.Reveal(), "redis://:ssm%3A%2Fnot%2Fagain@h:1/0")
-	check(t, "worker", c.Queues[0].Topics[0].Workers[0].Worker, sidekiq.Worker{Class: "W", Queue: "default", Retry: sidekiq.Int(7)})
+	check(t, "worker", c.Queues[0].Topics[0].Workers[0].JobTemplate, sidekiq.JobTemplate{Class: "W", Queue: "default", Retry: sidekiq.Int(7)})
 }
 
 func TestAliases(t *testing.T) {
@@ -299,12 +299,12 @@ queue:
     d: *a
     e: {class: E, tags: *tags}
 `)
-	a := sidekiq.Worker{Class: "A", Queue: "low", Retry: sidekiq.Int(1), Tags: []string{"x"}}
+	a := sidekiq.JobTemplate{Class: "A", Queue: "low", Retry: sidekiq.Int(1), Tags: []string{"x"}}
 	b, cc, e := a, a, a
 	b.Class, cc.Class, e.Class = "B", "C", "E"
 	e.Retry = sidekiq.BoolOrInt{}
-	for i, want := range []sidekiq.Worker{a, b, cc, a, e} {
-		check(t, c.Queues[0].Topics[i].Topic, c.Queues[0].Topics[i].Workers[0].Worker, want)
+	for i, want := range []sidekiq.JobTemplate{a, b, cc, a, e} {
+		check(t, c.Queues[0].Topics[i].Topic, c.Queues[0].Topics[i].Workers[0].JobTemplate, want)
 	}
 }
 

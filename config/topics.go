@@ -49,7 +49,7 @@ func workers(n node, sidekiqQueue string) []handler.Worker {
 
 // worker reads a class or a mapping.
 func worker(n node, sidekiqQueue string) handler.Worker {
-	w := handler.Worker{Worker: sidekiq.Worker{Queue: sidekiqQueue}}
+	w := handler.Worker{JobTemplate: sidekiq.JobTemplate{Queue: sidekiqQueue}}
 	switch n.value.Kind {
 	case yaml.ScalarNode:
 		into(&w.Class, class)(n)

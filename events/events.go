@@ -5,7 +5,7 @@ package events
 
 import "embed"
 
-//go:generate go run generate.go
+//go:generate go run scout/internal/cmd/samples
 
 // Files are the events and the configuration.
 //

@@ -30,11 +30,11 @@ func decodeEnvelope(body []byte, scanner *jsonscan.Scanner) (e envelope, err err
 	members, verdict := scanner.Object(body)
 	switch {
 	case verdict.Syntax != nil:
-		return e, refuse(NotEnvelope, "the body is no SNS envelope: %v%s", verdict.Syntax, rawHint)
+		return e, refuse(ReasonNotEnvelope, "the body is no SNS envelope: %v%s", verdict.Syntax, rawHint)
 	case !jsonscan.IsObject(body):
-		return e, refuse(NotEnvelope, "the body is no SNS envelope but another JSON value%s", rawHint)
+		return e, refuse(ReasonNotEnvelope, "the body is no SNS envelope but another JSON value%s", rawHint)
 	case verdict.Refused != nil:
-		return e, refuse(NotEnvelope, "the body is no SNS envelope: %v", verdict.Refused)
+		return e, refuse(ReasonNotEnvelope, "the body is no SNS envelope: %v", verdict.Refused)
 	}
 	var kind []byte
 	for _, m := range members {
@@ -56,14 +56,14 @@ func decodeEnvelope(body []byte, scanner *jsonscan.Scanner) (e envelope, err err
 		}
 	}
 	if string(kind) != "Notification" {
-		return e, refuse(NotEnvelope, `the body is no SNS notification: it has no "Type": "Notification"%s`, rawHint)
+		return e, refuse(ReasonNotEnvelope, `the body is no SNS notification: it has no "Type": "Notification"%s`, rawHint)
 	}
 	for _, required := range []struct {
 		key   string
 		value []byte
 	}{{"TopicArn", e.TopicARN}, {"Message", e.Message}, {"MessageId", e.MessageID}} {
 		if required.value == nil {
-			return e, refuse(NotEnvelope, "the SNS envelope has no string %q", required.key)
+			return e, refuse(ReasonNotEnvelope, "the SNS envelope has no string %q", required.key)
 		}
 	}
 	return e, nil

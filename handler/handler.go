@@ -22,9 +22,6 @@ type Handler struct {
 	Router *Router
 	Client Pusher
 	Log    *slog.Logger // nil: slog.Default()
-
-	// Observe, if not nil, is called at the end of each batch.
-	Observe func(context.Context, Stats)
 }
 
 // A Pusher is the part of *sidekiq.Client that a Handler uses.
@@ -49,16 +46,21 @@ type Pusher interface {
 // Handle stops in time before ctx's deadline, to be able to answer, and fails
 // what is left.
 func (h *Handler) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
+	response, _, err := h.Process(ctx, event)
+	return response, err
+}
+
+// Process is Handle and also returns the batch's Stats, which are valid
+// whatever the error.
+func (h *Handler) Process(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, Stats, error) {
 	ctx, cancel := withMargin(ctx)
 	defer cancel()
 	now := time.Now()
 	b := newBatch(event.Records)
 	h.translate(ctx, b, now)
 	h.push(ctx, b)
-	if h.Observe != nil {
-		h.Observe(ctx, b.stats(now))
-	}
-	return h.respond(ctx, b)
+	response, err := h.respond(ctx, b)
+	return response, b.stats(now), err
 }
 
 // withMargin ends the context early enough for an answer before the deadline:
@@ -81,7 +83,7 @@ func (h *Handler) translate(ctx context.Context, b *batch, now time.Time) {
 		m := &b.messages[i]
 		group := fifoGroup(m)
 		if failedGroups[group] {
-			b.failures[i] = refuse(HeldBack, "an earlier message of its group failed")
+			b.failures[i] = refuse(ReasonHeldBack, "an earlier message of its group failed")
 			h.log().InfoContext(ctx, heldBack, "message_id", m.MessageId)
 			continue
 		}
@@ -115,7 +117,7 @@ func (h *Handler) translateSafely(ctx context.Context, t *translator, m *events.
 func (h *Handler) panicked(ctx context.Context, p any) error {
 	h.log().ErrorContext(ctx, "panic", "stack", string(debug.Stack()))
 	h.log().DebugContext(ctx, "panic", "value", p)
-	return refuse(Panicked, "Scout panicked; this is a bug, and the log shows where")
+	return refuse(ReasonPanic, "Scout panicked; this is a bug, and the log shows where")
 }
 
 // push pushes the jobs and records what became of them.
@@ -152,7 +154,7 @@ func (h *Handler) logResult(ctx context.Context, b *batch, n int, result sidekiq
 		message = "job was pushed before"
 	case errors.Is(result.Err, sidekiq.ErrHeldBack):
 		level, message = slog.LevelInfo, heldBack
-	case result.Err != nil && reasonOf(result.Err, b.pushErr) == Queue:
+	case result.Err != nil && reasonOf(result.Err, b.pushErr) == ReasonQueue:
 		level, message = slog.LevelError, "job refused by its queue"
 	case result.Err != nil:
 		return // of one cause with others, which is logged once

@@ -11,15 +11,15 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"scout/internal/testparts"
+	"scout/internal/test/env"
 	"scout/sidekiq"
 )
 
 // One Lambda batch of 5,000 messages, on a real Redis.
 func TestHandleLargeBatch(t *testing.T) {
 	const messages = 5_000
-	server := testparts.Redis(t)
-	proxy := testparts.NewProxy(t, server.Addr, nil)
+	server := env.Redis(t)
+	proxy := env.NewProxy(t, server.Addr, nil)
 	client, err := sidekiq.NewClient(sidekiq.Options{URL: "redis://" + proxy.Addr, DedupTTL: time.Hour})
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +44,7 @@ func TestHandleLargeBatch(t *testing.T) {
 		t.Logf("%d round trips for %d messages", n, messages)
 	}
 
-	got := testparts.Arguments(testparts.Queued(t, server.Addr, "queue:default"))
+	got := env.Arguments(env.Queued(t, server.Addr, "queue:default"))
 	if !slices.Equal(got, want) {
 		t.Errorf("%d jobs in the queue, want %d in order", len(got), len(want))
 	}

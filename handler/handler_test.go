@@ -15,7 +15,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/aws/aws-lambda-go/events"
 
-	"scout/internal/testparts"
+	"scout/internal/test/env"
 	"scout/sidekiq"
 )
 
@@ -60,30 +60,28 @@ func failed(response events.SQSEventResponse) string {
 // args returns what is in a queue, in Sidekiq's order, as the jobs' args.
 func args(t *testing.T, server *miniredis.Miniredis, queue string) string {
 	t.Helper()
-	return strings.Join(testparts.Arguments(testparts.Queued(t, server.Addr(), "queue:"+queue)), " ")
+	return strings.Join(env.Arguments(env.Queued(t, server.Addr(), "queue:"+queue)), " ")
 }
 
 func TestHandlePartialBatch(t *testing.T) {
 	h, server := newTestHandler(t)
-	var stats Stats
-	h.Observe = func(_ context.Context, s Stats) { stats = s }
 	batch := event(notification("orders", "1"), notification("nowhere", "2"), notification("orders", "3"), &events.SQSMessage{Body: "poison"}, notification("orders", `{"a":1e999}`), notification("orders", "4"))
 	batch.Records[2].Attributes["SentTimestamp"] = fmt.Sprint(time.Now().Add(-time.Minute).UnixMilli())
-	response, err := h.Handle(t.Context(), batch)
+	response, stats, err := h.Process(t.Context(), batch)
 	if err != nil || failed(response) != "m1 m3 m4" {
 		t.Errorf("failed = %q, %v; want m1 m3 m4", failed(response), err)
 	}
 	if got := args(t, server, "default"); got != "1 3 4" {
 		t.Errorf("queue = %s, want 1 3 4", got)
 	}
-	if stats.Received != 6 || stats.Enqueued != 3 || stats.Duplicate != 0 || stats.Failed[NoRoute] != 1 || stats.Failed[NotEnvelope] != 1 || stats.Failed[Unacceptable] != 1 {
+	if stats.Received != 6 || stats.Enqueued != 3 || stats.Duplicate != 0 || stats.Failed[ReasonNoRoute] != 1 || stats.Failed[ReasonNotEnvelope] != 1 || stats.Failed[ReasonUnacceptable] != 1 {
 		t.Errorf("stats = %+v", stats)
 	}
 	if stats.Push <= 0 || stats.Age < time.Minute || stats.Age > 2*time.Minute {
 		t.Errorf("push %v, age %v", stats.Push, stats.Age)
 	}
 
-	response, err = h.Handle(t.Context(), batch) // delivered again
+	response, stats, err = h.Process(t.Context(), batch) // delivered again
 	if err != nil || failed(response) != "m1 m3 m4" || args(t, server, "default") != "1 3 4" {
 		t.Errorf("the second time: failed = %q, %v; queue = %s", failed(response), err, args(t, server, "default"))
 	}
@@ -137,19 +135,17 @@ func TestHandleRedisDown(t *testing.T) {
 // What Redis took is done; only the rest comes back.
 func TestHandleRedisTookSome(t *testing.T) {
 	down := errors.New("connection refused")
-	var stats Stats
 	h := &Handler{
-		Router:  testRouter,
-		Observe: func(_ context.Context, s Stats) { stats = s },
+		Router: testRouter,
 		Client: pusher(func(_ context.Context, jobs []sidekiq.Job) ([]sidekiq.Result, error) {
 			return []sidekiq.Result{{Outcome: sidekiq.Duplicate}, {Err: down}, {Outcome: sidekiq.Unmarked}, {Err: errors.New("WRONGTYPE")}}, down
 		}),
 	}
-	response, err := h.Handle(t.Context(), event(notification("orders", "1"), notification("orders", "2"), notification("orders", "3"), notification("orders", "4")))
+	response, stats, err := h.Process(t.Context(), event(notification("orders", "1"), notification("orders", "2"), notification("orders", "3"), notification("orders", "4")))
 	if err != nil || failed(response) != "m1 m3" {
 		t.Errorf("failed = %q, %v; want m1 m3", failed(response), err)
 	}
-	if stats.Duplicate != 1 || stats.Enqueued != 1 || stats.Failed[Redis] != 1 || stats.Failed[Queue] != 1 {
+	if stats.Duplicate != 1 || stats.Enqueued != 1 || stats.Failed[ReasonRedis] != 1 || stats.Failed[ReasonQueue] != 1 {
 		t.Errorf("stats = %+v", stats)
 	}
 }
@@ -168,16 +164,14 @@ func TestHandleFIFO(t *testing.T) {
 		m.EventSourceARN = "arn:aws:sqs:us-east-1:123456789012:app.fifo"
 		batch.Records = append(batch.Records, *m)
 	}
-	var stats Stats
-	h.Observe = func(_ context.Context, s Stats) { stats = s }
-	response, err := h.Handle(t.Context(), batch)
+	response, stats, err := h.Process(t.Context(), batch)
 	if err != nil || failed(response) != "m2 m3 m4 m5" {
 		t.Errorf("failed = %q, %v; want m2 m3 (behind a message without route) m4 m5 (behind a refused job)", failed(response), err)
 	}
 	if got := args(t, server, "default"); got != "0 1 6" {
 		t.Errorf("queue = %s, want 0 1 6", got)
 	}
-	if stats.Failed[HeldBack] != 2 || stats.Failed[NoRoute] != 1 || stats.Failed[Queue] != 1 {
+	if stats.Failed[ReasonHeldBack] != 2 || stats.Failed[ReasonNoRoute] != 1 || stats.Failed[ReasonQueue] != 1 {
 		t.Errorf("stats = %+v", stats)
 	}
 
@@ -284,11 +278,9 @@ func TestLogsShowNoContent(t *testing.T) {
 
 func TestHandleLatencies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var stats Stats
 		h := &Handler{
-			Router:  testRouter,
-			Log:     slog.New(slog.NewTextHandler(t.Output(), nil)),
-			Observe: func(_ context.Context, s Stats) { stats = s },
+			Router: testRouter,
+			Log:    slog.New(slog.NewTextHandler(t.Output(), nil)),
 			Client: pusher(func(context.Context, []sidekiq.Job) ([]sidekiq.Result, error) {
 				time.Sleep(2 * time.Second)
 				return []sidekiq.Result{
@@ -306,7 +298,8 @@ func TestHandleLatencies(t *testing.T) {
 		for i, age := range []time.Duration{time.Minute, time.Second, time.Hour, time.Hour, time.Hour, -time.Minute} {
 			batch.Records[i].Attributes["SentTimestamp"] = fmt.Sprint(time.Now().Add(-age).UnixMilli())
 		}
-		if _, err := h.Handle(t.Context(), batch); err != nil {
+		_, stats, err := h.Process(t.Context(), batch)
+		if err != nil {
 			t.Fatal(err)
 		}
 		// The message from the future counts as just sent, the one without a time not at all.

@@ -27,18 +27,18 @@ type Reason string
 // The first four are the message's fault, and it will fail again unless the
 // configuration changes. The others may pass.
 const (
-	NotEnvelope  Reason = "not_envelope" // the body is no SNS notification
-	NoRoute      Reason = "no_route"     // its topic is not in the configuration
-	Unacceptable Reason = "unacceptable" // Sidekiq could not load the job, or lose it
-	Panicked     Reason = "panic"        // a fault of Scout's own
-	HeldBack     Reason = "held_back"    // FIFO: an earlier message of its group failed
-	Queue        Reason = "queue"        // the key of its Sidekiq queue holds something else
-	Redis        Reason = "redis"        // Redis did not take the job
-	Deadline     Reason = "deadline"     // there was no time left
+	ReasonNotEnvelope  Reason = "not_envelope" // the body is no SNS notification
+	ReasonNoRoute      Reason = "no_route"     // its topic is not in the configuration
+	ReasonUnacceptable Reason = "unacceptable" // Sidekiq could not load the job, or lose it
+	ReasonPanic        Reason = "panic"        // a fault of Scout's own
+	ReasonHeldBack     Reason = "held_back"    // FIFO: an earlier message of its group failed
+	ReasonQueue        Reason = "queue"        // the key of its Sidekiq queue holds something else
+	ReasonRedis        Reason = "redis"        // Redis did not take the job
+	ReasonDeadline     Reason = "deadline"     // there was no time left
 )
 
 // Reasons are all reasons.
-var Reasons = []Reason{NotEnvelope, NoRoute, Unacceptable, Panicked, HeldBack, Queue, Redis, Deadline}
+var Reasons = []Reason{ReasonNotEnvelope, ReasonNoRoute, ReasonUnacceptable, ReasonPanic, ReasonHeldBack, ReasonQueue, ReasonRedis, ReasonDeadline}
 
 // reasonOf is why a message with the given failure failed. redis is what a
 // call of Push returned, if there was one: what shares it is not the
@@ -49,12 +49,12 @@ func reasonOf(failure, redis error) Reason {
 	}
 	switch {
 	case errors.Is(failure, sidekiq.ErrHeldBack):
-		return HeldBack
+		return ReasonHeldBack
 	case redis == nil || !errors.Is(failure, redis):
-		return Queue
+		return ReasonQueue
 	case errors.Is(failure, context.DeadlineExceeded):
-		return Deadline
+		return ReasonDeadline
 	default:
-		return Redis
+		return ReasonRedis
 	}
 }

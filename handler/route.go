@@ -12,7 +12,7 @@ type Route struct {
 
 // A Worker is a Sidekiq worker and what it is called with.
 type Worker struct {
-	sidekiq.Worker
+	sidekiq.JobTemplate
 	Args []Arg // in the order of the perform method's parameters; empty: Message alone
 }
 
@@ -21,13 +21,13 @@ type Arg int
 
 // What a job can be given.
 const (
-	Message  Arg = iota // the published message
-	Metadata            // an object that tells where it came from
+	ArgMessage  Arg = iota // the published message
+	ArgMetadata            // an object that tells where it came from
 )
 
 // String is the argument's name in the configuration.
 func (a Arg) String() string {
-	if a == Metadata {
+	if a == ArgMetadata {
 		return "metadata"
 	}
 	return "message"

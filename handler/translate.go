@@ -51,7 +51,7 @@ func (t *translator) translate(m *events.SQSMessage, jobs []sidekiq.Job) (topicA
 	}
 	t.route(e.TopicARN)
 	if len(t.workers) == 0 {
-		return t.topicARN, nil, refuse(NoRoute, "no worker is configured for the topic %q", TopicName(t.topicARN))
+		return t.topicARN, nil, refuse(ReasonNoRoute, "no worker is configured for the topic %q", TopicName(t.topicARN))
 	}
 	message, err := t.message(e.Message)
 	if err != nil {
@@ -59,7 +59,7 @@ func (t *translator) translate(m *events.SQSMessage, jobs []sidekiq.Job) (topicA
 	}
 	id := cmp.Or(string(e.MessageID), m.MessageId)
 	if id == "" {
-		return t.topicARN, nil, refuse(NotEnvelope, "neither the SNS envelope nor SQS gives the message an id")
+		return t.topicARN, nil, refuse(ReasonNotEnvelope, "neither the SNS envelope nor SQS gives the message an id")
 	}
 	trace := traceFields(e.Attributes, m)
 	for i := range t.workers {
@@ -68,7 +68,7 @@ func (t *translator) translate(m *events.SQSMessage, jobs []sidekiq.Job) (topicA
 		if err != nil {
 			return t.topicARN, nil, err
 		}
-		job := w.Job(sidekiq.Call{ID: w.NewID(id), Args: args, At: t.at, Trace: trace, Milliseconds: t.router.Milliseconds})
+		job := w.Job(sidekiq.Call{ID: w.JobID(id), Args: args, At: t.at, Trace: trace, Milliseconds: t.router.Milliseconds})
 		job.Group = fifoGroup(m)
 		jobs = append(jobs, job)
 	}
@@ -108,7 +108,7 @@ func (t *translator) message(message []byte) (argument, error) {
 		t.text = jsonscan.AppendQuote(t.text[:0], message)
 		return argument{json: t.text}, nil
 	case verdict.Refused != nil:
-		return argument{}, refuse(Unacceptable, "the message is JSON that Sidekiq could not load, or not save if the job failed: %v; the publisher has to change it", verdict.Refused)
+		return argument{}, refuse(ReasonUnacceptable, "the message is JSON that Sidekiq could not load, or not save if the job failed: %v; the publisher has to change it", verdict.Refused)
 	}
 	return argument{json: bytes.TrimSpace(message), activeJob: verdict.ActiveJob}, nil
 }
@@ -117,18 +117,18 @@ func (t *translator) message(message []byte) (argument, error) {
 func (t *translator) arguments(w *Worker, message argument, e *envelope, m *events.SQSMessage) ([]json.RawMessage, error) {
 	wanted := w.Args
 	if len(wanted) == 0 {
-		wanted = []Arg{Message}
+		wanted = []Arg{ArgMessage}
 	}
 	t.args = t.args[:0]
 	for _, arg := range wanted {
 		a := message
-		if arg == Metadata {
+		if arg == ArgMetadata {
 			t.metadata = e.appendMetadata(t.metadata[:0], m)
 			a.json = t.metadata
 			a.activeJob = t.argument.Check(a.json).ActiveJob // the attributes' names are the publisher's
 		}
 		if w.ActiveJob && a.activeJob != nil {
-			return nil, refuse(Unacceptable, "the %s argument of %s has %v, which ActiveJob would take for its own", arg, w.Class, a.activeJob)
+			return nil, refuse(ReasonUnacceptable, "the %s argument of %s has %v, which ActiveJob would take for its own", arg, w.Class, a.activeJob)
 		}
 		t.args = append(t.args, a.json)
 	}

@@ -16,17 +16,17 @@ import (
 )
 
 var testRouter = NewRouter([]Route{
-	{Topic: "orders", Workers: []Worker{{Worker: sidekiq.Worker{Class: "OrderWorker", Queue: "default"}}}},
-	{Topic: "arn:aws:sns:us-east-1:123456789012:billing", Workers: []Worker{{Worker: sidekiq.Worker{Class: "ExactWorker", Queue: "default"}}}},
-	{Topic: "billing", Workers: []Worker{{Worker: sidekiq.Worker{Class: "NameWorker", Queue: "default"}}}},
-	{Topic: "audit-*", Workers: []Worker{{Worker: sidekiq.Worker{Class: "AuditWorker", Queue: "low"}}}},
-	{Topic: "audit-eu-*", Workers: []Worker{{Worker: sidekiq.Worker{Class: "EUAuditWorker", Queue: "low"}}}},
-	{Topic: "shop-?", Workers: []Worker{{Worker: sidekiq.Worker{Class: "ShopWorker", Queue: "low"}}}},
+	{Topic: "orders", Workers: []Worker{{JobTemplate: sidekiq.JobTemplate{Class: "OrderWorker", Queue: "default"}}}},
+	{Topic: "arn:aws:sns:us-east-1:123456789012:billing", Workers: []Worker{{JobTemplate: sidekiq.JobTemplate{Class: "ExactWorker", Queue: "default"}}}},
+	{Topic: "billing", Workers: []Worker{{JobTemplate: sidekiq.JobTemplate{Class: "NameWorker", Queue: "default"}}}},
+	{Topic: "audit-*", Workers: []Worker{{JobTemplate: sidekiq.JobTemplate{Class: "AuditWorker", Queue: "low"}}}},
+	{Topic: "audit-eu-*", Workers: []Worker{{JobTemplate: sidekiq.JobTemplate{Class: "EUAuditWorker", Queue: "low"}}}},
+	{Topic: "shop-?", Workers: []Worker{{JobTemplate: sidekiq.JobTemplate{Class: "ShopWorker", Queue: "low"}}}},
 	{Topic: "fan", Workers: []Worker{
-		{Worker: sidekiq.Worker{Class: "A", Queue: "default"}, Args: []Arg{Message, Metadata}},
-		{Worker: sidekiq.Worker{Class: "B", Queue: "low", ActiveJob: true}, Args: []Arg{Metadata}},
+		{JobTemplate: sidekiq.JobTemplate{Class: "A", Queue: "default"}, Args: []Arg{ArgMessage, ArgMetadata}},
+		{JobTemplate: sidekiq.JobTemplate{Class: "B", Queue: "low", ActiveJob: true}, Args: []Arg{ArgMetadata}},
 	}},
-	{Topic: "aj", Workers: []Worker{{Worker: sidekiq.Worker{Class: "SyncJob", Queue: "default", ActiveJob: true}}}},
+	{Topic: "aj", Workers: []Worker{{JobTemplate: sidekiq.JobTemplate{Class: "SyncJob", Queue: "default", ActiveJob: true}}}},
 })
 
 // notification is a message as it comes from a topic of that name.
@@ -164,34 +164,34 @@ func TestRefusals(t *testing.T) {
 		reason     Reason
 		want       string
 	}{
-		{"empty", "", NotEnvelope, "raw message delivery"},
-		{"text", "hello", NotEnvelope, "not JSON: expected a value at byte 0; if it comes from SNS, turn off raw message delivery"},
-		{"array", "[1]", NotEnvelope, "another JSON value"},
-		{"raw delivery", `{"id":1}`, NotEnvelope, "raw message delivery"},
-		{"cut", valid[:len(valid)-5], NotEnvelope, "not JSON"},
-		{"other type", replace("Notification", "SubscriptionConfirmation"), NotEnvelope, "no SNS notification"},
-		{"key in another case", replace(`"TopicArn"`, `"topicarn"`), NotEnvelope, `no string "TopicArn"`},
-		{"no message", replace(`"Message"`, `"Massage"`), NotEnvelope, `no string "Message"`},
-		{"message no string", replace(`"Message":"1"`, `"Message":{"a":1}`), NotEnvelope, `no string "Message"`},
-		{"message null", replace(`"Message":"1"`, `"Message":null`), NotEnvelope, `no string "Message"`},
-		{"no id", replace(`"MessageId"`, `"Id"`), NotEnvelope, `no string "MessageId"`},
-		{"topic twice", replace(`{`, `{"TopicArn":"arn:aws:sns:us-east-1:123456789012:billing",`), NotEnvelope, "a duplicate key"},
-		{"topic twice, escaped", replace(`{`, `{"\u0054opicArn":"x",`), NotEnvelope, "a duplicate key"},
-		{"invalid UTF-8", replace(`"Message":"1"`, "\"Message\":\"\xff\""), NotEnvelope, "invalid UTF-8"},
-		{"half a surrogate pair as text", replace(`"Message":"1"`, `"Message":"\ud800"`), NotEnvelope, "surrogate"},
+		{"empty", "", ReasonNotEnvelope, "raw message delivery"},
+		{"text", "hello", ReasonNotEnvelope, "not JSON: expected a value at byte 0; if it comes from SNS, turn off raw message delivery"},
+		{"array", "[1]", ReasonNotEnvelope, "another JSON value"},
+		{"raw delivery", `{"id":1}`, ReasonNotEnvelope, "raw message delivery"},
+		{"cut", valid[:len(valid)-5], ReasonNotEnvelope, "not JSON"},
+		{"other type", replace("Notification", "SubscriptionConfirmation"), ReasonNotEnvelope, "no SNS notification"},
+		{"key in another case", replace(`"TopicArn"`, `"topicarn"`), ReasonNotEnvelope, `no string "TopicArn"`},
+		{"no message", replace(`"Message"`, `"Massage"`), ReasonNotEnvelope, `no string "Message"`},
+		{"message no string", replace(`"Message":"1"`, `"Message":{"a":1}`), ReasonNotEnvelope, `no string "Message"`},
+		{"message null", replace(`"Message":"1"`, `"Message":null`), ReasonNotEnvelope, `no string "Message"`},
+		{"no id", replace(`"MessageId"`, `"Id"`), ReasonNotEnvelope, `no string "MessageId"`},
+		{"topic twice", replace(`{`, `{"TopicArn":"arn:aws:sns:us-east-1:123456789012:billing",`), ReasonNotEnvelope, "a duplicate key"},
+		{"topic twice, escaped", replace(`{`, `{"\u0054opicArn":"x",`), ReasonNotEnvelope, "a duplicate key"},
+		{"invalid UTF-8", replace(`"Message":"1"`, "\"Message\":\"\xff\""), ReasonNotEnvelope, "invalid UTF-8"},
+		{"half a surrogate pair as text", replace(`"Message":"1"`, `"Message":"\ud800"`), ReasonNotEnvelope, "surrogate"},
 
-		{"no route", notification("unknown", "1").Body, NoRoute, `no worker is configured for the topic "unknown"`},
-		{"topic in another case", notification("ORDERS", "1").Body, NoRoute, `"ORDERS"`},
+		{"no route", notification("unknown", "1").Body, ReasonNoRoute, `no worker is configured for the topic "unknown"`},
+		{"topic in another case", notification("ORDERS", "1").Body, ReasonNoRoute, `"ORDERS"`},
 
-		{"too deep", notification("orders", deep).Body, Unacceptable, "nesting deeper than 90 levels"},
-		{"overflow", notification("orders", `{"a":1e309}`).Body, Unacceptable, "range of a double"},
-		{"half a surrogate pair", notification("orders", `{"a":"\ud800"}`).Body, Unacceptable, "surrogate"},
-		{"duplicate key", notification("orders", `{"a":1,"a":2}`).Body, Unacceptable, "a duplicate key at byte 7; the publisher has to change it"},
-		{"ActiveJob key", notification("aj", `{"_aj_globalid":"gid://app/User/1"}`).Body, Unacceptable, "the message argument of SyncJob has a key that begins with _aj_"},
+		{"too deep", notification("orders", deep).Body, ReasonUnacceptable, "nesting deeper than 90 levels"},
+		{"overflow", notification("orders", `{"a":1e309}`).Body, ReasonUnacceptable, "range of a double"},
+		{"half a surrogate pair", notification("orders", `{"a":"\ud800"}`).Body, ReasonUnacceptable, "surrogate"},
+		{"duplicate key", notification("orders", `{"a":1,"a":2}`).Body, ReasonUnacceptable, "a duplicate key at byte 7; the publisher has to change it"},
+		{"ActiveJob key", notification("aj", `{"_aj_globalid":"gid://app/User/1"}`).Body, ReasonUnacceptable, "the message argument of SyncJob has a key that begins with _aj_"},
 		{
 			"ActiveJob key in metadata",
 			strings.TrimSuffix(notification("fan", "1").Body, "}") + `,"MessageAttributes":{"_aj_serialized":{"Type":"String","Value":"X"}}}`,
-			Unacceptable, "the metadata argument of B has a key that begins with _aj_",
+			ReasonUnacceptable, "the metadata argument of B has a key that begins with _aj_",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

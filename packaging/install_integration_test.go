@@ -18,7 +18,7 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"scout/internal/devstack"
-	"scout/internal/testparts"
+	"scout/internal/test/env"
 )
 
 // testDeb installs the package, runs an instance as systemd would, and removes
@@ -68,7 +68,7 @@ type debian struct{ root string }
 
 // installer returns this system if it may be changed and has no scout yet.
 func installer(t *testing.T) debian {
-	testparts.Program(t, "dpkg", "Debian or Ubuntu")
+	env.Program(t, "dpkg", "Debian or Ubuntu")
 	_, err := os.Stat("/usr/bin/scout")
 	if os.Getuid() == 0 && os.IsNotExist(err) {
 		return debian{""}
@@ -110,7 +110,7 @@ func (d debian) files(t *testing.T) []string {
 
 // verify has systemd judge the installed unit.
 func (d debian) verify(t *testing.T) {
-	analyze := testparts.Program(t, "systemd-analyze", "Debian's systemd")
+	analyze := env.Program(t, "systemd-analyze", "Debian's systemd")
 	unit := filepath.Join(d.root, "/usr/lib/systemd/system/scout@.service")
 	if d.root == "" { // where what the unit names is installed
 		if out, err := exec.Command(analyze, "verify", unit).CombinedOutput(); err != nil || bytes.Contains(out, []byte("scout@")) {
@@ -220,7 +220,7 @@ func newStack(t *testing.T) stack {
 	fatal(t, err)
 	_, err = server.Subscribe(topic, queue, nil)
 	fatal(t, err)
-	redisURL := testparts.Redis(t).URL()
+	redisURL := env.Redis(t).URL()
 	return stack{server, topic, redisURL, fmt.Sprintf(`
 redis: {url: "%s"}
 aws: {region: us-east-1, access_key: x, secret_key: x, endpoint: "%s"}

@@ -17,13 +17,13 @@ import (
 	"time"
 
 	"scout/internal/devstack"
-	"scout/internal/testparts"
+	"scout/internal/test/env"
 )
 
 // TestPromtool has promtool judge the alerts, and run the cases that say when
 // they fire.
 func TestPromtool(t *testing.T) {
-	promtool := testparts.Promtool(t)
+	promtool := env.Promtool(t)
 	for _, args := range [][]string{
 		{"check", "rules", "monitoring/alerts.yml"},
 		{"test", "rules", "monitoring/alerts_test.yml"},
@@ -37,7 +37,7 @@ func TestPromtool(t *testing.T) {
 // TestPrometheus has a Prometheus server scrape Scout, and asks it all that the
 // dashboard and the alerts ask.
 func TestPrometheus(t *testing.T) {
-	server := testparts.Prometheus(t, fmt.Sprintf(`
+	server := env.Prometheus(t, fmt.Sprintf(`
 global: {scrape_interval: 1s}
 scrape_configs: [{job_name: scout, static_configs: [{targets: ["%s"]}]}]
 `, startScout(t)))
@@ -72,7 +72,7 @@ func startScout(t *testing.T) string {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	s := newStack(t)
-	config, addr := filepath.Join(t.TempDir(), "scout.yml"), testparts.FreeAddr(t)
+	config, addr := filepath.Join(t.TempDir(), "scout.yml"), env.FreeAddr(t)
 	fatal(t, os.WriteFile(config, []byte(s.config), 0o600))
 	cmd := exec.Command(binary, "run", "--config", config, "--listen", addr)
 	cmd.Stderr = t.Output()

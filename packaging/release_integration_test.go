@@ -15,12 +15,12 @@ import (
 	"strings"
 	"testing"
 
-	"scout/internal/testparts"
+	"scout/internal/test/env"
 )
 
 // TestRelease builds a release twice, in two folders, and installs it.
 func TestRelease(t *testing.T) {
-	testparts.Program(t, "git", "git")
+	env.Program(t, "git", "git")
 	first, second := buildRelease(t), buildRelease(t)
 	t.Run("same bytes", func(t *testing.T) {
 		names := list(t, first)
@@ -115,7 +115,7 @@ func list(t *testing.T, dir string) (names []string) {
 
 // testRPM has rpm read the package.
 func testRPM(t *testing.T, file string) {
-	rpm := testparts.Program(t, "rpm", "Debian's rpm")
+	rpm := env.Program(t, "rpm", "Debian's rpm")
 	out, err := exec.Command(rpm, "-qp", "--qf", "[%{FILEMODES:perms} %{FILENAMES}\n]%{BUILDHOST}", file).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -133,7 +133,7 @@ func testRPM(t *testing.T, file string) {
 // TestImageBuild does what the Dockerfile does, from no more than .dockerignore
 // lets through: it runs the build's command, and the binary alone.
 func TestImageBuild(t *testing.T) {
-	testparts.Program(t, "git", "git")
+	env.Program(t, "git", "git")
 	project, context := copyProject(t), t.TempDir()
 	for line := range strings.SplitSeq(read(t, "../.dockerignore"), "\n") {
 		if name, ok := strings.CutPrefix(line, "!"); ok {

@@ -20,11 +20,11 @@ import (
 	"testing"
 	"time"
 
-	"scout/internal/testparts"
+	"scout/internal/test/env"
 )
 
 func TestClientOnRedis(t *testing.T) {
-	testClient(t, func(t *testing.T) string { return testparts.Redis(t).Addr })
+	testClient(t, func(t *testing.T) string { return env.Redis(t).Addr })
 }
 
 // What Redis says when it cannot take jobs, and what Push and Ready make of it.
@@ -47,7 +47,7 @@ func TestRedisInTrouble(t *testing.T) {
 		{"no permission for a key", nil, [][]any{{"ACL", "SETUSER", "default", "resetkeys", "~scout:*", "~queues", "~queue:other"}}, "NOPERM", ErrUnusable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			server := testparts.Redis(t, c.args...)
+			server := env.Redis(t, c.args...)
 			for _, command := range c.setup {
 				do(t, server.Addr, command[0].(string), command[1:]...)
 			}
@@ -74,13 +74,13 @@ func TestRedisInTrouble(t *testing.T) {
 
 // After a failover, the connections to the old master are not used again.
 func TestFailover(t *testing.T) {
-	server := testparts.Redis(t)
+	server := env.Redis(t)
 	client := newTestClient(t, server.Addr, nil)
 	mustPush(t, client, testJobs("q", 1))
 	do(t, server.Addr, "REPLICAOF", "127.0.0.1", 1)
 	time.AfterFunc(300*time.Millisecond, func() { do(t, server.Addr, "REPLICAOF", "NO", "ONE") })
 	mustPush(t, client, testJobs("q", 2))
-	if got := testparts.Queued(t, server.Addr, "queue:q"); len(got) != 2 {
+	if got := env.Queued(t, server.Addr, "queue:q"); len(got) != 2 {
 		t.Errorf("queue:q = %v, want 2 jobs", got)
 	}
 	if n := client.pool.ActiveCount(); n != 1 {
@@ -90,7 +90,7 @@ func TestFailover(t *testing.T) {
 
 // Connections that were cut while idle are replaced without an error.
 func TestIdleConnectionsCut(t *testing.T) {
-	server := testparts.Redis(t)
+	server := env.Redis(t)
 	client := newTestClient(t, server.Addr, func(o *Options) { o.RetryFor = time.Nanosecond }) // no second try
 	mustPush(t, client, testJobs("q", 1))
 	do(t, server.Addr, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
@@ -99,7 +99,7 @@ func TestIdleConnectionsCut(t *testing.T) {
 }
 
 func TestSilentRedis(t *testing.T) {
-	server := testparts.Redis(t)
+	server := env.Redis(t)
 	client := newTestClient(t, server.Addr, nil)
 	mustPush(t, client, testJobs("q", 1))
 	server.Pause()
@@ -116,7 +116,7 @@ func TestSilentRedis(t *testing.T) {
 }
 
 func TestRestartUnderPush(t *testing.T) {
-	server := testparts.Redis(t)
+	server := env.Redis(t)
 	client := newTestClient(t, server.Addr, nil)
 	jobs := testJobs("q", 600)
 	done := make(chan struct{})
@@ -133,7 +133,7 @@ func TestRestartUnderPush(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	<-done
-	got := testparts.Queued(t, server.Addr, "queue:q")
+	got := env.Queued(t, server.Addr, "queue:q")
 	if want := payloads(jobs); strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("%d jobs in the queue, want %d, each once and in order", len(got), len(want))
 	}
@@ -146,7 +146,7 @@ func TestURLs(t *testing.T) {
 	const password = "p@ss:w/rd?"
 	certificate, key := selfSigned(t)
 	tlsAddr := "127.0.0.1:" + freePort(t)
-	server := testparts.Redis(t, "--tls-port", tlsAddr[len("127.0.0.1:"):], "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-auth-clients", "no")
+	server := env.Redis(t, "--tls-port", tlsAddr[len("127.0.0.1:"):], "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-auth-clients", "no")
 	do(t, server.Addr, "ACL", append([]any{"SETUSER", "scout", "on", ">" + password}, smallestACL...)...)
 	user := url.UserPassword("scout", password).String() + "@"
 	for name, u := range map[string]string{
@@ -177,7 +177,7 @@ func TestURLs(t *testing.T) {
 
 // A server that does not know AUTH repeats its arguments.
 func TestPasswordIsNotInErrors(t *testing.T) {
-	server := testparts.Redis(t, "--rename-command", "AUTH", "")
+	server := env.Redis(t, "--rename-command", "AUTH", "")
 	c := newTestClient(t, "", func(o *Options) { o.URL = "redis://:hunter2@" + server.Addr })
 	_, err := c.Push(t.Context(), testJobs("q", 1))
 	if !errors.Is(err, ErrUnusable) || strings.Contains(err.Error(), "hunter2") {
@@ -188,7 +188,7 @@ func TestPasswordIsNotInErrors(t *testing.T) {
 // Idle connections to a server that fell silent do not eat up the deadline,
 // nor does a TLS handshake that is not answered.
 func TestDeadlineIsKept(t *testing.T) {
-	server := testparts.Redis(t)
+	server := env.Redis(t)
 	idle := newTestClient(t, server.Addr, nil)
 	var all sync.WaitGroup
 	for range 16 {
@@ -215,7 +215,7 @@ func TestDeadlineIsKept(t *testing.T) {
 // A silent Redis does not hold up a push whose context has ended.
 func TestCancelledIsSoon(t *testing.T) {
 	for _, idle := range []time.Duration{0, 1100 * time.Millisecond} { // with a PING before
-		server := testparts.Redis(t)
+		server := env.Redis(t)
 		c := newTestClient(t, server.Addr, nil)
 		mustPush(t, c, testJobs("first", 1))
 		time.Sleep(idle)
@@ -258,7 +258,7 @@ func TestDeadlineOfWrites(t *testing.T) {
 func TestUntrustedCertificate(t *testing.T) {
 	certificate, key := selfSigned(t)
 	port := freePort(t)
-	testparts.Redis(t, "--tls-port", port, "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-auth-clients", "no")
+	env.Redis(t, "--tls-port", port, "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-auth-clients", "no")
 	// The host name is not in the certificate, whoever signed it.
 	c := newTestClient(t, "", func(o *Options) { o.URL = "rediss://localhost:" + port })
 	start := time.Now()
@@ -305,5 +305,5 @@ func selfSigned(t *testing.T) (certificate, key string) {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	return strings.TrimPrefix(testparts.FreeAddr(t), "127.0.0.1:")
+	return strings.TrimPrefix(env.FreeAddr(t), "127.0.0.1:")
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"scout/internal/devstack"
-	"scout/internal/testparts"
+	"scout/internal/test/env"
 )
 
 func TestClientOnMiniredis(t *testing.T) {
@@ -126,7 +126,7 @@ func testSidekiqKeys(t *testing.T, addr string) {
 	if n := count(results, Enqueued); n != 3 {
 		t.Errorf("%d enqueued, want 3: %v", n, results)
 	}
-	if got := testparts.Queued(t, addr, "queue:low"); !slices.Equal(got, []string{`{"n":0}`, `{"n":1}`}) {
+	if got := env.Queued(t, addr, "queue:low"); !slices.Equal(got, []string{`{"n":0}`, `{"n":1}`}) {
 		t.Errorf("queue:low = %v", got)
 	}
 	queues, _ := redis.Strings(do(t, addr, "SMEMBERS", "queues"), nil)
@@ -149,7 +149,7 @@ func testOrder(t *testing.T, addr string) {
 	jobs := testJobs("q", 2_345)
 	jobs[1_000].Payload = fmt.Appendf(nil, "%q", strings.Repeat("x", chunkBytes+1))
 	mustPush(t, newTestClient(t, addr, nil), jobs)
-	if got := testparts.Queued(t, addr, "queue:q"); !slices.Equal(got, payloads(jobs)) {
+	if got := env.Queued(t, addr, "queue:q"); !slices.Equal(got, payloads(jobs)) {
 		t.Errorf("%d jobs in another order than that of %d pushed", len(got), len(jobs))
 	}
 }
@@ -166,7 +166,7 @@ func testTwice(t *testing.T, addr string) {
 	if n := count(mustPush(t, c, jobs), Duplicate); n != 3 {
 		t.Errorf("%d duplicates after the jobs were worked off, want 3", n)
 	}
-	if got := testparts.Queued(t, addr, "queue:q"); len(got) > 0 {
+	if got := env.Queued(t, addr, "queue:q"); len(got) > 0 {
 		t.Errorf("queue:q = %v, want nothing", got)
 	}
 }
@@ -174,7 +174,7 @@ func testTwice(t *testing.T, addr string) {
 func testTwiceInOneBatch(t *testing.T, addr string) {
 	jobs := testJobs("q", 2)
 	results := mustPush(t, newTestClient(t, addr, nil), []Job{jobs[0], jobs[1], jobs[0]})
-	if results[2].Outcome != Duplicate || len(testparts.Queued(t, addr, "queue:q")) != 2 {
+	if results[2].Outcome != Duplicate || len(env.Queued(t, addr, "queue:q")) != 2 {
 		t.Errorf("results = %v", results)
 	}
 }
@@ -212,7 +212,7 @@ func testWrongType(t *testing.T, addr string) {
 	if err := results[1].Err; err == nil || !strings.Contains(err.Error(), "queue bad: WRONGTYPE") {
 		t.Errorf("error = %v", err)
 	}
-	if got := testparts.Queued(t, addr, "queue:good"); !slices.Equal(got, payloads(good)) {
+	if got := env.Queued(t, addr, "queue:good"); !slices.Equal(got, payloads(good)) {
 		t.Errorf("queue:good = %v", got)
 	}
 	do(t, addr, "DEL", "queue:bad") // mended
@@ -244,7 +244,7 @@ func testGroups(t *testing.T, addr string) {
 	if results[50].Err == nil {
 		t.Error("the job for the queue of another type has no error")
 	}
-	if got := testparts.Queued(t, addr, "queue:q"); !slices.Equal(got, want) {
+	if got := env.Queued(t, addr, "queue:q"); !slices.Equal(got, want) {
 		t.Errorf("%d jobs in the queue, want %d", len(got), len(want))
 	}
 }
@@ -255,7 +255,7 @@ func testScriptFlushed(t *testing.T, addr string) {
 	mustPush(t, c, jobs[:1])
 	do(t, addr, "SCRIPT", "FLUSH")
 	mustPush(t, c, jobs)
-	if got := testparts.Queued(t, addr, "queue:q"); !slices.Equal(got, payloads(jobs)) {
+	if got := env.Queued(t, addr, "queue:q"); !slices.Equal(got, payloads(jobs)) {
 		t.Errorf("%d jobs in the queue, want %d in order", len(got), len(jobs))
 	}
 }
@@ -263,13 +263,13 @@ func testScriptFlushed(t *testing.T, addr string) {
 // A cut reply leaves it open whether the jobs were pushed.
 func testAnswersLost(t *testing.T, addr string) {
 	var answers atomic.Int64
-	proxy := testparts.NewProxy(t, addr, func() bool { return answers.Add(1)%3 != 0 })
+	proxy := env.NewProxy(t, addr, func() bool { return answers.Add(1)%3 != 0 })
 	c := newTestClient(t, proxy.Addr, nil)
 	jobs := testJobs("q", 40)
 	for i := range jobs {
 		mustPush(t, c, jobs[i:i+1])
 	}
-	if got := testparts.Queued(t, addr, "queue:q"); !slices.Equal(got, payloads(jobs)) {
+	if got := env.Queued(t, addr, "queue:q"); !slices.Equal(got, payloads(jobs)) {
 		t.Errorf("%d jobs in the queue, want %d, each once and in order", len(got), len(jobs))
 	}
 	if n := answers.Load(); n < 80 {
@@ -278,12 +278,12 @@ func testAnswersLost(t *testing.T, addr string) {
 }
 
 func testRoundTrips(t *testing.T, addr string) {
-	proxy := testparts.NewProxy(t, addr, nil)
+	proxy := env.NewProxy(t, addr, nil)
 	mustPush(t, newTestClient(t, proxy.Addr, nil), testJobs("q", 5_000))
 	if n := proxy.RoundTrips.Load(); n < 1 || n > 60 {
 		t.Errorf("%d round trips for 5,000 jobs, want at most 60", n)
 	}
-	if n := len(testparts.Queued(t, addr, "queue:q")); n != 5_000 {
+	if n := len(env.Queued(t, addr, "queue:q")); n != 5_000 {
 		t.Errorf("%d jobs in the queue", n)
 	}
 }
@@ -315,7 +315,7 @@ func testLoad(t *testing.T, addr string) {
 		}
 	}
 	do(t, addr, "SET", "app:queue:wrong", "x")
-	load, err := c.Load(t.Context(), []string{"seconds", "milliseconds", "future", "no time", "a text", "no job", "no object", "wrong", "absent"})
+	load, err := c.Usage(t.Context(), []string{"seconds", "milliseconds", "future", "no time", "a text", "no job", "no object", "wrong", "absent"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +332,7 @@ func testLoad(t *testing.T, addr string) {
 		t.Errorf("memory %d of %d, share %f", load.MemoryUsed, load.MemoryMax, load.MemoryShare())
 	}
 	mustPush(t, newTestClient(t, addr, nil), testJobs("after", 1))
-	if _, err := c.Load(t.Context(), nil); err != nil {
+	if _, err := c.Usage(t.Context(), nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -360,7 +360,7 @@ func TestRecovers(t *testing.T) {
 	server.Close()
 	time.AfterFunc(200*time.Millisecond, func() { _ = server.Restart() })
 	mustPush(t, c, testJobs("q", 2)) // tries until the server is back
-	if got := testparts.Queued(t, server.Addr(), "queue:q"); len(got) != 2 {
+	if got := env.Queued(t, server.Addr(), "queue:q"); len(got) != 2 {
 		t.Errorf("queue:q = %v, want 2 jobs", got)
 	}
 }

@@ -30,8 +30,8 @@ type Job struct {
 // recognised.
 type ID [sha256.Size]byte
 
-// NewID returns the ID of the worker's job for a message.
-func (w *Worker) NewID(messageID string) ID {
+// JobID returns the ID of the worker's job for a message.
+func (w *JobTemplate) JobID(messageID string) ID {
 	b := make([]byte, 0, 128)
 	b = append(append(b, w.Queue...), 0)
 	b = append(append(b, w.Class...), 0)
@@ -68,7 +68,7 @@ type Call struct {
 type TraceField struct{ Key, Value string }
 
 // Job builds the job, with the keys in the order of Sidekiq's own client.
-func (w *Worker) Job(c Call) Job {
+func (w *JobTemplate) Job(c Call) Job {
 	size := 256 // for all but the arguments and the trace, unless names are long
 	if w.ActiveJob {
 		size = 640
@@ -114,7 +114,7 @@ func (w *Worker) Job(c Call) Job {
 // appendRetry always writes "retry": without it, Sidekiq loses a failed job
 // whose class it does not know (lib/sidekiq/job_retry.rb, global). Beside
 // "retry_for", only whether it is false counts.
-func (w *Worker) appendRetry(b []byte) []byte {
+func (w *JobTemplate) appendRetry(b []byte) []byte {
 	switch {
 	case w.RetryFor > 0:
 		// 0 would mean dead at the first failure.
@@ -126,7 +126,7 @@ func (w *Worker) appendRetry(b []byte) []byte {
 	}
 }
 
-func (w *Worker) appendOptions(b []byte) []byte {
+func (w *JobTemplate) appendOptions(b []byte) []byte {
 	if !w.Backtrace.IsZero() {
 		b = append(append(b, `,"backtrace":`...), w.Backtrace.json...)
 	}
@@ -149,7 +149,7 @@ func (w *Worker) appendOptions(b []byte) []byte {
 // appendActiveJob appends what ActiveJob::Core#serialize makes of a job. Without
 // a locale, the job runs in the app's default one; any other might not be
 // among those that the app allows.
-func (w *Worker) appendActiveJob(b []byte, c Call) []byte {
+func (w *JobTemplate) appendActiveJob(b []byte, c Call) []byte {
 	b = append(b, `{"job_class":`...)
 	b = jsonscan.AppendQuote(b, w.Class)
 	b = append(b, `,"job_id":"`+c.ID.uuid()+`","provider_job_id":null,"queue_name":`...)

@@ -11,50 +11,50 @@ func TestJob(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6_000, time.UTC)
 	for _, c := range []struct {
 		name   string
-		worker Worker
+		worker JobTemplate
 		call   Call
 		want   string
 	}{
 		{
-			"plain", Worker{Class: "FooWorker", Queue: "default"}, Call{Args: []json.RawMessage{[]byte(`{"id":1.0}`)}},
+			"plain", JobTemplate{Class: "FooWorker", Queue: "default"}, Call{Args: []json.RawMessage{[]byte(`{"id":1.0}`)}},
 			`{"retry":true,"queue":"default","class":"FooWorker","args":[{"id":1.0}],"jid":"JID","created_at":1767323045.000006,"enqueued_at":1767323045.000006}`,
 		},
 		{
-			"no argument", Worker{Class: "A::B", Queue: `q"\`}, Call{},
+			"no argument", JobTemplate{Class: "A::B", Queue: `q"\`}, Call{},
 			`{"retry":true,"queue":"q\"\\","class":"A::B","args":[],"jid":"JID","created_at":1767323045.000006,"enqueued_at":1767323045.000006}`,
 		},
 		{
-			"options", Worker{Class: "A", Queue: "low", Retry: Int(5), Backtrace: Int(20), NoDead: true, Tags: []string{"sns", "x"}}, Call{Args: []json.RawMessage{[]byte(`1`), []byte(`"b"`)}},
+			"options", JobTemplate{Class: "A", Queue: "low", Retry: Int(5), Backtrace: Int(20), NoDead: true, Tags: []string{"sns", "x"}}, Call{Args: []json.RawMessage{[]byte(`1`), []byte(`"b"`)}},
 			`{"retry":5,"queue":"low","class":"A","args":[1,"b"],"jid":"JID","created_at":1767323045.000006,"enqueued_at":1767323045.000006,"backtrace":20,"dead":false,"tags":["sns","x"]}`,
 		},
 		{
-			"no retry", Worker{Class: "A", Queue: "low", Retry: Bool(false), Backtrace: Bool(true)}, Call{},
+			"no retry", JobTemplate{Class: "A", Queue: "low", Retry: Bool(false), Backtrace: Bool(true)}, Call{},
 			`{"retry":false,"queue":"low","class":"A","args":[],"jid":"JID","created_at":1767323045.000006,"enqueued_at":1767323045.000006,"backtrace":true}`,
 		},
 		{
-			"retry_for counts, and retry is true all the same", Worker{Class: "A", Queue: "low", Retry: Int(3), RetryFor: time.Hour}, Call{},
+			"retry_for counts, and retry is true all the same", JobTemplate{Class: "A", Queue: "low", Retry: Int(3), RetryFor: time.Hour}, Call{},
 			`{"retry":true,"retry_for":3600,"queue":"low","class":"A","args":[],"jid":"JID","created_at":1767323045.000006,"enqueued_at":1767323045.000006}`,
 		},
 		{
-			"retry_for is never 0", Worker{Class: "A", Queue: "low", RetryFor: time.Millisecond}, Call{},
+			"retry_for is never 0", JobTemplate{Class: "A", Queue: "low", RetryFor: time.Millisecond}, Call{},
 			`{"retry":true,"retry_for":1,"queue":"low","class":"A","args":[],"jid":"JID","created_at":1767323045.000006,"enqueued_at":1767323045.000006}`,
 		},
 		{
-			"milliseconds", Worker{Class: "A", Queue: "low"}, Call{Milliseconds: true},
+			"milliseconds", JobTemplate{Class: "A", Queue: "low"}, Call{Milliseconds: true},
 			`{"retry":true,"queue":"low","class":"A","args":[],"jid":"JID","created_at":1767323045000,"enqueued_at":1767323045000}`,
 		},
 		{
-			"trace", Worker{Class: "A", Queue: "low"}, Call{Trace: []TraceField{{"traceparent", "00-ab-cd-01"}, {"baggage", `a="b"`}}},
+			"trace", JobTemplate{Class: "A", Queue: "low"}, Call{Trace: []TraceField{{"traceparent", "00-ab-cd-01"}, {"baggage", `a="b"`}}},
 			`{"retry":true,"queue":"low","class":"A","args":[],"jid":"JID","created_at":1767323045.000006,"enqueued_at":1767323045.000006,"traceparent":"00-ab-cd-01","baggage":"a=\"b\""}`,
 		},
 		{
-			"ActiveJob", Worker{Class: "SyncJob", Queue: "low", ActiveJob: true}, Call{Args: []json.RawMessage{[]byte(`{"a":1}`)}},
+			"ActiveJob", JobTemplate{Class: "SyncJob", Queue: "low", ActiveJob: true}, Call{Args: []json.RawMessage{[]byte(`{"a":1}`)}},
 			`{"retry":true,"queue":"low","class":"ActiveJob::QueueAdapters::SidekiqAdapter::JobWrapper","wrapped":"SyncJob","args":[{"job_class":"SyncJob","job_id":"UUID","provider_job_id":null,"queue_name":"low","priority":null,"arguments":[{"a":1}],"executions":0,"exception_executions":{},"locale":null,"timezone":null,"enqueued_at":"2026-01-02T03:04:05.000006000Z"}],"jid":"JID","created_at":1767323045.000006,"enqueued_at":1767323045.000006}`,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.call.At = at
-			c.call.ID = c.worker.NewID("message-1")
+			c.call.ID = c.worker.JobID("message-1")
 			job := c.worker.Job(c.call)
 			got := regexp.MustCompile(`"jid":"[0-9a-f]{24}"`).ReplaceAllString(string(job.Payload), `"jid":"JID"`)
 			got = regexp.MustCompile(`"job_id":"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"`).ReplaceAllString(got, `"job_id":"UUID"`)
@@ -87,18 +87,18 @@ func TestTimeHasDecimalPoint(t *testing.T) {
 }
 
 func TestID(t *testing.T) {
-	foo := Worker{Class: "Foo", Queue: "default"}
+	foo := JobTemplate{Class: "Foo", Queue: "default"}
 	// Written down, so that no release changes it unnoticed: a changed id
 	// would let messages through twice during the upgrade.
-	id := foo.NewID("3f1c5b0e-1")
+	id := foo.JobID("3f1c5b0e-1")
 	if got, want := id.JID(), "6fc34952445e3027f7983247"; got != want {
 		t.Errorf("JID = %s, want %s", got, want)
 	}
 	others := map[string]ID{
-		"another message": foo.NewID("3f1c5b0e-2"),
-		"another class":   (&Worker{Class: "Bar", Queue: "default"}).NewID("3f1c5b0e-1"),
-		"another queue":   (&Worker{Class: "Foo", Queue: "low"}).NewID("3f1c5b0e-1"),
-		"shifted":         (&Worker{Class: "tFoo", Queue: "defaul"}).NewID("3f1c5b0e-1"),
+		"another message": foo.JobID("3f1c5b0e-2"),
+		"another class":   (&JobTemplate{Class: "Bar", Queue: "default"}).JobID("3f1c5b0e-1"),
+		"another queue":   (&JobTemplate{Class: "Foo", Queue: "low"}).JobID("3f1c5b0e-1"),
+		"shifted":         (&JobTemplate{Class: "tFoo", Queue: "defaul"}).JobID("3f1c5b0e-1"),
 	}
 	for name, other := range others {
 		if other.JID() == id.JID() {
@@ -108,11 +108,11 @@ func TestID(t *testing.T) {
 }
 
 func BenchmarkJob(b *testing.B) {
-	w := Worker{Class: "Orders::SyncJob", Queue: "critical", Tags: []string{"sns"}}
+	w := JobTemplate{Class: "Orders::SyncJob", Queue: "critical", Tags: []string{"sns"}}
 	args := []json.RawMessage{make([]byte, 1024)}
 	now := time.Now()
 	b.ReportAllocs()
 	for b.Loop() {
-		w.Job(Call{ID: w.NewID("3f1c5b0e-8d5a-5b0e-9b6e-0a1b2c3d4e5f"), Args: args, At: now})
+		w.Job(Call{ID: w.JobID("3f1c5b0e-8d5a-5b0e-9b6e-0a1b2c3d4e5f"), Args: args, At: now})
 	}
 }

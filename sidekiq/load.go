@@ -12,15 +12,15 @@ import (
 	"scout/internal/jsonscan"
 )
 
-// A Load says how much work is waiting, and how full Redis is.
-type Load struct {
+// A Usage says how much work is waiting, and how full Redis is.
+type Usage struct {
 	Queues     map[string]QueueLoad // by name
 	MemoryUsed int64                // bytes
 	MemoryMax  int64                // bytes; 0: Redis has no maxmemory
 }
 
 // MemoryShare is the part of MemoryMax that is used, 0 if that is 0.
-func (l Load) MemoryShare() float64 {
+func (l Usage) MemoryShare() float64 {
 	if l.MemoryMax == 0 {
 		return 0
 	}
@@ -33,22 +33,22 @@ type QueueLoad struct {
 	Latency time.Duration // since the next job to run was enqueued, as Sidekiq::Queue#latency has it; 0 if there is none
 }
 
-// Load measures the load of the named queues. It needs permission for LLEN,
+// Usage measures the load of the named queues. It needs permission for LLEN,
 // LINDEX and INFO. A queue whose key has another type counts as empty.
-func (c *Client) Load(ctx context.Context, queues []string) (Load, error) {
+func (c *Client) Usage(ctx context.Context, queues []string) (Usage, error) {
 	load, err := c.load(ctx, queues)
 	if err != nil {
 		_, err = classify(err)
-		return Load{}, fmt.Errorf("asking Redis at %s for its load: %w", c.address, err)
+		return Usage{}, fmt.Errorf("asking Redis at %s for its load: %w", c.address, err)
 	}
 	return load, nil
 }
 
 // load asks for everything in one round trip.
-func (c *Client) load(ctx context.Context, queues []string) (Load, error) {
+func (c *Client) load(ctx context.Context, queues []string) (Usage, error) {
 	conn, release, err := c.get(ctx)
 	if err != nil {
-		return Load{}, err
+		return Usage{}, err
 	}
 	defer release()
 	_ = conn.Send("INFO", "memory") // what fails here fails at Flush again
@@ -57,24 +57,24 @@ func (c *Client) load(ctx context.Context, queues []string) (Load, error) {
 		_ = conn.Send("LINDEX", c.prefix+"queue:"+queue, -1)
 	}
 	if err := conn.Flush(); err != nil {
-		return Load{}, err
+		return Usage{}, err
 	}
 	receive := func() (any, error) { return redis.ReceiveWithTimeout(conn, within(ctx, readTimeout)) }
 	memory, err := redis.String(receive())
 	if err != nil {
-		return Load{}, err
+		return Usage{}, err
 	}
 	info := parseInfo(memory)
-	load := Load{Queues: map[string]QueueLoad{}, MemoryUsed: info.Used, MemoryMax: info.Max}
+	load := Usage{Queues: map[string]QueueLoad{}, MemoryUsed: info.Used, MemoryMax: info.Max}
 	now := time.Now()
 	for _, queue := range queues {
 		length, err := redis.Int(receive())
 		if err != nil && !isWrongType(err) {
-			return Load{}, err
+			return Usage{}, err
 		}
 		next, err := redis.Bytes(receive())
 		if err != nil && err != redis.ErrNil && !isWrongType(err) {
-			return Load{}, err
+			return Usage{}, err
 		}
 		load.Queues[queue] = QueueLoad{length, latency(next, now)}
 	}

@@ -10,13 +10,13 @@ import (
 
 	"github.com/gomodule/redigo/redis"
 
-	"scout/internal/testparts"
+	"scout/internal/test/env"
 )
 
 // BenchmarkPush pushes new jobs of 1 KB, in batches of several sizes, to a
 // Redis that writes nothing to disk.
 func BenchmarkPush(b *testing.B) {
-	server := testparts.Redis(b, "--appendonly", "no")
+	server := env.Redis(b, "--appendonly", "no")
 	client, err := NewClient(Options{URL: server.URL(), DedupTTL: time.Hour})
 	if err != nil {
 		b.Fatal(err)

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// A Worker says how the jobs of one Sidekiq class are made: everything in a
+// A JobTemplate says how the jobs of one Sidekiq class are made: everything in a
 // job but its id, arguments and times. Only the configuration makes Workers.
-type Worker struct {
+type JobTemplate struct {
 	Class string // a Ruby constant, such as "Orders::SyncJob"
 	Queue string // the Sidekiq queue, without the "queue:" of its Redis key
 

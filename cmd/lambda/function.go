@@ -13,7 +13,6 @@ import (
 
 	"scout/config"
 	"scout/handler"
-	"scout/internal/app"
 	"scout/sidekiq"
 )
 
@@ -52,21 +51,16 @@ func (f *function) init() error {
 // Handle is handler.Handler's with a fresh configuration. If Redis refuses the
 // credentials, it loads them again and, if they have changed, tries again.
 func (f *function) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
-	var stats handler.Stats // of the last try
-	defer func() { f.observe(ctx, stats) }()
-	ctx = context.WithValue(ctx, statsKey{}, &stats)
 	h, _ := f.fresh(ctx, refreshEvery)
-	response, err := h.Handle(ctx, event)
+	response, stats, err := h.Process(ctx, event)
 	if errors.Is(err, sidekiq.ErrCredentials) {
 		if h, changed := f.fresh(ctx, refreshAtLeast); changed {
-			return h.Handle(ctx, event)
+			response, stats, err = h.Process(ctx, event)
 		}
 	}
+	f.observe(ctx, stats)
 	return response, err
 }
-
-// statsKey is the context key of where a batch's Stats go.
-type statsKey struct{}
 
 // fresh returns the handler, after loading the configuration again if that was
 // done longer ago than age. A configuration that cannot be loaded leaves the
@@ -98,7 +92,9 @@ func (f *function) refresh(ctx context.Context) (changed bool, err error) {
 	// During an outage of Redis, Push tries until the deadline and then fails
 	// the batch: the error slows the event source mapping down, as failed
 	// messages would not.
-	client, err := app.NewClient(c.Redis, app.Limits{Conns: 2, RetryFor: 15 * time.Minute})
+	options := c.Redis.ClientOptions()
+	options.Conns, options.RetryFor = 2, 15*time.Minute
+	client, err := sidekiq.NewClient(options)
 	if err != nil {
 		return false, err
 	}
@@ -107,10 +103,9 @@ func (f *function) refresh(ctx context.Context) (changed bool, err error) {
 	}
 	f.config, f.client = c, client
 	f.handler = &handler.Handler{
-		Router:  app.NewRouter(c, c.Queues[0]),
-		Client:  client,
-		Log:     f.log,
-		Observe: func(ctx context.Context, s handler.Stats) { *ctx.Value(statsKey{}).(*handler.Stats) = s },
+		Router: c.Router(c.Queues[0]),
+		Client: client,
+		Log:    f.log,
 	}
 	return true, nil
 }

@@ -21,7 +21,7 @@ import (
 	"scout/config"
 	"scout/events"
 	"scout/handler"
-	"scout/internal/lambdaruntime"
+	"scout/internal/test/lambdaruntime"
 )
 
 // runBootstrap makes the test binary be the function's bootstrap.
@@ -199,7 +199,7 @@ func TestMetrics(t *testing.T) {
 	ctx := lambdacontext.NewContext(context.Background(), &lambdacontext.LambdaContext{AwsRequestID: "r-1"})
 	e.write(ctx, handler.Stats{
 		Received: 10, Enqueued: 5, Duplicate: 2, Push: 1500 * time.Microsecond, Age: 2 * time.Second,
-		Failed: map[handler.Reason]int{handler.NoRoute: 2, handler.NotEnvelope: 1},
+		Failed: map[handler.Reason]int{handler.ReasonNoRoute: 2, handler.ReasonNotEnvelope: 1},
 	})
 	line := lines(t, &out)[0]
 	for name, want := range map[string]any{

@@ -15,7 +15,7 @@ import (
 
 	"github.com/gomodule/redigo/redis"
 
-	"scout/internal/testparts"
+	"scout/internal/test/env"
 )
 
 // The daemon is killed at any moment, many times: nothing is lost, nothing doubled.
@@ -23,7 +23,7 @@ func TestKilled(t *testing.T) {
 	t.Parallel()
 	const kills, messages = 60, 6_000
 	e := newEndpoint(t, 1, 1_000)
-	server := testparts.Redis(t)
+	server := env.Redis(t)
 	config := e.config(t, server.Addr, "1s")
 	for i := range kills {
 		e.publish(t, i*messages/kills, (i+1)*messages/kills)
@@ -65,7 +65,7 @@ func TestTerminated(t *testing.T) {
 func testTerminated(t *testing.T, times int) {
 	const wait = time.Second
 	e := newEndpoint(t, 60, 1_000) // what is stranded stays so for a minute
-	server := testparts.Redis(t)
+	server := env.Redis(t)
 	config := e.config(t, server.Addr, wait.String())
 	ctx, cancel := context.WithCancel(t.Context())
 	published := make(chan int)
@@ -118,7 +118,7 @@ func testTerminated(t *testing.T, times int) {
 func TestHiddenWhileRedisIsSilent(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t, 2, 3)
-	server := testparts.Redis(t)
+	server := env.Redis(t)
 	p := startScout(t, "-c", e.config(t, server.Addr, "1s"), "--listen", "0")
 	eventually(t, 10*time.Second, "scout is polling", func() bool { return e.receives.Load() > 0 })
 	server.Pause()
@@ -146,7 +146,7 @@ func TestHiddenWhileRedisIsSilent(t *testing.T) {
 func TestGivenBackInOutage(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t, 600, 2)
-	server := testparts.Redis(t)
+	server := env.Redis(t)
 	var all []*process
 	for range 3 {
 		p := startScout(t, "-c", e.config(t, server.Addr, "20s"), "--listen", "0")
@@ -185,7 +185,7 @@ func TestGivenBackInOutage(t *testing.T) {
 func TestTerminatedWhileRedisIsSilent(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t, 600, 2)
-	server := testparts.Redis(t)
+	server := env.Redis(t)
 	p := startScout(t, "-c", e.config(t, server.Addr, "1s"))
 	eventually(t, 10*time.Second, "scout is polling", func() bool { return e.receives.Load() > 0 })
 	server.Pause()
@@ -207,7 +207,7 @@ func TestRedisOutages(t *testing.T) {
 	t.Parallel()
 	const messages = 6_000
 	e := newEndpoint(t, 5, 3)
-	server := testparts.Redis(t)
+	server := env.Redis(t)
 	p := startScout(t, "-c", e.config(t, server.Addr, "1s"))
 	published := make(chan struct{})
 	go func() {
@@ -245,8 +245,8 @@ func TestAnswersLost(t *testing.T) {
 	t.Parallel()
 	const messages = 2_000
 	e := newEndpoint(t, 5, 5)
-	server := testparts.Redis(t)
-	proxy := testparts.NewProxy(t, server.Addr, func() bool { return rand.N(3) == 0 })
+	server := env.Redis(t)
+	proxy := env.NewProxy(t, server.Addr, func() bool { return rand.N(3) == 0 })
 	p := startScout(t, "-c", e.config(t, proxy.Addr, "1s"))
 	e.publish(t, 0, messages)
 	checkJobs(t, e, server.Addr, messages)
@@ -261,7 +261,7 @@ func TestAnswersLost(t *testing.T) {
 func TestMemoryLimit(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t, 30, 2)
-	server := testparts.Redis(t, "--maxmemory", "60mb", "--maxmemory-policy", "noeviction")
+	server := env.Redis(t, "--maxmemory", "60mb", "--maxmemory-policy", "noeviction")
 	conn, err := redis.Dial("tcp", server.Addr)
 	if err != nil {
 		t.Fatal(err)
@@ -291,7 +291,7 @@ func TestMemoryLimit(t *testing.T) {
 // A Sidekiq queue that Redis forbids is found at the start, before any message is received.
 func TestForbiddenQueue(t *testing.T) {
 	e := newEndpoint(t, 1, 5)
-	server := testparts.Redis(t)
+	server := env.Redis(t)
 	conn, err := redis.Dial("tcp", server.Addr)
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"scout/config"
-	"scout/internal/app"
+	"scout/internal/sqsclient"
 	"scout/sidekiq"
 )
 
@@ -30,7 +30,7 @@ With --online, also look at Redis and the SQS queue, and say what to change.
 Exits with 1 if something there would keep Scout from working or lose jobs.`,
 		Args: cobra.NoArgs,
 		RunE: runs(func(cmd *cobra.Command, _ []string) error {
-			c, err := o.load(cmd.Context(), config.Loader{AWS: awsConfig})
+			c, err := o.load(cmd.Context(), config.Loader{AWS: sqsclient.AWSConfig})
 			if err != nil {
 				return err
 			}
@@ -71,7 +71,7 @@ func (r *report) line(kind, format string, args ...any) {
 }
 
 func checkRedisOnline(ctx context.Context, c *config.Config, r *report) {
-	client, err := app.NewClient(c.Redis, app.Limits{})
+	client, err := sidekiq.NewClient(c.Redis.ClientOptions())
 	if err != nil {
 		r.fail("%v", err)
 		return
@@ -98,7 +98,7 @@ func checkRedisOnline(ctx context.Context, c *config.Config, r *report) {
 	if info.Max > 0 && info.Used > info.Max*8/10 {
 		r.warn("%d %% of Redis's memory is in use", info.Used*100/info.Max)
 	}
-	queues := sidekiqQueues(c.Queues...)
+	queues := config.SidekiqQueues(c.Queues...)
 	if err := client.Ready(ctx, queues...); err != nil {
 		r.fail("Redis would take no jobs: %v", err)
 		return
@@ -110,7 +110,7 @@ func checkRedisOnline(ctx context.Context, c *config.Config, r *report) {
 }
 
 func checkLimits(ctx context.Context, client *sidekiq.Client, limits config.Limits, queues []string, r *report) {
-	load, err := client.Load(ctx, queues)
+	load, err := client.Usage(ctx, queues)
 	if err != nil {
 		r.fail("the limits would have no effect: %v; a Redis user needs +llen +lindex +info", err)
 		return
@@ -145,7 +145,7 @@ func checkQueuesOnline(ctx context.Context, c *config.Config, r *report) {
 		r.ok("no SQS queue is configured; a Lambda function needs none here")
 		return
 	}
-	client, err := newSQS(ctx, c.AWS, slog.New(slog.DiscardHandler))
+	client, err := sqsclient.NewSDK(ctx, c.AWS, slog.New(slog.DiscardHandler))
 	if err != nil {
 		r.fail("%v", err)
 		return
@@ -156,7 +156,7 @@ func checkQueuesOnline(ctx context.Context, c *config.Config, r *report) {
 }
 
 func checkQueueOnline(ctx context.Context, client *sqs.Client, q config.Queue, r *report) {
-	url, err := queueURL(ctx, client, q)
+	url, err := sqsclient.QueueURL(ctx, client, q)
 	if err != nil {
 		r.fail("%v", err)
 		return

@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"scout/config"
+	"scout/internal/sqsclient"
 )
 
 // TestOnAWS needs an AWS account: credentials and a region as the AWS CLI finds
 // them, with leave to create and delete queues and topics named scout-test-*.
 // It costs less than a cent.
 func TestOnAWS(t *testing.T) {
-	c, err := awsConfig(t.Context(), config.AWS{})
+	c, err := sqsclient.AWSConfig(t.Context(), config.AWS{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,13 +8,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
-	"scout/internal/testparts"
+	"scout/internal/test/env"
 )
 
 func TestOnMoto(t *testing.T) {
 	testCloud(t, aws.Config{
 		Region:       "us-east-1",
-		BaseEndpoint: aws.String(testparts.Moto(t)),
+		BaseEndpoint: aws.String(env.Moto(t)),
 		Credentials:  credentials.NewStaticCredentialsProvider("x", "x", ""),
 	})
 }

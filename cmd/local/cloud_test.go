@@ -18,7 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"scout/internal/testparts"
+	"scout/internal/test/env"
 )
 
 // testCloud runs the daemon on SNS and SQS, be they AWS's or a stand-in's,
@@ -45,7 +45,7 @@ func testCloud(t *testing.T, c aws.Config) {
 		t.Fatal(err)
 	}
 
-	redis := testparts.Redis(t)
+	redis := env.Redis(t)
 	p := startScout(t, "-c", cloudConfig(t, c, redis.Addr, name))
 	for i := range messages {
 		publishTo(t, topics, topic.TopicArn, fmt.Sprint(i))

@@ -12,10 +12,9 @@ import (
 
 	"scout/config"
 	"scout/handler"
-	"scout/internal/app"
 	"scout/internal/monitor"
 	"scout/internal/poller"
-	"scout/internal/sqswire"
+	"scout/internal/sqsclient"
 )
 
 // A consumer polls one SQS queue. What it makes of the messages can change
@@ -25,6 +24,7 @@ type consumer struct {
 	client  *sqs.Client
 	poller  *poller.Poller
 	handler atomic.Pointer[handler.Handler]
+	observe func(handler.Stats)      // called at the end of each batch, if not nil
 	queues  atomic.Pointer[[]string] // of Sidekiq, that it pushes to
 	depth   atomic.Pointer[monitor.Depth]
 	ownWait time.Duration      // the queue's own wait time, which holds if the configuration says 0
@@ -33,23 +33,27 @@ type consumer struct {
 
 // newConsumer finds the queue. The consumer has no handler yet.
 func newConsumer(ctx context.Context, client *sqs.Client, q config.Queue, log *slog.Logger) (*consumer, error) {
-	url, err := queueURL(ctx, client, q)
+	url, err := sqsclient.QueueURL(ctx, client, q)
 	if err != nil {
 		return nil, err
 	}
-	attributes, err := queueAttributes(ctx, client, url, types.QueueAttributeNameVisibilityTimeout, types.QueueAttributeNameReceiveMessageWaitTimeSeconds)
+	attributes, err := sqsclient.QueueAttributes(ctx, client, url, types.QueueAttributeNameVisibilityTimeout, types.QueueAttributeNameReceiveMessageWaitTimeSeconds)
 	if err != nil && ctx.Err() == nil {
 		log.Warn("taking 30 s for the queue's visibility timeout", "error", err)
 	}
 	c := &consumer{name: config.QueueName(url), client: client}
 	c.ownWait = time.Duration(attributes[types.QueueAttributeNameReceiveMessageWaitTimeSeconds]) * time.Second
 	c.poller = &poller.Poller{
-		SQS:        sqswire.New(client),
+		SQS:        sqsclient.New(client),
 		QueueURL:   url,
-		QueueARN:   queueARN(client.Options().Region, url),
+		QueueARN:   sqsclient.QueueARN(client.Options().Region, url),
 		Visibility: time.Duration(attributes[types.QueueAttributeNameVisibilityTimeout]) * time.Second,
 		Handle: func(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
-			return c.handler.Load().Handle(ctx, event)
+			response, stats, err := c.handler.Load().Process(ctx, event)
+			if c.observe != nil {
+				c.observe(stats)
+			}
+			return response, err
 		},
 		Log: log.With("sqs_queue", c.name),
 	}
@@ -59,8 +63,8 @@ func newConsumer(ctx context.Context, client *sqs.Client, q config.Queue, log *s
 // change makes the consumer do as the configuration says, from the next
 // message and the next poll on.
 func (c *consumer) change(all *config.Config, q config.Queue, h handler.Handler) {
-	h.Router = app.NewRouter(all, q)
-	queues := sidekiqQueues(q)
+	h.Router = all.Router(q)
+	queues := config.SidekiqQueues(q)
 	c.handler.Store(&h)
 	c.queues.Store(&queues)
 	stop := all.ShutdownTimeout
@@ -82,7 +86,7 @@ const depthEvery = 30 * time.Second
 // watchDepth keeps the queue's depth until ctx ends.
 func (c *consumer) watchDepth(ctx context.Context, log *slog.Logger) {
 	for said := false; ; {
-		n, err := queueAttributes(ctx, c.client, c.poller.QueueURL, types.QueueAttributeNameApproximateNumberOfMessages,
+		n, err := sqsclient.QueueAttributes(ctx, c.client, c.poller.QueueURL, types.QueueAttributeNameApproximateNumberOfMessages,
 			types.QueueAttributeNameApproximateNumberOfMessagesNotVisible, types.QueueAttributeNameApproximateNumberOfMessagesDelayed)
 		switch {
 		case err == nil:

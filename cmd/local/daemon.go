@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"scout/config"
+	"scout/internal/sqsclient"
 )
 
 // A daemon is the command that polls until a signal.
@@ -62,7 +63,7 @@ func (d *daemon) serve(ctx context.Context, reload <-chan os.Signal, log *slog.L
 	}
 	s := &service{
 		load: func(ctx context.Context) (*config.Config, error) {
-			return d.load(ctx, config.Loader{AWS: awsConfig, NeedQueue: true})
+			return d.load(ctx, config.Loader{AWS: sqsclient.AWSConfig, NeedQueue: true})
 		},
 		interval: time.Duration(d.frequency) * time.Millisecond,
 		watched:  listener != nil,

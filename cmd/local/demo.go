@@ -55,7 +55,7 @@ func (s *show) Push(ctx context.Context, jobs []sidekiq.Job) ([]sidekiq.Result, 
 	return results, err
 }
 
-func (s *show) observe(_ context.Context, stats handler.Stats) {
+func (s *show) observe(stats handler.Stats) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stats.Received += stats.Received

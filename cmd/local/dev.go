@@ -19,8 +19,9 @@ import (
 	"scout/config"
 	"scout/events"
 	"scout/handler"
-	"scout/internal/app"
 	"scout/internal/devstack"
+	"scout/internal/sqsclient"
+	"scout/sidekiq"
 )
 
 // A dev is the command that runs Scout with all that it needs in one process.
@@ -171,7 +172,7 @@ func startStack(ctx context.Context, address string, c *config.Config, log *slog
 		q.WaitTime = time.Second // so that it stops soon
 	}
 	c.AWS = config.AWS{Region: "us-east-1", AccessKey: "scout", SecretKey: "scout", Endpoint: "http://" + listener.Addr().String()}
-	if s.client, err = newSQS(ctx, c.AWS, log); err == nil {
+	if s.client, err = sqsclient.NewSDK(ctx, c.AWS, log); err == nil {
 		err = s.createAll()
 	}
 	if err != nil {
@@ -265,7 +266,7 @@ func hasRoute(q config.Queue, topic string) bool {
 
 // consumers are Scout on this stack, showing what it pushes.
 func (s *stack) consumers(ctx context.Context, show *show, log *slog.Logger) ([]*consumer, error) {
-	client, err := app.NewClient(s.config.Redis, app.Limits{})
+	client, err := sidekiq.NewClient(s.config.Redis.ClientOptions())
 	if err != nil {
 		return nil, err
 	}
@@ -276,8 +277,9 @@ func (s *stack) consumers(ctx context.Context, show *show, log *slog.Logger) ([]
 		if err != nil {
 			return nil, err
 		}
-		c.change(s.config, q, handler.Handler{Client: show, Log: log, Observe: show.observe})
-		c.poller.Troubled = client.Failing
+		c.observe = show.observe
+		c.change(s.config, q, handler.Handler{Client: show, Log: log})
+		c.poller.Failing = client.Failing
 		c.poller.Ready = func(ctx context.Context) error { return client.Ready(ctx) }
 		all = append(all, c)
 	}
@@ -308,6 +310,6 @@ Point your app at it:
 Publish a message:
   aws sns publish --topic-arn arn:aws:sns:us-east-1:000000000000:TOPIC --message '{"id":1}'
 
-`, s.config.AWS.Endpoint, exportRedis, strings.Join(sidekiqQueues(s.config.Queues...), " -q "))
+`, s.config.AWS.Endpoint, exportRedis, strings.Join(config.SidekiqQueues(s.config.Queues...), " -q "))
 	return b.String()
 }

@@ -16,7 +16,6 @@ import (
 
 	"scout/config"
 	"scout/handler"
-	"scout/internal/app"
 )
 
 func newExplainCommand(o *options) *cobra.Command {
@@ -93,7 +92,7 @@ func explain(w io.Writer, c *config.Config, messages []events.SQSMessage) {
 			if len(c.Queues) > 1 {
 				fmt.Fprintf(w, "  queue    %s\n", cmp.Or(q.Name, q.URL))
 			}
-			explainIn(w, app.NewRouter(c, q), m)
+			explainIn(w, c.Router(q), m)
 		}
 	}
 }

@@ -22,7 +22,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"scout/internal/devstack"
-	"scout/internal/testparts"
+	"scout/internal/sqsclient"
+	"scout/internal/test/env"
 )
 
 // runScout makes the test binary be the scout command.
@@ -165,7 +166,7 @@ func eventually(t *testing.T, within time.Duration, what string, holds func() bo
 // jobs returns the arguments of the jobs in the queue default, in Sidekiq's order.
 func jobs(t *testing.T, addr string) []string {
 	t.Helper()
-	return testparts.Arguments(testparts.Queued(t, addr, "queue:default"))
+	return env.Arguments(env.Queued(t, addr, "queue:default"))
 }
 
 // depth is how many messages a queue holds, visible or not.
@@ -179,7 +180,7 @@ func (e *endpoint) depth(t *testing.T, queue string) int {
 func (e *endpoint) attribute(t *testing.T, queue string, name types.QueueAttributeName) int {
 	t.Helper()
 	client := sqs.New(sqs.Options{BaseEndpoint: aws.String("http://" + e.addr), Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("x", "x", "")})
-	numbers, err := queueAttributes(t.Context(), client, devstack.QueueURL(e.addr, queue), name)
+	numbers, err := sqsclient.QueueAttributes(t.Context(), client, devstack.QueueURL(e.addr, queue), name)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"scout/config"
-	"scout/internal/app"
 	"scout/sidekiq"
 )
 
@@ -44,8 +43,8 @@ func (r *redisLink) Push(ctx context.Context, jobs []sidekiq.Job) ([]sidekiq.Res
 }
 
 // Load measures the load of Redis and of queues of Sidekiq.
-func (r *redisLink) Load(ctx context.Context, queues []string) (sidekiq.Load, error) {
-	return r.client.Load().Load(ctx, queues)
+func (r *redisLink) Load(ctx context.Context, queues []string) (sidekiq.Usage, error) {
+	return r.client.Load().Usage(ctx, queues)
 }
 
 // Failing reports whether pushing meets trouble.
@@ -74,7 +73,7 @@ func (r *redisLink) Ready(ctx context.Context, queues []string) error {
 	if loadErr != nil {
 		return errors.Join(err, fmt.Errorf("loading the configuration again: %w", loadErr))
 	}
-	fresh, loadErr := app.NewClient(c.Redis, app.Limits{})
+	fresh, loadErr := sidekiq.NewClient(c.Redis.ClientOptions())
 	if loadErr != nil {
 		return errors.Join(err, loadErr)
 	}

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
@@ -13,9 +12,9 @@ import (
 
 	"scout/config"
 	"scout/handler"
-	"scout/internal/app"
+	"scout/internal/backpressure"
 	"scout/internal/monitor"
-	"scout/internal/pressure"
+	"scout/internal/sqsclient"
 	"scout/sidekiq"
 )
 
@@ -29,7 +28,7 @@ type service struct {
 	log      *slog.Logger
 
 	redis   *redisLink
-	gauge   *pressure.Gauge
+	gauge   *backpressure.Watcher
 	monitor *monitor.Monitor
 	started time.Time
 	running sync.WaitGroup // consumers, and what watches over them
@@ -54,7 +53,7 @@ func queueKey(q config.Queue) string { return q.Name + q.URL }
 // prepare makes a plan, and changes nothing yet.
 func (s *service) prepare(ctx context.Context, c *config.Config) (*plan, error) {
 	p := &plan{config: c, consumers: map[string]*consumer{}}
-	client, err := newSQS(ctx, c.AWS, s.log)
+	client, err := sqsclient.NewSDK(ctx, c.AWS, s.log)
 	if err != nil {
 		return nil, err
 	}
@@ -68,10 +67,10 @@ func (s *service) prepare(ctx context.Context, c *config.Config) (*plan, error) 
 			return nil, err
 		}
 	}
-	if p.client, err = app.NewClient(c.Redis, app.Limits{}); err != nil {
+	if p.client, err = sidekiq.NewClient(c.Redis.ClientOptions()); err != nil {
 		return nil, err
 	}
-	if err := checkRedis(ctx, p.client, sidekiqQueues(c.Queues...), s.log); err != nil {
+	if err := checkRedis(ctx, p.client, config.SidekiqQueues(c.Queues...), s.log); err != nil {
 		p.client.Close()
 		return nil, err
 	}
@@ -111,7 +110,7 @@ func (s *service) serve(ctx context.Context, p *plan, listener net.Listener, rel
 func (s *service) start(ctx context.Context, p *plan) {
 	s.started = time.Now()
 	s.redis = newRedisLink(p.config.Redis, p.client, s.load, s.log)
-	s.gauge = &pressure.Gauge{Measure: s.redis.Load, Watched: s.watched, Log: s.log}
+	s.gauge = &backpressure.Watcher{Measure: s.redis.Load, Watched: s.watched, Log: s.log}
 	s.monitor = monitor.New(func() monitor.Status { return s.status(ctx) })
 	s.limit(p.config)
 	s.gauge.Update(ctx) // before the first poll
@@ -151,8 +150,8 @@ func (s *service) apply(ctx context.Context, p *plan) {
 	for _, q := range p.config.Queues {
 		c, former := p.consumers[queueKey(q)], s.consumers[queueKey(q)]
 		h := handler.Handler{Client: s.redis, Log: s.log.With("sqs_queue", c.name)}
-		if s.watched {
-			h.Observe = s.monitor.Observe(c.name)
+		if s.watched && former != c {
+			c.observe = s.monitor.Observe(c.name)
 		}
 		c.change(p.config, q, h)
 		s.log.Info("polling", "queue", c.poller.QueueURL, "redis", p.config.Redis.Address(), "routes", len(q.Topics))
@@ -174,7 +173,7 @@ func (s *service) apply(ctx context.Context, p *plan) {
 
 // limit tells the gauge what the configuration says.
 func (s *service) limit(c *config.Config) {
-	s.gauge.Set(pressure.Limits(c.Limits), sidekiqQueues(c.Queues...))
+	s.gauge.Set(backpressure.Limits(c.Limits), config.SidekiqQueues(c.Queues...))
 }
 
 // run starts a consumer.
@@ -182,8 +181,8 @@ func (s *service) run(ctx context.Context, c *consumer) {
 	ctx, c.stop = context.WithCancel(ctx)
 	c.poller.Interval = s.interval
 	c.poller.Ready = func(ctx context.Context) error { return s.redis.Ready(ctx, *c.queues.Load()) }
-	c.poller.Troubled = s.redis.Failing
-	c.poller.Full = func() bool { return len(s.gauge.Exceeded(*c.queues.Load())) > 0 }
+	c.poller.Failing = s.redis.Failing
+	c.poller.OverLimit = func() bool { return len(s.gauge.Exceeded(*c.queues.Load())) > 0 }
 	s.running.Go(func() { c.poller.Run(ctx) })
 	if s.watched {
 		s.running.Go(func() { c.watchDepth(ctx, s.log) })
@@ -195,7 +194,7 @@ func (s *service) alive() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.consumers {
-		if time.Since(c.poller.Stats().Turned) > 5*time.Second {
+		if time.Since(c.poller.Stats().LoopedAt) > 5*time.Second {
 			return false
 		}
 	}
@@ -226,24 +225,10 @@ func (s *service) status(ctx context.Context) monitor.Status {
 	}
 	if measured {
 		status.Redis.MemoryUsed, status.Redis.MemoryMax = load.MemoryUsed, load.MemoryMax
-		for _, name := range sidekiqQueues(s.config.Queues...) {
+		for _, name := range config.SidekiqQueues(s.config.Queues...) {
 			q := load.Queues[name]
 			status.Sidekiq = append(status.Sidekiq, monitor.Sidekiq{Name: name, Length: q.Length, Latency: q.Latency.Seconds()})
 		}
 	}
 	return status
-}
-
-// sidekiqQueues are the queues of Sidekiq that SQS queues push to.
-func sidekiqQueues(of ...config.Queue) []string {
-	var queues []string
-	for _, q := range of {
-		for _, route := range q.Topics {
-			for _, w := range route.Workers {
-				queues = append(queues, w.Queue)
-			}
-		}
-	}
-	slices.Sort(queues)
-	return slices.Compact(queues)
 }

@@ -23,7 +23,7 @@ import (
 	"scout/internal/devstack"
 	"scout/internal/monitor"
 	"scout/internal/poller"
-	"scout/internal/testparts"
+	"scout/internal/test/env"
 	"scout/sidekiq"
 )
 
@@ -62,7 +62,7 @@ func (e *endpoint) publishTo(t *testing.T, topic, message string) {
 // classes returns the classes of the jobs in the queue default, in Sidekiq's order.
 func classes(t *testing.T, addr string) (classes []string) {
 	t.Helper()
-	for _, payload := range testparts.Queued(t, addr, "queue:default") {
+	for _, payload := range env.Queued(t, addr, "queue:default") {
 		var job struct{ Class string }
 		if err := json.Unmarshal([]byte(payload), &job); err != nil {
 			t.Fatal(err)

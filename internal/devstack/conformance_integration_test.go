@@ -7,17 +7,17 @@ import (
 	"os/exec"
 	"testing"
 
-	"scout/internal/testparts"
+	"scout/internal/test/env"
 )
 
 // What our Server is held to, moto does too: so the tests do not only say what we believe.
 func TestConformanceOfMoto(t *testing.T) {
-	conformance(t, testparts.Moto(t))
+	conformance(t, env.Moto(t))
 }
 
 // awsCLI returns a function that runs the AWS CLI on the endpoint, and puts what it prints into out.
 func awsCLI(t *testing.T, endpoint string) func(out any, args ...string) {
-	program := testparts.AWSCLI(t)
+	program := env.AWSCLI(t)
 	return func(out any, args ...string) {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), program, append(args, "--endpoint-url", endpoint, "--output", "json")...)

@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"context"
 	"runtime"
 	"slices"
 
@@ -9,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"scout/handler"
-	"scout/internal/pressure"
+	"scout/internal/backpressure"
 )
 
 // handled are the metrics that are counted as batches are handled. All others
@@ -41,16 +40,16 @@ func (h *handled) all() []prometheus.Collector {
 	return []prometheus.Collector{h.enqueued, h.duplicate, h.failed, h.push, h.latency}
 }
 
-// Observe returns what to have a handler.Handler call at the end of each batch
-// of an SQS queue. All its metrics are there from then on, at 0.
-func (m *Monitor) Observe(queue string) func(context.Context, handler.Stats) {
+// Observe returns a function to call with the Stats of each batch of an SQS
+// queue. All its metrics are there from then on, at 0.
+func (m *Monitor) Observe(queue string) func(handler.Stats) {
 	h := m.handled
 	enqueued, duplicate := h.enqueued.WithLabelValues(queue), h.duplicate.WithLabelValues(queue)
 	push, latency := h.push.WithLabelValues(queue), h.latency.WithLabelValues(queue)
 	for _, reason := range handler.Reasons {
 		h.failed.WithLabelValues(queue, string(reason))
 	}
-	return func(_ context.Context, s handler.Stats) {
+	return func(s handler.Stats) {
 		enqueued.Add(float64(s.Enqueued))
 		duplicate.Add(float64(s.Duplicate))
 		for reason, n := range s.Failed {
@@ -148,11 +147,11 @@ func (q *Queue) collect(add func(reading, float64, ...string)) {
 	add(deletesFailed, float64(q.DeletesFailed), q.Name)
 	add(returned, float64(q.Returned), q.Name)
 	add(extended, float64(q.Extended), q.Name)
-	add(polls, float64(q.Polls), q.Name)
-	add(receiving, float64(q.Receiving), q.Name)
-	add(inHand, float64(q.InHand), q.Name)
-	add(breaker, one(q.Open), q.Name)
-	for _, limit := range pressure.Names {
+	add(polls, float64(q.PollsInFlight), q.Name)
+	add(receiving, float64(q.ReceivesInFlight), q.Name)
+	add(inHand, float64(q.MessagesInFlight), q.Name)
+	add(breaker, one(q.BreakerOpen), q.Name)
+	for _, limit := range backpressure.Names {
 		add(exceeded, one(slices.Contains(q.Exceeded, limit)), q.Name, limit)
 	}
 	if q.Depth != nil {

@@ -18,8 +18,8 @@ func TestReady(t *testing.T) {
 		"a limit is no failure": {Status{Queues: []Queue{{Name: "q", Stats: poller.Stats{Started: true}, Exceeded: []string{"latency"}}}}, ""},
 		"stopping":              {Status{Stopping: true, Queues: []Queue{good}}, "Scout is stopping\n"},
 		"no Redis":              {Status{Redis: Redis{Failing: true}, Queues: []Queue{good}}, "Redis does not take jobs\n"},
-		"one of two":            {Status{Queues: []Queue{good, {Name: "q", Stats: poller.Stats{Started: true, Open: true}}}}, "queue q: receiving nothing until a failure has passed\n"},
-		"two of two":            {Status{Queues: []Queue{{Name: "p"}, {Name: "q", Stats: poller.Stats{Open: true}}}}, "queue p: not started yet\nqueue q: receiving nothing until a failure has passed\n"},
+		"one of two":            {Status{Queues: []Queue{good, {Name: "q", Stats: poller.Stats{Started: true, BreakerOpen: true}}}}, "queue q: receiving nothing until a failure has passed\n"},
+		"two of two":            {Status{Queues: []Queue{{Name: "p"}, {Name: "q", Stats: poller.Stats{BreakerOpen: true}}}}, "queue p: not started yet\nqueue q: receiving nothing until a failure has passed\n"},
 	} {
 		m := New(func() Status { return c.status })
 		answer := httptest.NewRecorder()

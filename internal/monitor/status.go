@@ -66,7 +66,7 @@ func (s *Status) unready() (reasons []string) {
 	}
 	for _, q := range s.Queues {
 		switch {
-		case q.Open:
+		case q.BreakerOpen:
 			reasons = append(reasons, "queue "+q.Name+": receiving nothing until a failure has passed")
 		case !q.Started:
 			reasons = append(reasons, "queue "+q.Name+": not started yet")

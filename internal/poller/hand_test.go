@@ -58,7 +58,7 @@ func TestHeartbeat(t *testing.T) {
 				if most := 3 * (1 + int(27*time.Second/(c.hidden/2))); len(queue.hidden) > most {
 					t.Errorf("%d changes of visibility, want %d at most", len(queue.hidden), most)
 				}
-				if stats := p.Stats(); stats.Extended != int64(len(queue.hidden)) || stats.Deleted != 3 || stats.InHand != 0 {
+				if stats := p.Stats(); stats.Extended != int64(len(queue.hidden)) || stats.Deleted != 3 || stats.MessagesInFlight != 0 {
 					t.Errorf("stats %+v after %d changes", stats, len(queue.hidden))
 				}
 			})
@@ -148,7 +148,7 @@ func TestGivenBackAtStop(t *testing.T) {
 		down.Store(true)
 		queue.send(1) // to one of the polls
 		time.Sleep(time.Second)
-		if s := p.Stats(); !s.Open || s.Receiving != 1 || s.Returned != 1 {
+		if s := p.Stats(); !s.BreakerOpen || s.ReceivesInFlight != 1 || s.Returned != 1 {
 			t.Fatalf("stats %+v, want a poll that waits while Redis is away", s)
 		}
 		time.AfterFunc(time.Second, func() { queue.send(10) }) // to the other

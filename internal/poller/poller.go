@@ -54,13 +54,13 @@ type Poller struct {
 	// that has been idle for some seconds.
 	Ready func(context.Context) error
 
-	// Troubled, if not nil, reports that Handle is held up, so that more
+	// Failing, if not nil, reports that Handle is held up, so that more
 	// messages would only wait. It is asked before each poll.
-	Troubled func() bool
+	Failing func() bool
 
-	// Full, if not nil, reports that the messages are better left in the queue
+	// OverLimit, if not nil, reports that the messages are better left in the queue
 	// for now, although Handle would take them. It is asked before each poll.
-	Full func() bool
+	OverLimit func() bool
 
 	Interval time.Duration // between polls of an idle queue; 0 means 100 ms
 	Tuning                 // what Run begins with; see Tune
@@ -224,7 +224,7 @@ func (r *run) afterTick(ctx context.Context) {
 
 // poll starts a poll unless there are enough.
 func (r *run) poll(ctx context.Context) {
-	if r.paused || r.inFlight >= r.tuning().concurrency() || r.inTrouble() || r.Full != nil && r.Full() {
+	if r.paused || r.inFlight >= r.tuning().concurrency() || r.inTrouble() || r.OverLimit != nil && r.OverLimit() {
 		return
 	}
 	if ctx.Err() != nil { // last, for it may end at any moment
@@ -248,7 +248,7 @@ func (r *run) worker(ctx, handling, finishing context.Context) {
 }
 
 func (r *run) inTrouble() bool {
-	troubled := r.Troubled != nil && r.Troubled()
+	troubled := r.Failing != nil && r.Failing()
 	if troubled != r.troubled {
 		r.troubled = troubled
 		if troubled {

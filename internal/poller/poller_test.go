@@ -295,7 +295,7 @@ func TestNoPollAfterStop(t *testing.T) {
 		asked := 0
 		p := &Poller{SQS: queue, Handle: allHandled, Tuning: Tuning{WaitTime: 20 * time.Second}, Log: slog.New(slog.DiscardHandler),
 			Ready: func(context.Context) error { return nil },
-			Troubled: func() bool {
+			Failing: func() bool {
 				if asked++; asked == 2 {
 					cancel()
 				}
@@ -326,7 +326,7 @@ func TestNoReceiveWhileTroubled(t *testing.T) {
 				troubled.Store(false)
 				return events.SQSEventResponse{}, nil
 			},
-			Troubled: troubled.Load,
+			Failing: troubled.Load,
 		})
 		time.Sleep(10 * time.Second)
 		queue.do(func() {
@@ -356,9 +356,9 @@ func TestTroubleWithoutPolls(t *testing.T) {
 				troubled.Store(handled.Add(1) == 1) // by the first batch alone
 				return events.SQSEventResponse{}, nil
 			},
-			Ready:    func(context.Context) error { troubled.Store(false); return nil },
-			Troubled: troubled.Load,
-			Tuning:   Tuning{Concurrency: 1},
+			Ready:   func(context.Context) error { troubled.Store(false); return nil },
+			Failing: troubled.Load,
+			Tuning:  Tuning{Concurrency: 1},
 		})
 		time.Sleep(time.Minute)
 		stop()
@@ -603,7 +603,7 @@ func TestNoReceiveWhileFull(t *testing.T) {
 		queue.latency = 10 * time.Millisecond
 		queue.send(10_000)
 		var full atomic.Bool
-		p := &Poller{SQS: queue, Full: full.Load}
+		p := &Poller{SQS: queue, OverLimit: full.Load}
 		stop := start(t, p)
 		time.Sleep(50 * time.Millisecond)
 		full.Store(true)
@@ -619,7 +619,7 @@ func TestNoReceiveWhileFull(t *testing.T) {
 				t.Errorf("%d messages deleted, then %d, of %d received", deleted, len(queue.deleted), 10_000-len(queue.messages))
 			}
 		})
-		if s := p.Stats(); s.Open || !s.Started {
+		if s := p.Stats(); s.BreakerOpen || !s.Started {
 			t.Errorf("stats %+v: being full is no failure", s)
 		}
 		full.Store(false)
@@ -680,21 +680,21 @@ func TestStats(t *testing.T) {
 		queue.send(5)
 		time.Sleep(30 * time.Second)
 		s := p.Stats()
-		if idle := time.Since(s.Turned); idle > time.Second {
+		if idle := time.Since(s.LoopedAt); idle > time.Second {
 			t.Errorf("the loop turned %v ago", idle)
 		}
-		s.Turned = time.Time{}
-		if want := (Stats{Receives: Receives{Messages: 1, Empty: 1}, Received: 5, Deleted: 3, DeletesFailed: 1, Polls: 1, Receiving: 1, Started: true}); s != want {
+		s.LoopedAt = time.Time{}
+		if want := (Stats{Receives: Receives{Messages: 1, Empty: 1}, Received: 5, Deleted: 3, DeletesFailed: 1, PollsInFlight: 1, ReceivesInFlight: 1, Started: true}); s != want {
 			t.Errorf("stats\n got %+v\nwant %+v", s, want)
 		}
 		queue.do(func() { queue.receiveErr = errors.New("AccessDenied") })
 		time.Sleep(25 * time.Second)
-		if s := p.Stats(); !s.Open || s.Receives.Errors == 0 || s.Err != "receiving messages: AccessDenied" {
+		if s := p.Stats(); !s.BreakerOpen || s.Receives.Errors == 0 || s.Error != "receiving messages: AccessDenied" {
 			t.Errorf("stats %+v", s)
 		}
 		queue.do(func() { queue.receiveErr = nil })
 		time.Sleep(45 * time.Second)
-		if s := p.Stats(); s.Open || s.Err != "" {
+		if s := p.Stats(); s.BreakerOpen || s.Error != "" {
 			t.Errorf("stats %+v", s)
 		}
 		stop()
@@ -716,7 +716,7 @@ func TestIdleNoticesTrouble(t *testing.T) {
 		time.Sleep(time.Minute)
 		down.Store(true)
 		time.Sleep(25 * time.Second) // a long poll, and a moment
-		if !p.Stats().Open {
+		if !p.Stats().BreakerOpen {
 			t.Error("the trouble was not noticed")
 		}
 		before := 0
@@ -729,7 +729,7 @@ func TestIdleNoticesTrouble(t *testing.T) {
 		})
 		down.Store(false)
 		time.Sleep(maxPause)
-		if p.Stats().Open {
+		if p.Stats().BreakerOpen {
 			t.Error("the end of the trouble was not noticed")
 		}
 		stop()
@@ -746,14 +746,14 @@ func TestOpenUntilReceived(t *testing.T) {
 		queue.do(func() { queue.receiveErr = errors.New("no such host") })
 		time.Sleep(30 * time.Second)
 		for range 600 {
-			if !p.Stats().Open {
+			if !p.Stats().BreakerOpen {
 				t.Fatal("the breaker was closed while SQS failed")
 			}
 			time.Sleep(time.Second)
 		}
 		queue.do(func() { queue.receiveErr = nil })
 		time.Sleep(maxPause + 21*time.Second)
-		if p.Stats().Open {
+		if p.Stats().BreakerOpen {
 			t.Error("the breaker stayed open")
 		}
 		stop()

@@ -14,13 +14,13 @@ type Stats struct {
 	Returned      int64    `json:"returned"`       // messages given back before their visibility timeout
 	Extended      int64    `json:"extended"`       // visibility timeouts lengthened, one for each message
 
-	Polls     int64     `json:"polls_in_flight"`    // from receive to delete
-	Receiving int64     `json:"receives_in_flight"` // those of them that are still receiving
-	InHand    int64     `json:"messages_in_flight"` // messages that are being handled
-	Started   bool      `json:"started"`            // Ready has returned nil once
-	Open      bool      `json:"breaker_open"`       // nothing is received because of a failure
-	Turned    time.Time `json:"turned"`             // when Run's loop was last seen to turn, which it is each second
-	Err       string    `json:"error,omitempty"`    // the last failure's text, while Open
+	PollsInFlight    int64     `json:"polls_in_flight"`    // from receive to delete
+	ReceivesInFlight int64     `json:"receives_in_flight"` // those of them that are still receiving
+	MessagesInFlight int64     `json:"messages_in_flight"` // messages that are being handled
+	Started          bool      `json:"started"`            // Ready has returned nil once
+	BreakerOpen      bool      `json:"breaker_open"`       // nothing is received because of a failure
+	LoopedAt         time.Time `json:"looped_at"`          // when Run's loop was last seen to turn, which it is each second
+	Error            string    `json:"error,omitempty"`    // the last failure's text, while Open
 }
 
 // Receives are receives by what came of them.
@@ -62,11 +62,11 @@ func (p *Poller) Stats() Stats {
 		Receives: Receives{Messages: c.messages.Load(), Empty: c.empty.Load(), Errors: c.errors.Load()},
 		Received: c.received.Load(), Deleted: c.deleted.Load(), DeletesFailed: c.deletesFailed.Load(),
 		Returned: c.returned.Load(), Extended: c.extended.Load(),
-		Polls: c.polls.Load(), Receiving: c.receiving.Load(), InHand: c.inHand.Load(),
-		Started: c.started.Load(), Open: c.open.Load(), Turned: time.Unix(0, c.turned.Load()),
+		PollsInFlight: c.polls.Load(), ReceivesInFlight: c.receiving.Load(), MessagesInFlight: c.inHand.Load(),
+		Started: c.started.Load(), BreakerOpen: c.open.Load(), LoopedAt: time.Unix(0, c.turned.Load()),
 	}
-	if text := c.err.Load(); s.Open && text != nil {
-		s.Err = *text
+	if text := c.err.Load(); s.BreakerOpen && text != nil {
+		s.Error = *text
 	}
 	return s
 }

@@ -1,0 +1,143 @@
+package sqsclient
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"scout/internal/devstack"
+)
+
+func TestConformance(t *testing.T) {
+	server := devstack.NewServer()
+	endpoint := httptest.NewServer(server)
+	t.Cleanup(func() { server.Close(); endpoint.Close() })
+	conformance(t, endpoint.URL)
+}
+
+// conformance checks that a Client does at an endpoint what the SDK's does.
+func conformance(t *testing.T, endpoint string) {
+	sdk := newSDK(endpoint)
+	ours := New(sdk)
+	for round := range 2 { // the first time, the Client learns
+		var seen [2][]string
+		for i, c := range []calls{sdk, ours} {
+			queue := newQueue(t, sdk, fmt.Sprintf("sqsclient-%d-%d", round, i))
+			if got := receiveAll(t, c, queue); len(got) != 0 {
+				t.Errorf("an empty queue gave %v", got)
+			}
+			send(t, sdk, queue)
+			messages := receiveAll(t, c, queue)
+			seen[i] = describe(messages)
+			deleteAll(t, sdk, c, queue, messages)
+		}
+		if !slices.Equal(seen[0], seen[1]) {
+			t.Errorf("received\n%.5000q\nthe SDK\n%.5000q", seen[1], seen[0])
+		}
+		if ours.receive.model.Load() == nil || ours.delete.model.Load() == nil {
+			t.Error("the Client has learned nothing")
+		}
+	}
+	for _, c := range []calls{sdk, ours} {
+		refusals(t, c, newQueue(t, sdk, "sqsclient"))
+	}
+}
+
+func receiveAll(t *testing.T, c calls, queue string) []types.Message {
+	t.Helper()
+	out, err := c.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
+		QueueUrl: &queue, MaxNumberOfMessages: 10, VisibilityTimeout: 30,
+		MessageAttributeNames:       []string{"traceparent", "bytes"},
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{"ApproximateReceiveCount", "SentTimestamp"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Messages
+}
+
+// refusals checks the errors that have types of their own.
+func refusals(t *testing.T, c calls, queue string) {
+	t.Helper()
+	missing := queue + "-missing"
+	_, err := c.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &missing})
+	if _, ok := errors.AsType[*types.QueueDoesNotExist](err); !ok {
+		t.Errorf("error = %v, want that the queue is missing", err)
+	}
+	entry := types.DeleteMessageBatchRequestEntry{Id: aws.String("same"), ReceiptHandle: aws.String("h")}
+	_, err = c.DeleteMessageBatch(t.Context(), &sqs.DeleteMessageBatchInput{QueueUrl: &queue, Entries: []types.DeleteMessageBatchRequestEntry{entry, entry}})
+	if _, ok := errors.AsType[*types.BatchEntryIdsNotDistinct](err); !ok {
+		t.Errorf("error = %v, want that the ids are the same", err)
+	}
+}
+
+func newQueue(t *testing.T, sdk *sqs.Client, name string) string {
+	t.Helper()
+	out, err := sdk.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *out.QueueUrl
+}
+
+// send sends messages with what makes JSON hard.
+func send(t *testing.T, sdk *sqs.Client, queue string) {
+	t.Helper()
+	for i, body := range []string{"plain", `{"a":"\"\\ \u00fc"}`, "tab\tand\r\nlines", "é 😀 \u2028 \ufffd", "<&>'", strings.Repeat("long ", 50_000)} {
+		in := &sqs.SendMessageInput{QueueUrl: &queue, MessageBody: &body}
+		if i > 0 {
+			in.MessageAttributes = map[string]types.MessageAttributeValue{
+				"traceparent": {DataType: aws.String("String"), StringValue: aws.String("00-ü-01")},
+				"bytes":       {DataType: aws.String("Binary"), BinaryValue: []byte{0, 1, 0xff}},
+				"unwanted":    {DataType: aws.String("Number"), StringValue: aws.String("7")},
+			}
+		}
+		if _, err := sdk.SendMessage(t.Context(), in); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// describe tells all of messages but what is different each time.
+func describe(messages []types.Message) (texts []string) {
+	for _, m := range messages {
+		attributes := slices.Sorted(maps.Keys(m.Attributes))
+		hasIDs := m.MessageId != nil && m.ReceiptHandle != nil && *m.MessageId != "" && *m.ReceiptHandle != ""
+		text := fmt.Sprint(hasIDs, aws.ToString(m.Body), aws.ToString(m.MD5OfBody), aws.ToString(m.MD5OfMessageAttributes), attributes, m.Attributes["ApproximateReceiveCount"])
+		for _, name := range slices.Sorted(maps.Keys(m.MessageAttributes)) {
+			a := m.MessageAttributes[name]
+			text += fmt.Sprint(name, aws.ToString(a.DataType), aws.ToString(a.StringValue), a.BinaryValue)
+		}
+		texts = append(texts, text)
+	}
+	slices.Sort(texts)
+	return texts
+}
+
+// deleteAll deletes messages, and fails to delete one that there is not.
+func deleteAll(t *testing.T, sdk *sqs.Client, c calls, queue string, messages []types.Message) {
+	t.Helper()
+	entries := []types.DeleteMessageBatchRequestEntry{{Id: aws.String("none"), ReceiptHandle: aws.String("\"none\"")}}
+	for i, m := range messages {
+		entries = append(entries, types.DeleteMessageBatchRequestEntry{Id: aws.String(fmt.Sprint(i)), ReceiptHandle: m.ReceiptHandle})
+	}
+	out, err := c.DeleteMessageBatch(t.Context(), &sqs.DeleteMessageBatchInput{QueueUrl: &queue, Entries: entries})
+	if err != nil || len(out.Successful) != len(messages) || len(out.Failed) != 1 {
+		t.Fatalf("DeleteMessageBatch = %v, %v", out, err)
+	}
+	if f := out.Failed[0]; *f.Id != "none" || *f.Code != "ReceiptHandleIsInvalid" || !f.SenderFault || f.Message == nil {
+		t.Errorf("failed = %v %v %v %v", *f.Id, *f.Code, f.SenderFault, f.Message)
+	}
+	left, err := sdk.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &queue, AttributeNames: []types.QueueAttributeName{"All"}})
+	if err != nil || left.Attributes["ApproximateNumberOfMessagesNotVisible"] != "0" || left.Attributes["ApproximateNumberOfMessages"] != "0" {
+		t.Errorf("%v, %v; want no message left", left, err)
+	}
+}

@@ -1,0 +1,58 @@
+//go:build integration
+
+package e2e
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"scout/internal/test/env"
+)
+
+var (
+	exported = regexp.MustCompile(`\b([A-Z_]+)=(\S+)`)
+	queues   = regexp.MustCompile(` -q (\S+)`)
+)
+
+// TestDev does what scout dev tells a developer to: it runs a Sidekiq on the
+// Redis inside the process, and publishes to the topics there.
+func TestDev(t *testing.T) {
+	t.Parallel()
+	stdout := scout(t, "queue:\n  name: dev"+topics+"    failing: FailingWorker\n", "dev", "--listen", "127.0.0.1:0", "--listen-redis", "127.0.0.1:0")
+	var told string
+	eventually(t, "scout dev tells what to do", func() bool {
+		text, err := os.ReadFile(stdout)
+		told = string(text)
+		return err == nil && strings.Contains(told, "aws sns publish")
+	})
+	exports := map[string]string{}
+	for _, m := range exported.FindAllStringSubmatch(told, -1) {
+		exports[m[1]] = m[2]
+	}
+	var names []string
+	for _, m := range queues.FindAllStringSubmatch(told, -1) {
+		names = append(names, m[1])
+	}
+	server := env.Sidekiq(t, exports["REDIS_URL"], names...)
+
+	c := newCloud(t, exports["AWS_ENDPOINT_URL"])
+	arn := func(topic string) string { return "arn:aws:sns:us-east-1:000000000000:" + topic }
+	calls := publishAll(c, arn)
+	c.publish(arn("ledger.fifo"), "1")
+	c.publish(arn("failing"), "2")
+	executions := server.Wait(len(calls) + 2)
+	if len(executions) != len(calls)+2 {
+		t.Errorf("%d jobs were executed, want %d", len(executions), len(calls)+2)
+	}
+	checkCalls(t, calls, executions)
+	if kept := openStore(t, exports["REDIS_URL"]).members("retry", 1); !strings.Contains(kept[0], "it fails on purpose") {
+		t.Errorf("Sidekiq keeps %q", kept)
+	}
+	var read struct{ Retries, Enqueued int }
+	env.SidekiqScript(t, exports["REDIS_URL"], "read.rb", nil, &read)
+	if read.Retries != 1 || read.Enqueued != 0 {
+		t.Errorf("Sidekiq tells %+v", read)
+	}
+}

@@ -1,0 +1,102 @@
+//go:build integration
+
+package e2e
+
+import (
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"scout/internal/test/env"
+)
+
+// TestTwins makes the same calls by Sidekiq's own client, in one database of
+// a Redis, and by Scout, in another, and looks for differences.
+func TestTwins(t *testing.T) {
+	t.Parallel()
+	server := env.Redis(t).URL()
+	theirs, ours := server+"/1", server+"/2"
+	messages := []string{`{"id":7,"sum":1.0,"name":"Zoë","none":null,"list":[1,"a",{}]}`, `"second"`}
+	handle(t, ours, `
+    topic:
+      - PlainWorker
+      - {class: "Orders::SyncWorker", queue: critical, retry: 5, tags: [sns], backtrace: 20, dead: false}
+      - {class: MailJob, queue: mailers, active_job: true}`, messages)
+	type list []any
+	type hash map[string]any
+	var calls list
+	for _, message := range messages {
+		arguments := list{json.RawMessage(message)}
+		calls = append(calls,
+			list{"PlainWorker", hash{}, arguments},
+			list{"Orders::SyncWorker", hash{"queue": "critical", "retry": 5, "tags": list{"sns"}, "backtrace": 20, "dead": false}, arguments},
+			list{"MailJob", hash{"queue": "mailers"}, arguments})
+	}
+	env.SidekiqScript(t, theirs, "push.rb", calls, nil)
+
+	a, b := openStore(t, theirs), openStore(t, ours)
+	equal(t, "keys in Redis", b.sidekiqKeys(), a.sidekiqKeys())
+	for _, queue := range []string{"default", "critical", "mailers"} {
+		equal(t, "jobs in the queue "+queue, b.shapes(queue), a.shapes(queue))
+	}
+	equal(t, "what Sidekiq reads", readBySidekiq(t, ours), readBySidekiq(t, theirs))
+}
+
+// sidekiqKeys returns all keys but Scout's own.
+func (s *store) sidekiqKeys() []string {
+	keys := s.strings("KEYS", "*")
+	slices.Sort(keys)
+	return slices.DeleteFunc(keys, func(key string) bool { return strings.HasPrefix(key, "scout:") })
+}
+
+// shapes returns the shapes of the jobs in a Sidekiq queue.
+func (s *store) shapes(queue string) []any {
+	var shapes []any
+	for _, payload := range s.queued(queue) {
+		shapes = append(shapes, shape(object(s.T, withoutLocale(withoutNothing(payload)))))
+	}
+	return shapes
+}
+
+var defaultLocale = regexp.MustCompile(`,"locale":(null|"en")`)
+
+// withoutLocale returns JSON of ActiveJob's without the app's default locale,
+// which ActiveJob names and Scout leaves to the app.
+func withoutLocale(text string) string { return defaultLocale.ReplaceAllString(text, "") }
+
+var jid = regexp.MustCompile(`^[0-9a-f]{24}$`)
+
+// readBySidekiq returns what Sidekiq's API tells of the jobs in a Redis, less
+// the ids and times, which it checks.
+func readBySidekiq(t *testing.T, redisURL string) map[string]any {
+	t.Helper()
+	var printed json.RawMessage
+	env.SidekiqScript(t, redisURL, "read.rb", nil, &printed)
+	read := object(t, withoutLocale(withoutNothing(string(printed))))
+	for _, q := range read["queues"].([]any) {
+		queue := q.(map[string]any)
+		checkAge(t, queue, "latency")
+		for _, j := range queue["jobs"].([]any) {
+			job := j.(map[string]any)
+			checkAge(t, job, "latency")
+			checkAge(t, job, "created_ago")
+			checkAge(t, job, "enqueued_ago")
+			if id, _ := job["jid"].(string); !jid.MatchString(id) {
+				t.Errorf("the jid is %v", job["jid"])
+			}
+			delete(job, "jid")
+		}
+	}
+	return read
+}
+
+// checkAge checks, and deletes, a number of seconds since the test began.
+func checkAge(t *testing.T, object map[string]any, key string) {
+	t.Helper()
+	if age, ok := object[key].(float64); !ok || age <= 0 || age > 60 {
+		t.Errorf("%s is %v", key, object[key])
+	}
+	delete(object, key)
+}

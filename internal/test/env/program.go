@@ -1,0 +1,41 @@
+package env
+
+import (
+	"bytes"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// Program returns the path of a program, which how says where to get.
+func Program(t testing.TB, name, how string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		need(t, name, how)
+	}
+	return path
+}
+
+// serve starts a server, returns when it answers at a URL, and stops it when
+// the test ends.
+func serve(t testing.TB, url, program string, args ...string) {
+	t.Helper()
+	name := filepath.Base(program)
+	var output bytes.Buffer
+	cmd := exec.Command(program, args...)
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("starting %s: %v", name, err)
+	}
+	ready := false
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if !ready {
+			t.Logf("%s wrote:\n%s", name, &output)
+		}
+	})
+	waitFor(t, name, func() bool { return answers(url) })
+	ready = true
+}

@@ -1,0 +1,154 @@
+package env
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A SidekiqServer is a Sidekiq process with the workers of
+// testdata/sidekiq/app.rb.
+type SidekiqServer struct {
+	t          testing.TB
+	executions string // the file that the workers write to
+	cmd        *exec.Cmd
+	output     bytes.Buffer
+	ended      chan struct{} // closed when the process is gone
+}
+
+// An Execution is one call of a worker's perform method.
+type Execution struct {
+	Class     string
+	JID       string
+	JobID     string `json:"job_id"` // of an ActiveJob
+	Queue     string
+	Arguments []json.RawMessage // as Ruby writes what perform was given
+	Job       json.RawMessage   // as Sidekiq's server middleware saw it
+}
+
+// Sidekiq starts a real Sidekiq, which works off the queues one job at a time,
+// those of an earlier queue first. It is stopped when the test ends.
+func Sidekiq(t testing.TB, redisURL string, queues ...string) *SidekiqServer {
+	t.Helper()
+	s := &SidekiqServer{t: t, executions: filepath.Join(t.TempDir(), "executions"), ended: make(chan struct{})}
+	if err := os.WriteFile(s.executions, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"--require", script(t, "app.rb"), "--concurrency", "1", "--timeout", "1"}
+	for _, queue := range queues {
+		args = append(args, "--queue", queue)
+	}
+	s.cmd = sidekiqCommand(t, redisURL, "sidekiq", args...)
+	s.cmd.Env = append(s.cmd.Env, "EXECUTIONS="+s.executions)
+	s.cmd.Stdout, s.cmd.Stderr = &s.output, &s.output
+	if err := s.cmd.Start(); err != nil {
+		t.Fatalf("starting sidekiq: %v", err)
+	}
+	go func() {
+		_ = s.cmd.Wait()
+		close(s.ended)
+	}()
+	t.Cleanup(s.stop)
+	return s
+}
+
+func (s *SidekiqServer) stop() {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-s.ended:
+	case <-time.After(10 * time.Second):
+		_ = s.cmd.Process.Kill()
+		<-s.ended
+	}
+	if s.t.Failed() {
+		output := s.output.Bytes()
+		s.t.Logf("sidekiq wrote at last:\n%s", output[max(0, len(output)-4096):])
+	}
+}
+
+// Executed returns the executions so far, in their order.
+func (s *SidekiqServer) Executed() []Execution {
+	s.t.Helper()
+	text, err := os.ReadFile(s.executions)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var executions []Execution
+	for line := range bytes.Lines(text) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			break // still being written
+		}
+		var e Execution
+		if err := json.Unmarshal(line, &e); err != nil {
+			s.t.Fatalf("reading what a worker wrote: %v", err)
+		}
+		executions = append(executions, e)
+	}
+	return executions
+}
+
+// Wait returns the executions as soon as there are n or more.
+func (s *SidekiqServer) Wait(n int) []Execution {
+	s.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		executions := s.Executed()
+		if len(executions) >= n {
+			return executions
+		}
+		select {
+		case <-s.ended:
+			s.t.Fatalf("sidekiq has ended, after %d executions", len(executions))
+		default:
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("after 30 s, sidekiq has executed %d jobs of %d", len(executions), n)
+		}
+	}
+}
+
+// SidekiqScript runs a Ruby script of testdata/sidekiq on a Redis, with input
+// as JSON on its standard input, and reads the JSON that it prints into
+// output. Either may be nil.
+func SidekiqScript(t testing.TB, redisURL, name string, input, output any) {
+	t.Helper()
+	stdin, err := json.Marshal(input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := sidekiqCommand(t, redisURL, "ruby", script(t, name))
+	var stderr bytes.Buffer
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(stdin), &stderr
+	printed, err := cmd.Output()
+	if err == nil && output != nil {
+		err = json.Unmarshal(printed, output)
+	}
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", name, err, &stderr)
+	}
+}
+
+// script returns the path of a file in testdata/sidekiq.
+func script(t testing.TB, name string) string {
+	t.Helper()
+	return filepath.Join(projectRoot(t), "internal", "test", "env", "testdata", "sidekiq", name)
+}
+
+// sidekiqCommand runs a program in the environment of a Rails app.
+func sidekiqCommand(t testing.TB, redisURL, program string, args ...string) *exec.Cmd {
+	t.Helper()
+	for _, name := range []string{"sidekiq", program} {
+		if _, err := exec.LookPath(name); err != nil {
+			need(t, name, "Debian's ruby-sidekiq and ruby-activejob, or those gems")
+		}
+	}
+	cmd := exec.Command(program, args...)
+	cmd.Dir = t.TempDir() // where there is no config/sidekiq.yml
+	// Rails takes all text for UTF-8; without it, the locale has to say so.
+	cmd.Env = append(os.Environ(), "REDIS_URL="+redisURL, "LANG=C.UTF-8", "LC_ALL=C.UTF-8")
+	return cmd
+}

@@ -1,0 +1,155 @@
+package template
+
+import (
+	"strings"
+	"testing"
+)
+
+// mutations are mistakes that somebody could make in template.yaml, and the
+// check that has to notice each.
+var mutations = []struct{ name, old, new, check string }{
+	{"visibility below 6 timeouts", "VisibilityTimeout: 180", "VisibilityTimeout: 179", "times"},
+	{"visibility without the window", "VisibilityTimeout: 420", "VisibilityTimeout: 364", "times"},
+	{"too few receives for an hour", "ReceiveCount: 24", "ReceiveCount: 20", "times"},
+	{"few receives", "ReceiveCount: 11", "ReceiveCount: 4", "times"},
+	{"timeout changed alone", "Timeout: 60", "Timeout: 50", "times"},
+	{"duration alarm of another timeout", "DurationAlarm: 24000", "DurationAlarm: 30000", "times"},
+
+	{"large batch without window", "BatchWindow: 5", "BatchWindow: 0", "polling"},
+	{"large batch of FIFO", "    fifo: # AWS allows no larger batch and no window; 69 minutes without Redis\n      Timeout: 30\n      BatchSize: 10", "    fifo:\n      Timeout: 30\n      BatchSize: 11", "polling"},
+	{"window with FIFO", "!If [IsFifo, !Ref AWS::NoValue, !FindInMap [Profiles, !Ref Profile, BatchWindow]]", "!FindInMap [Profiles, !Ref Profile, BatchWindow]", "polling"},
+	{"no partial responses", "            FunctionResponseTypes: [ReportBatchItemFailures]", "           #", "polling"},
+	{"both kinds of scaling", "            ScalingConfig:", "            ProvisionedPollerConfig: {MinimumPollers: 2}\n            ScalingConfig:", "polling"},
+	{"no concurrency", "            ScalingConfig: {MaximumConcurrency: !Ref MaximumConcurrency}", "", "polling"},
+	{"no event metrics", "            MetricsConfig: {Metrics: [EventCount]}", "", "polling"},
+	{"always polling", "Enabled: !If [IsPolling, true, false]", "Enabled: true", "polling"},
+
+	{"queue deleted", "DeletionPolicy: Retain\n    UpdateReplacePolicy: Retain", "UpdateReplacePolicy: Retain", "queues"},
+	{"queue deleted when replaced", "    UpdateReplacePolicy: Retain\n", "", "queues"},
+	{"no encryption", "SqsManagedSseEnabled: true", "SqsManagedSseEnabled: false", "queues"},
+	{"key that SNS cannot use", "SqsManagedSseEnabled: true #", "KmsMasterKeyId: alias/aws/sqs #", "queues"},
+	{"dead letters as short as the queue", "MessageRetentionPeriod: 1209600 # two weeks", "MessageRetentionPeriod: 604800 #", "queues"},
+	{"queue as long as dead letters", "MessageRetentionPeriod: 604800", "MessageRetentionPeriod: 1209600", "queues"},
+	{"dead letters from all", "redrivePermission: byQueue", "redrivePermission: allowAll", "queues"},
+	{"dead letters of another name", "${AWS::StackName}${Suffix}", "${AWS::StackName}-queue${Suffix}", "queues"},
+	{"dead letters of FIFO", "Suffix: !If [IsFifo, .fifo, \"\"]", "Suffix: \"\"", "queues"},
+	{"FIFO without its name", "QueueName: !If [IsFifo, !Sub \"${AWS::StackName}-dead.fifo\", !Sub \"${AWS::StackName}-dead\"]", "QueueName: !Sub \"${AWS::StackName}-dead\"", "queues"},
+
+	{"any sender", "Principal: {Service: sns.amazonaws.com}", "Principal: '*'", "policies"},
+	{"topic missing in the policy", "                  - !If [HasTopic7, !Ref Topic7, !Ref AWS::NoValue]\n", "", "policies"},
+	{"empty topic in the policy", "- !If [HasTopic7, !Ref Topic7, !Ref AWS::NoValue]", "- !Ref Topic7", "policies"},
+	{"any topic", "ArnEquals:\n                aws:SourceArn:", "ArnLike:\n                aws:SourceArn:", "policies"},
+	{"more than sending", "Action: sqs:SendMessage", "Action: sqs:*", "policies"},
+
+	{"raw delivery", "RawMessageDelivery: false", "RawMessageDelivery: true", "subscriptions"},
+	{"no condition", "    Condition: HasTopic4\n", "", "subscriptions"},
+	{"condition of another", "HasTopic4: !Not [!Equals [!Ref Topic4, \"\"]]", "HasTopic4: !Equals [!Ref Topic4, \"\"]", "subscriptions"},
+	{"topic of another", "TopicArn: !Ref Topic5", "TopicArn: !Ref Topic6", "subscriptions"},
+	{"filter of another", "!If [HasFilter5, !Ref Filter5,", "!If [HasFilter5, !Ref Filter6,", "subscriptions"},
+	{"empty filter", "FilterPolicy: !If [HasFilter1, !Ref Filter1, !Ref AWS::NoValue]", "FilterPolicy: !Ref Filter1", "subscriptions"},
+	{"subscribed too early", "    DependsOn: [QueuePolicy, UndeliveredQueuePolicy]\n", "", "subscriptions"},
+	{"no redrive", "      RedrivePolicy: {deadLetterTargetArn: !GetAtt UndeliveredQueue.Arn}\n", "", "subscriptions"},
+
+	{"any queue", "Resource: !GetAtt Queue.Arn\n              - Sid: Log", "Resource: '*'\n              - Sid: Log", "role"},
+	{"one action more", "sqs:GetQueueAttributes]", "sqs:GetQueueAttributes, sqs:ChangeMessageVisibility]", "role"},
+	{"one action less", "[logs:CreateLogStream, logs:PutLogEvents]", "[logs:PutLogEvents]", "role"},
+	{"another call of Parameter Store", "Action: ssm:GetParameters", "Action: ssm:GetParameter", "role"},
+	{"all parameters", "parameter${Path}/*", "parameter/*", "role"},
+	{"key used for anything", "kms:ViaService: !Sub ssm.", "kms:ViaService: !Sub s3.", "role"},
+	{"network without VPC", "- IsInVpc # AWS", "- IsPolling # AWS", "role"},
+	{"network for the code", "Effect: Deny", "Effect: Allow", "role"},
+	{"managed policy", "      Policies:\n        - PolicyName: scout", "      ManagedPolicyArns: [arn:aws:iam::aws:policy/PowerUserAccess]\n      Policies:\n        - PolicyName: scout", "role"},
+	{"role for all", "Principal: {Service: lambda.amazonaws.com}", "Principal: {AWS: '*'}", "role"},
+
+	{"configuration elsewhere", "ssm:${ConfigParameter}\n", "${ConfigParameter}\n", "function"},
+	{"plain logs", "LogFormat: JSON", "LogFormat: Text", "function"},
+	{"fixed architecture", "[!Ref Architecture]", "[arm64]", "function"},
+	{"reserved concurrency", "      Handler: bootstrap", "      Handler: bootstrap\n      ReservedConcurrentExecutions: 5", "function"},
+	{"build by SAM", "BuildMethod: makefile", "BuildMethod: go1.x", "function"},
+	{"log kept for ever", "      RetentionInDays: !Ref LogRetentionDays\n", "", "function"},
+
+	{"no release needed", "AllowedPattern: \"[0-9a-f]{10,64}\"", "Default: \"0000000000\"\n    AllowedPattern: \"[0-9a-f]{10,64}\"", "release"},
+	{"misspelt deployment", "Default: Canary10Percent5Minutes", "Default: Canary10Percent5Minute", "release"},
+	{"unknown deployment", "AllowedValues: [Canary10Percent5Minutes,", "AllowedValues: [Canary20Percent5Minutes,", "release"},
+	{"no roll-back", "        Alarms: [!Ref ReleaseErrorsAlarm]\n", "", "release"},
+	{"release not published", "AutoPublishCodeSha256: !Ref Release", "AutoPublishCodeSha256: 0000000000", "release"},
+
+	{"alarm about another queue", "{Name: QueueName, Value: !GetAtt DeadLetterQueue.QueueName}", "{Name: QueueName, Value: !GetAtt Queue.QueueName}", "alarms"},
+	{"alarm without dimension", "      MetricName: Throttles\n      Dimensions:\n        - {Name: FunctionName, Value: !Ref ScoutFunction}", "      MetricName: Throttles\n      Dimensions: []", "alarms"},
+	{"silent alarm", "      AlarmActions: !If [HasAlarmTopic, [!Ref AlarmTopic], !Ref AWS::NoValue]\n", "", "alarms"},
+	{"alarm without data", "TreatMissingData: notBreaching", "TreatMissingData: breaching", "alarms"},
+	{"unknown metric of Scout", "MetricName: Failed", "MetricName: Failures", "metrics"},
+
+	{"unknown metric on the dashboard", `["Scout", "FailedNoRoute"`, `["Scout", "NoRoute"`, "metrics"},
+	{"unknown metric of AWS", `["AWS/Lambda", "Invocations"`, `["AWS/Lambda", "Invocation"`, "metrics"},
+	{"dashboard of other dimensions", `["Scout", "Received", "FunctionName"`, `["Scout", "Received", "Function"`, "dashboard"},
+	{"dashboard that is no JSON", `["Scout", "Enqueued", "FunctionName", "${ScoutFunction}"],`, `["Scout", "Enqueued", "FunctionName", "${ScoutFunction}"]`, "dashboard"},
+	{"widgets that overlap", `"x": 8, "y": 0`, `"x": 7, "y": 0`, "dashboard"},
+	{"alarm not shown", `"${FailedAlarm.Arn}", `, "", "dashboard"},
+
+	{"name that is not there", "LogGroup: !Ref LogGroup\n", "LogGroup: !Ref Logs\n", "names"},
+}
+
+func TestMutations(t *testing.T) {
+	text := readFile(t, "../../../template.yaml")
+	for _, m := range mutations {
+		t.Run(m.name, func(t *testing.T) {
+			if !strings.Contains(text, m.old) {
+				t.Fatalf("the template does not contain %q", m.old)
+			}
+			found := complaints(t, strings.Replace(text, m.old, m.new, 1))
+			for _, c := range found {
+				if strings.HasPrefix(c, m.check) {
+					return
+				}
+			}
+			t.Errorf("the check %q did not notice; complaints: %q", m.check, found)
+		})
+	}
+}
+
+// textMutation is a mistake in another file, and what is said about it.
+type textMutation struct{ old, new, complaint string }
+
+func (m textMutation) test(t *testing.T, text string, complaints func(text string) []string) {
+	t.Helper()
+	if !strings.Contains(text, m.old) {
+		t.Errorf("the file does not contain %q", m.old)
+	}
+	found := complaints(strings.Replace(text, m.old, m.new, 1))
+	if !strings.Contains(strings.Join(found, "\n"), m.complaint) {
+		t.Errorf("%q instead of %q was not noticed; complaints: %q", m.new, m.old, found)
+	}
+}
+
+func TestMutatedAnswers(t *testing.T) {
+	d := parse(t, readFile(t, "../../../template.yaml"))
+	for _, m := range []textMutation{
+		{"MemorySize", "Memory", "no parameter Memory"},
+		{"Topic1: arn:aws:sns:us-east-1:123456789012:orders\n", "", "Topic1 is not answered"},
+		{"ConfigParameter: /", "ConfigParameter: ", "does not match"},
+		{"Topic2: arn:aws:sns", "Topic2: arn:aws:sqs", "does not match"},
+		{"throughput", "thruput", "is none of"},
+		{`{"country"`, `{country`, "is not JSON"},
+		{"Profile: throughput", "Profile: fifo", "FIFO topics alone"},
+		{"Profile: throughput", "Release: 0123456789ab", "not for people"},
+		{`'{"country": ["de", "fr"]}'`, `{"country": ["de", "fr"]}`, "in quotes"},
+		{"MemorySize: 512", "Polling: false", "in quotes"},
+	} {
+		m.test(t, readFile(t, "../../../deploy/shop-production.yaml"), func(text string) []string { return answerComplaints(d, text) })
+	}
+}
+
+func TestMutatedEnvironments(t *testing.T) {
+	d := parse(t, readFile(t, "../../../template.yaml"))
+	for _, m := range []textMutation{
+		{"deploy/shop-production.yaml", "deploy/shop-staging.yaml", "not those of its file"},
+		{`"Release=see-make-deploy"`, `"Release=0123456789ab"`, "is not refused"},
+		{`, "Release=see-make-deploy"`, "", "not those of its file"},
+		{"region = \"us-east-1\"\n", "", "region is missing"},
+		{`"scout-shop-production"`, `"scout-shop-staging"`, "another environment"},
+		{"[shop-staging.deploy.", "[shop-staging.build.", "no two environments"},
+	} {
+		m.test(t, readFile(t, "../../../samconfig.toml"), func(text string) []string { return environmentComplaints(d, text) })
+	}
+}
