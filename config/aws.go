@@ -2,40 +2,36 @@ package config
 
 import "strings"
 
-// read fills a, and its endpoint from the environment's for the service.
-func (a *AWS) read(n node, service string) {
-	n.fields(
-		field{"region", v1(into(&a.Region, region))},
-		field{"access_key", v1(into(&a.AccessKey, secret))},
-		field{"secret_key", v1(into(&a.SecretKey, secret))},
-		field{"endpoint", into(&a.Endpoint, httpURL)},
-	)
-	switch access, secret := n.child("access_key"), n.child("secret_key"); {
-	case access.given() && !secret.given():
-		secret.fail("is required with aws.access_key")
-	case secret.given() && !access.given():
-		access.fail("is required with aws.secret_key")
+// section reads and shows a. An endpoint that is not configured comes from the
+// environment variable of the service.
+func (a *AWS) section(service string) value {
+	keys := []key{
+		{name: "region", value: single(&a.Region, region), scout1: true, example: "us-east-1",
+			doc: "The AWS region of the queues and parameters; AWS_REGION or AWS_DEFAULT_REGION if absent."},
+		{name: "access_key", value: single(&a.AccessKey, secret), scout1: true, example: "env:ACCESS_KEY",
+			doc: "An AWS access key ID; the AWS SDK's default credentials are used if absent."},
+		{name: "secret_key", value: single(&a.SecretKey, secret), scout1: true, example: "ssm:/myapp/secret-key",
+			doc: "The secret access key that belongs to access_key."},
+		{name: "endpoint", value: single(&a.Endpoint, httpURL), example: "http://localhost:4566",
+			doc: "The URL of an endpoint for SQS and Parameter Store other than AWS's own; AWS_ENDPOINT_URL_SQS, AWS_ENDPOINT_URL_SSM or AWS_ENDPOINT_URL if absent."},
 	}
-	if !n.child("region").given() {
-		into(&a.Region, word)(n.firstVariable("AWS_REGION", "AWS_DEFAULT_REGION"))
-	}
-	if n.child("endpoint").value == nil {
-		into(&a.Endpoint, httpURL)(n.firstVariable("AWS_ENDPOINT_URL_"+service, "AWS_ENDPOINT_URL"))
-	}
-}
-
-// firstVariable is the first of the variables that is set, as a node.
-func (n node) firstVariable(names ...string) node {
-	var v node
-	for _, name := range names {
-		if v = n.variable(name); v.given() {
-			break
+	return section(keys, func(n node) {
+		switch access, secret := n.child("access_key"), n.child("secret_key"); {
+		case access.isSet() && !secret.isSet():
+			secret.fail("is required with aws.access_key")
+		case secret.isSet() && !access.isSet():
+			access.fail("is required with aws.secret_key")
 		}
-	}
-	return v
+		if !n.child("region").isSet() {
+			readInto(n.variable("AWS_REGION", "AWS_DEFAULT_REGION"), &a.Region, word)
+		}
+		if n.child("endpoint").value == nil {
+			readInto(n.variable("AWS_ENDPOINT_URL_"+service, "AWS_ENDPOINT_URL"), &a.Endpoint, httpURL)
+		}
+	})
 }
 
-// region undoes the spelling "us_east_1", which Scout 1.x put right, too.
-func region(text string) (string, error) {
-	return word(strings.NewReplacer(".", "-", "_", "-").Replace(text))
-}
+// region corrects the spelling "us_east_1", as Scout 1.x does.
+var region = form[string]{parse: func(text string) (string, error) {
+	return word.parse(strings.NewReplacer(".", "-", "_", "-").Replace(text))
+}}

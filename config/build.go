@@ -7,28 +7,29 @@ import (
 	"scout/sidekiq"
 )
 
-// ClientOptions are the options of a client for the configured Redis.
+// ClientOptions returns the options for a client of the configured Redis.
 func (r Redis) ClientOptions() sidekiq.Options {
 	return sidekiq.Options{URL: r.URL.Reveal(), Namespace: r.Namespace, DedupTTL: r.DedupTTL}
 }
 
-// Router returns the router over the topics of q, one of the configured queues.
+// Router returns the router for the topics of q, one of the configured queues.
 func (c *Config) Router(q Queue) *handler.Router {
 	r := handler.NewRouter(q.Topics)
 	r.Milliseconds = c.Redis.Milliseconds
 	return r
 }
 
-// SidekiqQueues are the Sidekiq queues that the given queues push to, sorted.
-func SidekiqQueues(of ...Queue) []string {
-	var queues []string
-	for _, q := range of {
+// SidekiqQueues returns the Sidekiq queues that the messages of the given SQS
+// queues go to, sorted and each once.
+func SidekiqQueues(queues ...Queue) []string {
+	var names []string
+	for _, q := range queues {
 		for _, route := range q.Topics {
 			for _, w := range route.Workers {
-				queues = append(queues, w.Queue)
+				names = append(names, w.Queue)
 			}
 		}
 	}
-	slices.Sort(queues)
-	return slices.Compact(queues)
+	slices.Sort(names)
+	return slices.Compact(names)
 }

@@ -1,5 +1,19 @@
-// Package config makes one validated value, which redacts itself, of Scout's
-// configuration file, the environment and Parameter Store. Start at [Loader].
+// Package config loads Scout's configuration from a file, the environment and
+// Parameter Store into one validated value. Start at [Loader].
+//
+// It guarantees:
+//
+//   - A [Config] is valid. An unknown key, a wrong type or a missing value is an
+//     error, and [Errors] reports everything that is wrong at once, each [Error]
+//     with its file, line and key, and with what is allowed.
+//   - Secrets stay secret. A [Secret] and everything that holds one redact
+//     themselves however they are printed, and no error shows a value of the
+//     configuration, because any value may be a secret in the wrong place.
+//   - A Config never changes after it is loaded. Copies share its slices, so a
+//     caller that needs a different configuration must clone what it changes.
+//
+// Each section of the file has one table of its keys, from which they are read,
+// checked and shown.
 package config
 
 import (
@@ -10,73 +24,82 @@ import (
 	"scout/handler"
 )
 
-// A Config is a valid configuration: a [Loader] returns no other.
-// However it is printed, its secrets are not in the output.
+// A Config is a valid configuration, returned by a [Loader]. It is read-only,
+// including what its slices refer to. Printing it shows no secrets.
 type Config struct {
 	Redis  Redis
 	AWS    AWS
-	Queues []Queue // one at least; those after the first are for the daemon alone
+	Queues []Queue // at least one; only the daemon uses those after the first
 	Limits Limits
 
-	// ShutdownTimeout is how long the daemon may go on after a signal.
+	// ShutdownTimeout is how long the daemon may run after a signal to stop.
 	ShutdownTimeout time.Duration
 }
 
-// Redis is where the jobs go and how they are written there.
+// Redis says where jobs go and how they are written.
 type Redis struct {
-	URL          Secret        // redis, rediss or unix; always set
+	URL          Secret        // redis, rediss or unix; never empty
 	Namespace    string        // of redis-namespace, for Sidekiq 6 and older; "" for none
 	Queue        string        // the Sidekiq queue of workers that name none
-	Milliseconds bool          // job times are integer milliseconds (Sidekiq 8 only), not float seconds
-	DedupTTL     time.Duration // how long a message is remembered; 0: not at all
+	Milliseconds bool          // write times as integer milliseconds (Sidekiq 8 only) instead of float seconds
+	DedupTTL     time.Duration // how long a message is remembered; 0 turns de-duplication off
 }
 
-// AWS is what the configuration says about access to AWS. What is empty is left
-// to the SDK's default chain. AccessKey and SecretKey are both set or both empty.
+// AWS says how to reach AWS. An empty field leaves the choice to the SDK's
+// default chain. AccessKey and SecretKey are both set or both empty.
 type AWS struct {
 	Region    string
 	AccessKey Secret
 	SecretKey Secret
-	Endpoint  string // in place of the service's own
+	Endpoint  string // replaces the endpoint of the service
 }
 
-// Queue is an SQS queue, how it is polled, and where its messages go.
+// A Queue is an SQS queue, how it is polled, and where its messages go.
 type Queue struct {
-	Name, URL         string        // one of them, or neither if the Loader needs no queue
+	Name, URL         string        // exactly one is set; neither if Loader.NeedQueue is false and the file has none
 	WaitTime          time.Duration // of a long poll; whole seconds
-	VisibilityTimeout time.Duration // whole seconds; 0: the queue's own
+	VisibilityTimeout time.Duration // whole seconds; 0 leaves it to the queue
 	MaxMessages       int           // per receive
-	Concurrency       int           // most polls in flight
+	Concurrency       int           // maximum number of polls in flight
 	Topics            []handler.Route
 }
 
-// Label is the queue's name, also if only its URL is configured.
+// Label returns the queue's name, taken from the URL if only that is configured.
 func (q Queue) Label() string { return cmp.Or(q.Name, QueueName(q.URL)) }
 
-// QueueName is the name of the queue with a URL, which ends in it.
+// QueueName returns the name of the queue with the given URL, whose path ends in it.
 func QueueName(url string) string {
 	url = strings.TrimRight(url, "/")
 	return url[strings.LastIndexByte(url, '/')+1:]
 }
 
-// Limits are up to where the daemon fills Redis and Sidekiq's queues. It leaves
-// the messages in SQS while one is exceeded. 0 is no limit.
+// Limits say how full Redis and Sidekiq's queues may get. While one is exceeded,
+// the daemon leaves messages in SQS. A zero value is no limit.
 type Limits struct {
 	QueueLength int           // jobs in a Sidekiq queue
 	Latency     time.Duration // since the next job of a Sidekiq queue was enqueued
 	RedisMemory int           // percent of Redis's maxmemory
 }
 
-// read fills c from the document's root.
-func (c *Config) read(root node, needQueue bool) {
-	root.fields(
-		field{"redis", section(c.Redis.read)},
-		field{"aws", section(func(n node) { c.AWS.read(n, "SQS") })},
-		// After redis, whose queue is the default of every worker.
-		field{"queue", func(n node) { c.readQueue(root, n, needQueue) }},
-		field{"queues", func(n node) { c.readQueues(n) }},
-		field{"limits", section(c.Limits.read)},
-		// After the queues, whose long polls it waits for.
-		field{"shutdown_timeout", c.readShutdownTimeout},
-	)
+// section is the whole file. The queues are read last, because redis.queue is the
+// default of every worker.
+func (c *Config) section(needQueue bool) value {
+	keys := []key{
+		{name: "redis", value: c.Redis.section(), example: "{url: redis://localhost:6379/0}",
+			doc: "Where jobs go and how they are written."},
+		{name: "aws", value: c.AWS.section("SQS"), example: "{region: us-east-1}",
+			doc: "How to reach AWS."},
+		{name: "queue", value: value{types: "object", show: c.showQueue}, example: "{name: myapp_queue, topics: {orders: OrderWorker}}",
+			doc: "The SQS queue, how it is polled, and the workers for its messages."},
+		{name: "queues", value: value{types: "array", show: c.showQueues}, example: "[{name: a, topics: {orders: OrderWorker}}, {name: b, topics: {users: UserWorker}}]",
+			doc: "Several SQS queues, instead of queue; only the daemon uses those after the first."},
+		{name: "limits", value: c.Limits.section(), example: "{queue_length: 100000}",
+			doc: "How full Redis and Sidekiq's queues may get; the daemon leaves messages in SQS while a limit is exceeded."},
+		{name: "shutdown_timeout", value: single(&c.ShutdownTimeout, duration(time.Second, 15*time.Minute)), example: "40s",
+			doc: "How long the daemon may run after a signal to stop; the longest wait_time plus 5 seconds if absent."},
+	}
+	return section(keys, func(n node) {
+		c.readQueues(n.child("queue"), n.child("queues"), needQueue)
+		c.checkShutdownTimeout(n.child("shutdown_timeout"))
+	})
 }

@@ -10,16 +10,16 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// A document is a configuration being read: where it is from, the environment
-// beside it, and what was found to be wrong.
+// A document is a configuration that is being read, with its environment and
+// the errors found so far.
 type document struct {
 	source     string
 	env        func(string) (string, bool)
-	unresolved map[*yaml.Node]bool // references without a value: not to be read
+	unresolved map[*yaml.Node]bool // references without a value, which must not be read
 	errs       Errors
 }
 
-// parse returns the root mapping of text, free of aliases and merge keys.
+// parse returns the root mapping of text, without aliases and merge keys.
 func (d *document) parse(text []byte) (node, *Error) {
 	tree, err := decode(text)
 	if err == nil {
@@ -31,7 +31,7 @@ func (d *document) parse(text []byte) (node, *Error) {
 	case isNull(tree):
 		err = &Error{Message: "is empty"}
 	case tree.Kind != yaml.MappingNode:
-		err = &Error{Line: tree.Line, Message: "must be a mapping with the keys redis, queue and others"}
+		err = &Error{Line: tree.Line, Message: "must be a mapping with keys such as redis and queue"}
 	default:
 		return node{document: d, value: tree, source: d.source, line: tree.Line}, nil
 	}
@@ -39,8 +39,8 @@ func (d *document) parse(text []byte) (node, *Error) {
 	return node{}, err
 }
 
-// decode returns the value of the only YAML document in text. Its errors have
-// no source.
+// decode returns the value of the only YAML document in text. Its errors have no
+// source.
 func decode(text []byte) (*yaml.Node, *Error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var first, second yaml.Node
@@ -53,40 +53,36 @@ func decode(text []byte) (*yaml.Node, *Error) {
 	}
 	switch {
 	case err == nil:
-		return nil, &Error{Line: second.Line, Message: "must be one YAML document; a second one begins here"}
+		return nil, &Error{Line: second.Line, Message: "must be a single YAML document, but a second one starts here"}
 	case !errors.Is(err, io.EOF):
 		return nil, syntaxError(err, text)
 	}
 	return first.Content[0], nil
 }
 
-var (
-	yamlError     = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
-	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
-
-	// The errors of the YAML package's parser, which counts lines from 0, as
-	// opposed to its scanner (parserc.go; decode.go, func fail).
-	parserError = regexp.MustCompile(`^did not find expected (key|node content|'-' indicator|',' or|<)|^found (undefined|duplicate|incompatible) `)
-)
-
-// syntaxError takes the line and the message out of an error of the YAML
-// package. That package's messages are fixed texts, but for one: it quotes an
-// unknown anchor, which may be a password that begins with an asterisk.
+// syntaxError takes the line and the message from an error of the YAML package.
+// The messages of that package are constant, except that one quotes an unknown
+// anchor, which may be a password that starts with an asterisk.
 func syntaxError(err error, text []byte) *Error {
-	parts := yamlError.FindStringSubmatch(err.Error())
+	// These are compiled only when they are needed, for the start of the Lambda function.
+	parts := regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`).FindStringSubmatch(err.Error())
 	if parts == nil {
-		return &Error{Message: "is not YAML"}
+		return &Error{Message: "is not valid YAML"}
 	}
-	line, _ := strconv.Atoi(parts[1]) // none: 0
+	line, _ := strconv.Atoi(parts[1]) // 0 if there is none
 	message := parts[2]
+	// The package's parser counts lines from 0, its scanner from 1 (parserc.go;
+	// decode.go, func fail).
+	parserError := regexp.MustCompile(`^did not find expected (key|node content|'-' indicator|',' or|<)|^found (undefined|duplicate|incompatible) `)
 	if parserError.MatchString(message) {
 		line++
 	}
+	unknownAnchor := regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
 	if anchor := unknownAnchor.FindStringSubmatch(message); anchor != nil {
-		message = "an alias to an anchor that is not there; a value that begins with * needs quotes"
+		message = "an alias to an undefined anchor; quote a value that starts with *"
 		if i := bytes.Index(text, []byte("*"+anchor[1])); i >= 0 {
 			line = 1 + bytes.Count(text[:i], []byte("\n"))
 		}
 	}
-	return &Error{Line: line, Message: "is not YAML: " + message}
+	return &Error{Line: line, Message: "is not valid YAML: " + message}
 }

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Errors is everything that is wrong with a configuration, in the order of its
-// lines; what is wrong with the environment comes first.
+// Errors is everything that is wrong with a configuration, ordered by line. What
+// is wrong with the environment comes first.
 type Errors []*Error
 
 // Error prints one error per line.
@@ -29,7 +29,7 @@ func (e Errors) Unwrap() []error {
 	return errs
 }
 
-// inOrder sorts e and removes what it has twice.
+// inOrder sorts e and removes duplicates.
 func (e Errors) inOrder() Errors {
 	slices.SortFunc(e, func(a, b *Error) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Error(), b.Error()))
@@ -37,13 +37,13 @@ func (e Errors) inOrder() Errors {
 	return slices.CompactFunc(e, func(a, b *Error) bool { return *a == *b })
 }
 
-// An Error is one thing that is wrong and what is allowed instead. It never
-// holds a value of the configuration, since that may be a secret in the wrong
-// place; only keys, and the names of parameters and environment variables.
+// An Error is one thing that is wrong, and what is allowed instead. It names keys,
+// parameters and environment variables, but never contains a value of the
+// configuration, because that may be a secret in the wrong place.
 type Error struct {
 	Source  string // a file, "ssm:/path/name", or an environment variable
 	Line    int    // 0 if there is none
-	Key     string // in full, such as "queue.topics.foo.retry"; "" if there is none
+	Key     string // the full key, such as "queue.topics.foo.retry"; "" if there is none
 	Message string
 }
 

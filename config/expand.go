@@ -6,18 +6,18 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxValues is how many values a configuration may have once its aliases are
-// expanded: enough for thousands of topics, too few for a "billion laughs".
+// maxValues is the maximum number of values in a configuration once its aliases
+// are expanded: enough for thousands of topics, too few for a "billion laughs".
 const maxValues = 100_000
 
-// An expander copies a YAML tree, with what aliases stand for in their places
-// and merge keys (<<) merged.
+// An expander copies a YAML tree. It replaces aliases by what they stand for, and
+// merges merge keys (<<).
 type expander struct {
-	left int                 // how many values may still be made
-	open map[*yaml.Node]bool // the anchors that are being expanded
+	left int                 // values that the copy may still get
+	open map[*yaml.Node]bool // nodes being expanded
 }
 
-// expand returns the copy, or an error that has only its line and message.
+// expand returns the copy, or an error with only a line and a message.
 func (e *expander) expand(n *yaml.Node) (*yaml.Node, *Error) {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
@@ -47,9 +47,9 @@ func (e *expander) expand(n *yaml.Node) (*yaml.Node, *Error) {
 	return &result, nil
 }
 
-// merge replaces the merge keys of a mapping whose children are expanded. A key
-// of the mapping itself goes before a merged one, and among the merged mappings
-// the earlier goes before the later: https://yaml.org/type/merge.html.
+// merge merges the merge keys of a mapping whose children are expanded. The
+// mapping's own keys override merged ones, and earlier merged mappings override
+// later ones: https://yaml.org/type/merge.html.
 func merge(mapping *yaml.Node) *Error {
 	var own, merged []*yaml.Node
 	have := map[string]bool{}
@@ -66,7 +66,7 @@ func merge(mapping *yaml.Node) *Error {
 	}
 	for _, m := range merged {
 		if m.Kind != yaml.MappingNode {
-			return &Error{Line: m.Line, Message: "merges (<<) what is not a mapping"}
+			return &Error{Line: m.Line, Message: "merges (<<) something that is not a mapping"}
 		}
 		for key, value := range pairs(m) {
 			if !have[key.Value] {

@@ -10,30 +10,46 @@ import (
 	"time"
 	"unicode"
 
-	"scout/handler"
 	"scout/sidekiq"
 )
 
-// What values look like: each function here parses one kind of value, and its
-// error says what is allowed.
+// A form is what single values of one kind look like.
+type form[T any] struct {
+	types string // the types of JSON Schema that a value may have, separated by spaces; "" is string
 
-// matching parses texts of a pattern and a length in bytes. The length is not
-// left to the pattern, for {1,256} is compiled into 256 copies, at each start
-// of the Lambda function.
-func matching(pattern string, most int, message string) func(string) (string, error) {
+	// parse returns the value of a text. Its error says what is allowed, and
+	// never shows the text, which may be a misplaced secret.
+	parse func(text string) (T, error)
+
+	// show returns the value for YAML; nil shows it as it is.
+	show func(T) any
+}
+
+// shown returns a value for YAML.
+func (f form[T]) shown(v T) any {
+	if f.show == nil {
+		return v
+	}
+	return f.show(v)
+}
+
+// matching is a text with a pattern and a maximum length in bytes. The pattern
+// does not limit the length itself, because {1,256} is compiled into 256 copies,
+// at each start of the Lambda function.
+func matching(pattern string, maximum int, message string) form[string] {
 	re := regexp.MustCompile(pattern)
-	return func(text string) (string, error) {
-		if len(text) > most || !re.MatchString(text) {
+	return form[string]{parse: func(text string) (string, error) {
+		if len(text) > maximum || !re.MatchString(text) {
 			return "", errors.New(message)
 		}
 		return text, nil
-	}
+	}}
 }
 
 var (
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html
 	sqsName = matching(`^[A-Za-z0-9_-]+(\.fifo)?$`, 80,
-		"must be the name of an SQS queue: 1 to 80 letters, digits, - or _, with .fifo at the end if it is one; its URL goes into queue.url")
+		"must be the name of an SQS queue: 1 to 80 letters, digits, - or _, then .fifo for a FIFO queue; a URL belongs in queue.url")
 
 	// https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html
 	topicARN  = regexp.MustCompile(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:`)
@@ -42,35 +58,49 @@ var (
 	class = matching(`^[A-Z]\w*(::[A-Z]\w*)*$`, 1024, "must be a Ruby class, such as FooWorker or Orders::SyncJob")
 )
 
-const topicForms = "must be a topic's name, its full ARN, or a pattern over names with * and ?"
+const topicForms = "must be the name of a topic, its full ARN, or a pattern for names with * and ?"
 
-// topic is what stands for topics in the configuration.
-func topic(text string) (string, error) {
+// checkTopic checks a key of queue.topics.
+func checkTopic(text string) error {
 	arn := topicARN.FindString(text)
-	name, err := topicName(text[len(arn):])
+	name, err := topicName.parse(text[len(arn):])
 	if err == nil && arn != "" && strings.ContainsAny(name, "*?") {
 		err = errors.New(topicForms)
 	}
-	return text, err
+	return err
 }
 
-func word(text string) (string, error) {
-	if _, err := words(text); err != nil || strings.ContainsFunc(text, unicode.IsSpace) {
-		return "", errors.New("must be a text without spaces")
+// word is printable text without spaces.
+var word = form[string]{parse: func(text string) (string, error) {
+	if _, err := line.parse(text); err != nil || strings.ContainsFunc(text, unicode.IsSpace) {
+		return "", errors.New("must be text without spaces")
 	}
 	return text, nil
-}
+}}
 
-func words(text string) (string, error) {
+// line is printable text.
+var line = form[string]{parse: func(text string) (string, error) {
 	if text == "" || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return "", errors.New("must be a text of one line")
+		return "", errors.New("must be a single line of text")
 	}
 	return text, nil
+}}
+
+var secret = form[Secret]{parse: func(text string) (Secret, error) { return Secret(text), nil }}
+
+var boolean = form[bool]{types: "boolean", parse: parseBool}
+
+// negated is a boolean that is stored as its opposite.
+var negated = form[bool]{
+	types: "boolean",
+	parse: func(text string) (bool, error) {
+		b, err := parseBool(text)
+		return !b, err
+	},
+	show: func(b bool) any { return !b },
 }
 
-func secret(text string) (Secret, error) { return Secret(text), nil }
-
-func boolean(text string) (bool, error) {
+func parseBool(text string) (bool, error) {
 	switch text {
 	case "true", "True", "TRUE":
 		return true, nil
@@ -80,53 +110,79 @@ func boolean(text string) (bool, error) {
 	return false, errors.New("must be true or false")
 }
 
-// boolOrInt is true, false, or a number from least.
-func boolOrInt(least int) func(string) (sidekiq.BoolOrInt, error) {
-	return func(text string) (sidekiq.BoolOrInt, error) {
-		if b, err := boolean(text); err == nil {
-			return sidekiq.Bool(b), nil
-		}
-		if i, err := strconv.Atoi(text); err == nil && i >= least {
-			return sidekiq.Int(i), nil
-		}
-		return sidekiq.BoolOrInt{}, fmt.Errorf("must be true, false, or a whole number from %d", least)
+// boolOrInt is true, false, or a number.
+func boolOrInt(minimum int) form[sidekiq.BoolOrInt] {
+	return form[sidekiq.BoolOrInt]{
+		types: "boolean integer",
+		parse: func(text string) (sidekiq.BoolOrInt, error) {
+			if b, err := parseBool(text); err == nil {
+				return sidekiq.Bool(b), nil
+			}
+			if i, err := strconv.Atoi(text); err == nil && i >= minimum {
+				return sidekiq.Int(i), nil
+			}
+			return sidekiq.BoolOrInt{}, fmt.Errorf("must be true, false, or a whole number of at least %d", minimum)
+		},
+		show: func(o sidekiq.BoolOrInt) any {
+			if i, err := strconv.Atoi(o.String()); err == nil {
+				return i
+			}
+			return o == sidekiq.Bool(true)
+		},
 	}
 }
 
-func integer(least, most int) func(string) (int, error) {
-	return func(text string) (int, error) {
+func integer(minimum, maximum int) form[int] {
+	return form[int]{types: "integer", parse: func(text string) (int, error) {
 		i, err := strconv.Atoi(text)
-		if err != nil || i < least || i > most {
-			return 0, fmt.Errorf("must be a whole number from %d to %d", least, most)
+		if err != nil || i < minimum || i > maximum {
+			return 0, fmt.Errorf("must be a whole number from %d to %d", minimum, maximum)
 		}
 		return i, nil
-	}
+	}}
 }
 
-// duration is a Go duration of whole seconds.
-func duration(least, most time.Duration) func(string) (time.Duration, error) {
-	return func(text string) (time.Duration, error) {
-		d, err := time.ParseDuration(text)
-		if err != nil || d < least || d > most || d%time.Second != 0 {
-			return 0, fmt.Errorf("must be a duration of whole seconds from %s to %s, such as %s", short(least), short(most), short(min(most, time.Hour)))
+// percent is a number with a percent sign.
+var percent = form[int]{
+	parse: func(text string) (int, error) {
+		number, ok := strings.CutSuffix(text, "%")
+		i, err := integer(1, 99).parse(number)
+		if !ok || err != nil {
+			return 0, errors.New("must be a percentage of Redis's maxmemory from 1% to 99%, such as 80%")
 		}
-		return d, nil
+		return i, nil
+	},
+	show: func(i int) any { return strconv.Itoa(i) + "%" },
+}
+
+// duration is a Go duration in whole seconds.
+func duration(minimum, maximum time.Duration) form[time.Duration] {
+	return form[time.Duration]{
+		parse: func(text string) (time.Duration, error) {
+			d, err := time.ParseDuration(text)
+			if err != nil || d < minimum || d > maximum || d%time.Second != 0 {
+				return 0, fmt.Errorf("must be a duration in whole seconds from %s to %s, such as %s",
+					formatDuration(minimum), formatDuration(maximum), formatDuration(min(maximum, time.Hour)))
+			}
+			return d, nil
+		},
+		show: func(d time.Duration) any { return formatDuration(d) },
 	}
 }
 
-// seconds is a duration as a bare number, as Scout 1.x has them in the environment.
-func seconds(least, most time.Duration) func(string) (time.Duration, error) {
-	return func(text string) (time.Duration, error) {
-		i, err := integer(int(least/time.Second), int(most/time.Second))(text)
+// seconds is a duration as a bare number, which Scout 1.x reads from the environment.
+func seconds(minimum, maximum time.Duration) form[time.Duration] {
+	return form[time.Duration]{types: "integer", parse: func(text string) (time.Duration, error) {
+		i, err := integer(int(minimum/time.Second), int(maximum/time.Second)).parse(text)
 		if err != nil {
 			return 0, fmt.Errorf("%w (seconds)", err)
 		}
 		return time.Duration(i) * time.Second, nil
-	}
+	}}
 }
 
-// short is d without the zeroes that [time.Duration.String] ends in: 12h, not 12h0m0s.
-func short(d time.Duration) string {
+// formatDuration omits the zeroes that [time.Duration.String] ends in: 12h, not 12h0m0s.
+func formatDuration(d time.Duration) string {
 	s := d.String()
 	for _, zero := range []string{"m0s", "h0m"} {
 		if strings.HasSuffix(s, zero) {
@@ -136,19 +192,31 @@ func short(d time.Duration) string {
 	return s
 }
 
-func arg(text string) (handler.Arg, error) {
-	for _, a := range []handler.Arg{handler.ArgMessage, handler.ArgMetadata} {
-		if text == a.String() {
-			return a, nil
-		}
+// choice is one of two texts, each of which stands for a value.
+func choice[T comparable](text1 string, value1 T, text2 string, value2 T) form[T] {
+	return form[T]{
+		parse: func(text string) (v T, err error) {
+			switch text {
+			case text1:
+				return value1, nil
+			case text2:
+				return value2, nil
+			}
+			return v, fmt.Errorf("must be %s or %s", text1, text2)
+		},
+		show: func(v T) any {
+			if v == value1 {
+				return text1
+			}
+			return text2
+		},
 	}
-	return 0, fmt.Errorf("must be %s or %s", handler.ArgMessage, handler.ArgMetadata)
 }
 
-func httpURL(text string) (string, error) {
+var httpURL = form[string]{parse: func(text string) (string, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
-		return "", errors.New("must be a URL that begins with http:// or https://, without a user or password")
+		return "", errors.New("must be an http:// or https:// URL without a user name or password")
 	}
 	return text, nil
-}
+}}

@@ -17,31 +17,31 @@ func TestInvalid(t *testing.T) {
 		"empty":               {"", "is empty"},
 		"only a comment":      {"# nothing", "is empty"},
 		"null":                {"---\n~", "is empty"},
-		"root is a list":      {"- a", "1: must be a mapping with the keys redis, queue and others"},
-		"root is a text":      {"hunter2", "1: must be a mapping with the keys redis, queue and others"},
-		"two documents":       {"redis:\n---\nredis:", "2: must be one YAML document; a second one begins here"},
-		"broken second":       {"redis:\n---\n]", "3: is not YAML: did not find expected node content"},
-		"syntax":              {"redis:\n  host: a: b", "2: is not YAML: mapping values are not allowed in this context"},
-		"tab":                 {"redis:\n\thost: a", "2: is not YAML: found character that cannot start any token"},
-		"unknown anchor":      {"redis:\n  password: *hunter2", "2: is not YAML: an alias to an anchor that is not there; a value that begins with * needs quotes"},
-		"unknown tag":         {"redis: {host: h, password: !hunter2 x}" + queue, "1: redis.password: has an unknown YAML tag; a value that begins with ! needs quotes"},
-		"binary":              {"redis: {host: h, password: !!binary aGk=}" + queue, "1: redis.password: has an unknown YAML tag; a value that begins with ! needs quotes"},
-		"merge of a text":     {"redis: {<<: x}" + queue, "1: merges (<<) what is not a mapping"},
+		"root is a list":      {"- a", "1: must be a mapping with keys such as redis and queue"},
+		"root is a text":      {"hunter2", "1: must be a mapping with keys such as redis and queue"},
+		"two documents":       {"redis:\n---\nredis:", "2: must be a single YAML document, but a second one starts here"},
+		"broken second":       {"redis:\n---\n]", "3: is not valid YAML: did not find expected node content"},
+		"syntax":              {"redis:\n  host: a: b", "2: is not valid YAML: mapping values are not allowed in this context"},
+		"tab":                 {"redis:\n\thost: a", "2: is not valid YAML: found character that cannot start any token"},
+		"unknown anchor":      {"redis:\n  password: *hunter2", "2: is not valid YAML: an alias to an undefined anchor; quote a value that starts with *"},
+		"unknown tag":         {"redis: {host: h, password: !hunter2 x}" + queue, "1: redis.password: has an unknown YAML tag; quote a value that starts with !"},
+		"binary":              {"redis: {host: h, password: !!binary aGk=}" + queue, "1: redis.password: has an unknown YAML tag; quote a value that starts with !"},
+		"merge of a text":     {"redis: {<<: x}" + queue, "1: merges (<<) something that is not a mapping"},
 		"anchor in itself":    {"redis: &r\n  url: *r" + queue, "1: has an anchor that contains itself"},
 		"merge of itself":     {"redis: &r\n  <<: *r" + queue, "1: has an anchor that contains itself"},
 		"section is a list":   {"redis: []" + queue, "1: redis: must be a mapping, not a list"},
 		"section is a text":   {"redis: hunter2" + queue, "1: redis: must be a mapping, not a single value"},
-		"missing space":       {"redis: {password:hunter2}" + queue, "1: redis.(not shown): unknown key; allowed: url, host, password, namespace, queue, timestamps, dedup_ttl\n1: redis.url: is required, or redis.host, or the environment variable REDIS_URL"},
+		"missing space":       {"redis: {password:hunter2}" + queue, "1: redis.(not shown): unknown key; allowed: url, host, password, namespace, queue, timestamps, dedup_ttl\n1: redis.url: is required unless redis.host or the environment variable REDIS_URL is set"},
 		"key is a list":       {"? [a]\n: b" + redis + queue, "1: (not shown): unknown key; allowed: redis, aws, queue, queues, limits, shutdown_timeout"},
 		"unknown section":     {"redsi: {}" + redis + queue, `1: redsi: unknown key; did you mean "redis"? allowed: redis, aws, queue, queues, limits, shutdown_timeout`},
 		"unknown, far":        {"sidekiq: {}" + redis + queue, `1: sidekiq: unknown key; allowed: redis, aws, queue, queues, limits, shutdown_timeout`},
 		"duplicate section":   {"redis: {url: redis://h}" + redis + queue, "2: redis: duplicate key; first on line 1"},
-		"no sections":         {"aws: {}", "1: queue.name: is required, or queue.url\n1: queue.topics: is required\n1: redis.url: is required, or redis.host, or the environment variable REDIS_URL"},
-		"empty sections":      {"redis:\naws:\nqueue:", "1: redis.url: is required, or redis.host, or the environment variable REDIS_URL\n3: queue.name: is required, or queue.url\n3: queue.topics: is required"},
+		"no sections":         {"aws: {}", "1: queue.name: is required unless queue.url is set\n1: queue.topics: is required\n1: redis.url: is required unless redis.host or the environment variable REDIS_URL is set"},
+		"empty sections":      {"redis:\naws:\nqueue:", "1: redis.url: is required unless redis.host or the environment variable REDIS_URL is set\n3: queue.name: is required unless queue.url is set\n3: queue.topics: is required"},
 		"string is a list":    {"redis: {host: h, password: [hunter2]}" + queue, "1: redis.password: must be a single value, not a list"},
 		"string is a mapping": {"redis: {host: {a: 1}}" + queue, "1: redis.host: must be a single value, not a mapping"},
 
-		"url and host":          {"redis:\n  host: h\n  url: redis://h" + queue, "2: redis.host: cannot be with redis.url, which has a host already"},
+		"url and host":          {"redis:\n  host: h\n  url: redis://h" + queue, "2: redis.host: cannot be combined with redis.url, which already names the host"},
 		"url has no value":      {"redis: {url: }" + queue, "1: redis.url: has no value"},
 		"url, scheme":           {"redis: {url: 'http://:hunter2@h'}" + queue, "1: redis.url: must begin with redis://, rediss:// (TLS) or unix:// (a socket's path)"},
 		"url, no scheme":        {"redis: {url: 'hunter2@h'}" + queue, "1: redis.url: must begin with redis://, rediss:// (TLS) or unix:// (a socket's path)"},
@@ -51,20 +51,20 @@ func TestInvalid(t *testing.T) {
 		"url, no host":          {"redis: {url: 'redis://:hunter2@'}" + queue, "1: redis.url: must have a host, such as redis://localhost:6379/0"},
 		"url, database":         {"redis: {url: redis://h/one}" + queue, "1: redis.url: must end after the host, or in the number of a database, such as redis://localhost:6379/0"},
 		"url, socket":           {"redis: {url: 'unix://run/redis.sock'}" + queue, "1: redis.url: must be the path of a socket, such as unix:///run/redis.sock"},
-		"url, two passwords":    {"redis: {url: 'redis://:a@h', password: b}" + queue, "1: redis.password: cannot be with a Redis URL that has a password already"},
+		"url, two passwords":    {"redis: {url: 'redis://:a@h', password: b}" + queue, "1: redis.password: cannot be combined with a Redis URL that contains a password"},
 		"host, url":             {"redis: {host: 'redis://:hunter2@h'}" + queue, "1: redis.host: must be host:port, such as localhost:6379"},
 		"host, port":            {"redis: {host: 'h:http'}" + queue, "1: redis.host: must be host:port, such as localhost:6379"},
 		"host, no port":         {"redis: {host: 'h:'}" + queue, "1: redis.host: must be host:port, such as localhost:6379"},
-		"namespace":             {"redis: {host: h, namespace: a b}" + queue, "1: redis.namespace: must be a text without spaces"},
-		"sidekiq queue":         {"redis: {host: h, queue: a b}" + queue, "1: redis.queue: must be a text without spaces"},
+		"namespace":             {"redis: {host: h, namespace: a b}" + queue, "1: redis.namespace: must be text without spaces"},
+		"sidekiq queue":         {"redis: {host: h, queue: a b}" + queue, "1: redis.queue: must be text without spaces"},
 		"timestamps":            {"redis: {host: h, timestamps: ms}" + queue, "1: redis.timestamps: must be seconds or milliseconds"},
-		"dedup_ttl, short":      {"redis: {host: h, dedup_ttl: 1s}" + queue, "1: redis.dedup_ttl: must be 0 (off) or a duration of whole seconds from 1m to 672h, such as 24h"},
-		"dedup_ttl, days":       {"redis: {host: h, dedup_ttl: 1d}" + queue, "1: redis.dedup_ttl: must be 0 (off) or a duration of whole seconds from 1m to 672h, such as 24h"},
-		"dedup_ttl, negative":   {"redis: {host: h, dedup_ttl: -1h}" + queue, "1: redis.dedup_ttl: must be 0 (off) or a duration of whole seconds from 1m to 672h, such as 24h"},
+		"dedup_ttl, short":      {"redis: {host: h, dedup_ttl: 1s}" + queue, "1: redis.dedup_ttl: must be 0 (off) or a duration in whole seconds from 1m to 672h, such as 24h"},
+		"dedup_ttl, days":       {"redis: {host: h, dedup_ttl: 1d}" + queue, "1: redis.dedup_ttl: must be 0 (off) or a duration in whole seconds from 1m to 672h, such as 24h"},
+		"dedup_ttl, negative":   {"redis: {host: h, dedup_ttl: -1h}" + queue, "1: redis.dedup_ttl: must be 0 (off) or a duration in whole seconds from 1m to 672h, such as 24h"},
 		"dedup_ttl, no value":   {"redis: {host: h, dedup_ttl: }" + queue, "1: redis.dedup_ttl: has no value"},
 		"access key alone":      {"aws: {access_key: hunter2}" + redis + queue, "1: aws.secret_key: is required with aws.access_key"},
 		"secret key alone":      {"aws: {secret_key: hunter2}" + redis + queue, "1: aws.access_key: is required with aws.secret_key"},
-		"endpoint":              {"aws: {endpoint: 'localhost:4566'}" + redis + queue, "1: aws.endpoint: must be a URL that begins with http:// or https://, without a user or password"},
+		"endpoint":              {"aws: {endpoint: 'localhost:4566'}" + redis + queue, "1: aws.endpoint: must be an http:// or https:// URL without a user name or password"},
 		"variable not set":      {"redis: {host: h, password: env:PW}" + queue, "1: redis.password: environment variable PW is not set"},
 		"variable, no name":     {"redis: {host: h, password: 'env:hunter2!'}" + queue, "1: redis.password: must name an environment variable after env:, such as env:REDIS_PASSWORD"},
 		"url's variable":        {"redis: {url: env:R}" + queue, "1: redis.url: environment variable R is not set"},
@@ -80,15 +80,15 @@ func TestInvalid(t *testing.T) {
 // TestInvalidQueue is TestInvalid for what is below queue, from line 3 on.
 func TestInvalidQueue(t *testing.T) {
 	tests := map[string]struct{ text, want string }{
-		"no name":           {"topics: {t: W}", "2: queue.name: is required, or queue.url"},
-		"empty name":        {"name: ''\n  topics: {t: W}", "3: queue.name: is required, or queue.url"},
-		"name":              {"name: a.b\n  topics: {t: W}", "3: queue.name: must be the name of an SQS queue: 1 to 80 letters, digits, - or _, with .fifo at the end if it is one; its URL goes into queue.url"},
-		"name and url":      {"name: q\n  url: http://h/q\n  topics: {t: W}", "4: queue.url: cannot be with queue.name"},
-		"url":               {"url: sqs/q\n  topics: {t: W}", "3: queue.url: must be a URL that begins with http:// or https://, without a user or password"},
-		"wait_time":         {"name: q\n  wait_time: 21s\n  topics: {t: W}", "4: queue.wait_time: must be a duration of whole seconds from 0s to 20s, such as 20s"},
-		"wait_time, number": {"name: q\n  wait_time: 20\n  topics: {t: W}", "4: queue.wait_time: must be a duration of whole seconds from 0s to 20s, such as 20s"},
-		"wait_time, half":   {"name: q\n  wait_time: 1.5s\n  topics: {t: W}", "4: queue.wait_time: must be a duration of whole seconds from 0s to 20s, such as 20s"},
-		"visibility":        {"name: q\n  visibility_timeout: 13h\n  topics: {t: W}", "4: queue.visibility_timeout: must be a duration of whole seconds from 0s to 12h, such as 1h"},
+		"no name":           {"topics: {t: W}", "2: queue.name: is required unless queue.url is set"},
+		"empty name":        {"name: ''\n  topics: {t: W}", "3: queue.name: is required unless queue.url is set"},
+		"name":              {"name: a.b\n  topics: {t: W}", "3: queue.name: must be the name of an SQS queue: 1 to 80 letters, digits, - or _, then .fifo for a FIFO queue; a URL belongs in queue.url"},
+		"name and url":      {"name: q\n  url: http://h/q\n  topics: {t: W}", "4: queue.url: cannot be combined with queue.name"},
+		"url":               {"url: sqs/q\n  topics: {t: W}", "3: queue.url: must be an http:// or https:// URL without a user name or password"},
+		"wait_time":         {"name: q\n  wait_time: 21s\n  topics: {t: W}", "4: queue.wait_time: must be a duration in whole seconds from 0s to 20s, such as 20s"},
+		"wait_time, number": {"name: q\n  wait_time: 20\n  topics: {t: W}", "4: queue.wait_time: must be a duration in whole seconds from 0s to 20s, such as 20s"},
+		"wait_time, half":   {"name: q\n  wait_time: 1.5s\n  topics: {t: W}", "4: queue.wait_time: must be a duration in whole seconds from 0s to 20s, such as 20s"},
+		"visibility":        {"name: q\n  visibility_timeout: 13h\n  topics: {t: W}", "4: queue.visibility_timeout: must be a duration in whole seconds from 0s to 12h, such as 1h"},
 		"max_messages":      {"name: q\n  max_messages: 11\n  topics: {t: W}", "4: queue.max_messages: must be a whole number from 1 to 10"},
 		"max_messages, 0":   {"name: q\n  max_messages: 0\n  topics: {t: W}", "4: queue.max_messages: must be a whole number from 1 to 10"},
 		"concurrency":       {"name: q\n  concurrency: many\n  topics: {t: W}", "4: queue.concurrency: must be a whole number from 1 to 1000"},
@@ -96,7 +96,7 @@ func TestInvalidQueue(t *testing.T) {
 
 		"no topics":       {"name: q", "2: queue.topics: is required"},
 		"topics are null": {"name: q\n  topics:", "4: queue.topics: is required"},
-		"topics: none":    {"name: q\n  topics: {}", "4: queue.topics: must have one topic at least, such as foo-topic: FooWorker"},
+		"topics: none":    {"name: q\n  topics: {}", "4: queue.topics: must have at least one topic, such as foo-topic: FooWorker"},
 		"topics: a list":  {"name: q\n  topics: [t]", "4: queue.topics: must be a mapping, not a list"},
 	}
 	for name, test := range tests {
@@ -108,25 +108,25 @@ func TestInvalidQueue(t *testing.T) {
 func TestInvalidQueues(t *testing.T) {
 	const queue = "queue: {name: q, topics: {t: W}}\n"
 	tests := map[string]struct{ text, want string }{
-		"both":             {queue + "queues: [{name: r, topics: {t: W}}]", "3: queues: cannot be with queue: put that one into the list"},
+		"both":             {queue + "queues: [{name: r, topics: {t: W}}]", "3: queues: cannot be combined with queue; move that queue into the list"},
 		"no list":          {"queues: {name: q}", "2: queues: must be a list, not a mapping"},
 		"null":             {"queues:", "2: queues: has no value; must be a list"},
 		"none":             {"queues: []", "2: queues: must not be empty"},
 		"a name":           {"queues: [q]", "2: queues[0]: must be a mapping, not a single value"},
 		"null in the list": {"queues: [~]", "2: queues[0]: has no value; must be a mapping"},
-		"name":             {"queues:\n- {topics: {t: W}}\n- {name: q}", "3: queues[0].name: is required, or queues[0].url\n4: queues[1].topics: is required"},
-		"name and url":     {"queues: [{name: q, url: 'http://h/q', topics: {t: W}}]", "2: queues[0].url: cannot be with queues[0].name"},
-		"twice":            {"queues:\n- {name: q, topics: {t: W}}\n- {name: q, topics: {t: V}}", "4: queues[1]: has the same queue, or one of the same name, as line 3"},
-		"name of a URL":    {"queues:\n- {name: q, topics: {t: W}}\n- {url: 'http://h/1/q/', topics: {t: V}}", "4: queues[1]: has the same queue, or one of the same name, as line 3"},
+		"name":             {"queues:\n- {topics: {t: W}}\n- {name: q}", "3: queues[0].name: is required unless queues[0].url is set\n4: queues[1].topics: is required"},
+		"name and url":     {"queues: [{name: q, url: 'http://h/q', topics: {t: W}}]", "2: queues[0].url: cannot be combined with queues[0].name"},
+		"twice":            {"queues:\n- {name: q, topics: {t: W}}\n- {name: q, topics: {t: V}}", "4: queues[1]: is the same queue as on line 3, or has the same name"},
+		"name of a URL":    {"queues:\n- {name: q, topics: {t: W}}\n- {url: 'http://h/1/q/', topics: {t: V}}", "4: queues[1]: is the same queue as on line 3, or has the same name"},
 
 		"limit":            {queue + "limits: {queue_length: 0}", "3: limits.queue_length: must be a whole number from 1 to 1000000000"},
-		"limit, latency":   {queue + "limits: {latency: 5}", "3: limits.latency: must be a duration of whole seconds from 1s to 720h, such as 1h"},
-		"limit, memory":    {queue + "limits: {redis_memory: 80}", "3: limits.redis_memory: must be a part of Redis's maxmemory from 1% to 99%, such as 80%"},
-		"limit, all of it": {queue + "limits: {redis_memory: 100%}", "3: limits.redis_memory: must be a part of Redis's maxmemory from 1% to 99%, such as 80%"},
+		"limit, latency":   {queue + "limits: {latency: 5}", "3: limits.latency: must be a duration in whole seconds from 1s to 720h, such as 1h"},
+		"limit, memory":    {queue + "limits: {redis_memory: 80}", "3: limits.redis_memory: must be a percentage of Redis's maxmemory from 1% to 99%, such as 80%"},
+		"limit, all of it": {queue + "limits: {redis_memory: 100%}", "3: limits.redis_memory: must be a percentage of Redis's maxmemory from 1% to 99%, such as 80%"},
 		"limit, typo":      {queue + "limits: {lenght: 1}", "3: limits.lenght: unknown key; allowed: queue_length, latency, redis_memory"},
 
-		"shutdown":            {queue + "shutdown_timeout: soon", "3: shutdown_timeout: must be a duration of whole seconds from 1s to 15m, such as 15m"},
-		"shutdown, too early": {queue + "shutdown_timeout: 10s", "3: shutdown_timeout: must be at least 25s: a long poll, which takes up to 20s, is never cut off; lower wait_time if it must be less"},
+		"shutdown":            {queue + "shutdown_timeout: soon", "3: shutdown_timeout: must be a duration in whole seconds from 1s to 15m, such as 15m"},
+		"shutdown, too early": {queue + "shutdown_timeout: 10s", "3: shutdown_timeout: must be at least 25s, because a long poll of up to 20s is never cut short; lower wait_time to allow less"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { checkInvalid(t, "redis: {host: h}\n"+test.text, test.want) })
@@ -137,7 +137,7 @@ func TestInvalidQueues(t *testing.T) {
 func TestInvalidTopic(t *testing.T) {
 	const (
 		allowed = "allowed: class, queue, args, retry, retry_for, backtrace, dead, tags, active_job"
-		noTopic = "must be a topic's name, its full ARN, or a pattern over names with * and ?"
+		noTopic = "must be the name of a topic, its full ARN, or a pattern for names with * and ?"
 		noClass = "must be a Ruby class, such as FooWorker or Orders::SyncJob"
 	)
 	tests := map[string]struct{ text, want string }{
@@ -155,25 +155,25 @@ func TestInvalidTopic(t *testing.T) {
 		"typo":               {"t: {class: W, rety: 1}", `3: queue.topics.t.rety: unknown key; did you mean "retry"? ` + allowed},
 		"typo, case":         {"t: {Class: W}", "3: queue.topics.t.Class: unknown key; did you mean \"class\"? " + allowed + "\n3: queue.topics.t.class: is required"},
 		"duplicate option":   {"t: {class: W,\n class: V}", "4: queue.topics.t.class: duplicate key; first on line 3"},
-		"queue":              {"t: {class: W, queue: a b}", "3: queue.topics.t.queue: must be a text without spaces"},
-		"queue, empty":       {"t: {class: W, queue: ''}", "3: queue.topics.t.queue: must be a text without spaces"},
-		"retry":              {"t: {class: W, retry: often}", "3: queue.topics.t.retry: must be true, false, or a whole number from 0"},
-		"retry, negative":    {"t: {class: W, retry: -1}", "3: queue.topics.t.retry: must be true, false, or a whole number from 0"},
-		"retry, half":        {"t: {class: W, retry: 1.5}", "3: queue.topics.t.retry: must be true, false, or a whole number from 0"},
-		"retry_for":          {"t: {class: W, retry_for: 0}", "3: queue.topics.t.retry_for: must be a duration of whole seconds from 1s to 87600h, such as 1h"},
-		"retry and for":      {"t: {class: W, retry: true, retry_for: 1h}", "3: queue.topics.t.retry_for: cannot be with retry"},
-		"backtrace":          {"t: {class: W, backtrace: 0}", "3: queue.topics.t.backtrace: must be true, false, or a whole number from 1"},
+		"queue":              {"t: {class: W, queue: a b}", "3: queue.topics.t.queue: must be text without spaces"},
+		"queue, empty":       {"t: {class: W, queue: ''}", "3: queue.topics.t.queue: must be text without spaces"},
+		"retry":              {"t: {class: W, retry: often}", "3: queue.topics.t.retry: must be true, false, or a whole number of at least 0"},
+		"retry, negative":    {"t: {class: W, retry: -1}", "3: queue.topics.t.retry: must be true, false, or a whole number of at least 0"},
+		"retry, half":        {"t: {class: W, retry: 1.5}", "3: queue.topics.t.retry: must be true, false, or a whole number of at least 0"},
+		"retry_for":          {"t: {class: W, retry_for: 0}", "3: queue.topics.t.retry_for: must be a duration in whole seconds from 1s to 87600h, such as 1h"},
+		"retry and for":      {"t: {class: W, retry: true, retry_for: 1h}", "3: queue.topics.t.retry_for: cannot be combined with retry"},
+		"backtrace":          {"t: {class: W, backtrace: 0}", "3: queue.topics.t.backtrace: must be true, false, or a whole number of at least 1"},
 		"dead":               {"t: {class: W, dead: no}", "3: queue.topics.t.dead: must be true or false"},
 		"active_job":         {"t: {class: W, active_job: 1}", "3: queue.topics.t.active_job: must be true or false"},
 		"args":               {"t: {class: W, args: message}", "3: queue.topics.t.args: must be a list, not a single value"},
 		"args, none":         {"t: {class: W, args: []}", "3: queue.topics.t.args: must not be empty"},
 		"args, null":         {"t: {class: W, args: }", "3: queue.topics.t.args: has no value; must be a list"},
 		"args, unknown":      {"t: {class: W, args: [message,\n massage]}", "4: queue.topics.t.args[1]: must be message or metadata"},
-		"args, twice":        {"t: {class: W, args: [message, message]}", "3: queue.topics.t.args: must not have an argument twice"},
+		"args, twice":        {"t: {class: W, args: [message, message]}", "3: queue.topics.t.args: must not repeat an argument"},
 		"tags":               {"t: {class: W, tags: [[a]]}", "3: queue.topics.t.tags[0]: must be a single value, not a list"},
-		"tags, empty":        {"t: {class: W, tags: ['']}", "3: queue.topics.t.tags[0]: must be a text of one line"},
+		"tags, empty":        {"t: {class: W, tags: ['']}", "3: queue.topics.t.tags[0]: must be a single line of text"},
 		"no workers":         {"t: []", "3: queue.topics.t: must not be empty"},
-		"list in a list":     {"t: [[W]]", "3: queue.topics.t[0]: must be a class or a mapping, not a list in a list"},
+		"list in a list":     {"t: [[W]]", "3: queue.topics.t[0]: must be a class or a mapping, not a nested list"},
 		"null in a list":     {"t: [W, ]\n    u: [~]", "4: queue.topics.u[0]: has no value"},
 		"same class, queue":  {"t: [A, B, {class: A, queue: default}]", "3: queue.topics.t[2]: has the same class and queue as queue.topics.t[0], so only one of the two jobs would run"},
 		"in a list":          {"t:\n      - A\n      - class: B\n        rety: 1", `6: queue.topics.t[1].rety: unknown key; did you mean "retry"? ` + allowed},
@@ -192,7 +192,7 @@ func TestInvalidEnvironment(t *testing.T) {
 		"wait":         {"SCOUT_SQS_WAIT_TIME_SECONDS", "21", "must be a whole number from 0 to 20 (seconds)"},
 		"wait, unit":   {"SCOUT_SQS_WAIT_TIME_SECONDS", "20s", "must be a whole number from 0 to 20 (seconds)"},
 		"visibility":   {"SCOUT_SQS_VISIBILITY_TIMEOUT", "43201", "must be a whole number from 0 to 43200 (seconds)"},
-		"endpoint":     {"AWS_ENDPOINT_URL", "localhost", "must be a URL that begins with http:// or https://, without a user or password"},
+		"endpoint":     {"AWS_ENDPOINT_URL", "localhost", "must be an http:// or https:// URL without a user name or password"},
 		"REDIS_URL":    {"REDIS_URL", "hunter2", "must begin with redis://, rediss:// (TLS) or unix:// (a socket's path)"},
 	}
 	for name, test := range tests {
@@ -226,10 +226,10 @@ redis:
 	_, err := Loader{Env: vars("SCOUT_SQS_WAIT_TIME_SECONDS", "1m")}.Load(t.Context(), file)
 	want := strings.TrimPrefix(`
 SCOUT_SQS_WAIT_TIME_SECONDS: must be a whole number from 0 to 20 (seconds)
-scout.yml:2: queue.name: must be the name of an SQS queue: 1 to 80 letters, digits, - or _, with .fifo at the end if it is one; its URL goes into queue.url
+scout.yml:2: queue.name: must be the name of an SQS queue: 1 to 80 letters, digits, - or _, then .fifo for a FIFO queue; a URL belongs in queue.url
 scout.yml:6: queue.topics.foo-topic.rety: unknown key; did you mean "retry"? allowed: class, queue, args, retry, retry_for, backtrace, dead, tags, active_job
 scout.yml:7: queue.topics.bar-topic[0]: must be a Ruby class, such as FooWorker or Orders::SyncJob
-scout.yml:8: redis.url: is required, or redis.host, or the environment variable REDIS_URL
+scout.yml:8: redis.url: is required unless redis.host or the environment variable REDIS_URL is set
 scout.yml:9: redis.hots: unknown key; did you mean "host"? allowed: url, host, password, namespace, queue, timestamps, dedup_ttl
 scout.yml:10: redis.password: environment variable NOT_THERE is not set`, "\n")
 	check(t, "errors", err.Error(), want)

@@ -12,34 +12,34 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// A Loader loads the configuration. Its zero value does, from the environment of
-// the process, but cannot ask Parameter Store.
+// A Loader loads the configuration. The zero value uses the environment of the
+// process, and cannot read from Parameter Store.
 type Loader struct {
 	// Env looks up environment variables; nil is os.LookupEnv.
 	Env func(name string) (value string, ok bool)
 
-	// AWS returns how to reach Parameter Store, given what is known of the
-	// configuration's section aws by then. It is called only if something is to
-	// be had from there: the configuration itself, and what it refers to.
+	// AWS returns how to reach Parameter Store, given as much of the section aws
+	// as is known by then. It is called only if the configuration is a parameter
+	// or refers to one. If AWS is nil, such a configuration is an error.
 	AWS func(context.Context, AWS) (aws.Config, error)
 
-	// NeedQueue makes queue.name or queue.url required: the daemon polls the
-	// queue, the Lambda function is handed its messages.
+	// NeedQueue makes queue.name or queue.url required. The daemon polls the
+	// queue; the Lambda function receives its messages from AWS.
 	NeedQueue bool
 
-	// LocalRedis, if not empty, is the URL of a Redis to use in place of the
-	// configured one. Neither what the configuration says about that nor its
-	// section aws is read then, so that a laptop needs none of the secrets.
+	// LocalRedis, if not empty, is the URL of a Redis to use instead of the
+	// configured one. The configured URL and the section aws are then ignored, so
+	// that a laptop needs none of the secrets.
 	LocalRedis string
 }
 
-// Load returns the configuration at a location, or at the one in SCOUT_CONFIG if
-// location is "": the path of a file, "ssm:/path/name" in Parameter Store, or the
-// YAML itself, which then has a line break. What the configuration does not say
-// it takes from the environment.
+// Load loads the configuration from a location: the path of a file,
+// "ssm:/path/name" in Parameter Store, or the YAML itself, recognized by a line
+// break. If location is "", it is the value of SCOUT_CONFIG. The environment
+// supplies some values that the configuration does not set, such as REDIS_URL.
 //
-// If the configuration could be read but is not valid, or refers to what is not
-// there, the error is an [Errors] with all that is wrong. No error holds a secret.
+// If the configuration is invalid, or a reference in it cannot be resolved, the
+// error is an [Errors] with everything that is wrong. No error contains a secret.
 func (l Loader) Load(ctx context.Context, location string) (*Config, error) {
 	if l.Env == nil {
 		l.Env = os.LookupEnv
@@ -64,14 +64,14 @@ func (l Loader) Load(ctx context.Context, location string) (*Config, error) {
 	}
 	l.resolve(ctx, root)
 	var c Config
-	c.read(root, l.NeedQueue)
+	c.section(l.NeedQueue).read(root)
 	if len(doc.errs) > 0 {
 		return nil, doc.errs.inOrder()
 	}
 	return &c, nil
 }
 
-// open returns the text at the location and names it as the document's source.
+// open returns the text at the location, and makes that the source of the document.
 func (l Loader) open(ctx context.Context, location string, doc *document) ([]byte, error) {
 	doc.source = "--config"
 	if location == "" {
@@ -89,20 +89,20 @@ func (l Loader) open(ctx context.Context, location string, doc *document) ([]byt
 	}
 	text, err := os.ReadFile(location)
 	if err != nil && strings.ContainsAny(location, "{:") {
-		// Likely YAML in one line, with a password in it.
-		return nil, fmt.Errorf("%s: no such file; YAML in its place must have a line break", doc.source)
+		// Probably YAML on one line, which may contain a password.
+		return nil, fmt.Errorf("%s: no such file; YAML must contain a line break", doc.source)
 	}
 	doc.source = location
 	return text, err
 }
 
-// dropRemote drops what says where Redis and AWS are.
+// dropRemote removes the keys that say where Redis and AWS are.
 func (n node) dropRemote() {
 	n.drop("aws")
 	n.child("redis").drop("url", "host", "password")
 }
 
-// drop takes keys out of a mapping.
+// drop removes keys from a mapping.
 func (n node) drop(keys ...string) {
 	if n.value == nil || n.value.Kind != yaml.MappingNode {
 		return

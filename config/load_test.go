@@ -323,7 +323,7 @@ func TestLocation(t *testing.T) {
 
 		"neither":              {err: "no configuration: give --config, or set SCOUT_CONFIG to the path of a file, to ssm:/path/name, or to the YAML itself"},
 		"no file":              {location: "absent.yml", err: "open absent.yml: no such file or directory"},
-		"one line is no YAML":  {env: "{redis: {password: hunter2}}", err: "SCOUT_CONFIG: no such file; YAML in its place must have a line break"},
+		"one line is no YAML":  {env: "{redis: {password: hunter2}}", err: "SCOUT_CONFIG: no such file; YAML must contain a line break"},
 		"source is named":      {env: bad, err: "SCOUT_CONFIG:1: queue.topics: is required"},
 		"flag is named":        {location: bad, err: "--config:1: queue.topics: is required"},
 		"parameter of no name": {env: "ssm:", err: "SCOUT_CONFIG: must name a parameter after ssm:, such as ssm:/myapp/scout"},

@@ -10,59 +10,44 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// A node is a value of the document, or the want of one, and where it is.
+// A node is a value of the document, or the place where one is absent.
 type node struct {
 	*document
-	value  *yaml.Node // no alias; nil if there is no such value
+	value  *yaml.Node // never an alias; nil if there is no value
 	source string
 	line   int
-	key    string // in full
+	key    string // the full key
 }
 
-// A reader takes over the value of a node or notes what is wrong with it.
-// If there is no value it leaves its target, and so the default, alone.
-type reader func(node)
-
-// A field is a key that a mapping may have.
-type field struct {
-	key  string
-	read reader
-}
-
-// fail notes an error, which must not hold the value.
+// fail notes an error, which must not contain the value.
 func (n node) fail(format string, args ...any) {
 	n.errs = append(n.errs, &Error{n.source, n.line, n.key, fmt.Sprintf(format, args...)})
 }
 
-// variable returns an environment variable as a node; an empty one is not there.
-func (n node) variable(name string) node {
-	v := node{document: n.document, source: name}
-	if text, _ := n.env(name); text != "" {
-		v.value = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text}
+// failUnknown notes that the key, whose last part is name, is not among the allowed ones.
+func (n node) failUnknown(name string, allowed []string) {
+	hint := ""
+	if meant := closest(name, allowed); meant != "" {
+		hint = fmt.Sprintf("did you mean %q? ", meant)
 	}
-	return v
+	n.fail("unknown key; %sallowed: %s", hint, strings.Join(allowed, ", "))
 }
 
-// fields reads a mapping, or nothing, with the given fields, in their order.
-// Each is read whether it is there or not.
-func (n node) fields(fields ...field) {
-	allowed := make([]string, len(fields))
-	for i, f := range fields {
-		allowed[i] = f.key
-	}
-	for key, child := range n.mapping() {
-		if slices.Contains(allowed, key) {
-			continue
+// with returns n with a text as its value.
+func (n node) with(text string) node {
+	n.value = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text}
+	return n
+}
+
+// variable returns the first of some environment variables that is not empty.
+func (n node) variable(names ...string) node {
+	v := node{document: n.document}
+	for _, v.source = range names {
+		if text, _ := n.env(v.source); text != "" {
+			return v.with(text)
 		}
-		hint := ""
-		if meant := closest(key, allowed); meant != "" {
-			hint = fmt.Sprintf("did you mean %q? ", meant)
-		}
-		child.fail("unknown key; %sallowed: %s", hint, strings.Join(allowed, ", "))
 	}
-	for _, f := range fields {
-		f.read(n.child(f.key))
-	}
+	return v
 }
 
 // child returns the value of a key, which may be absent, without any check.
@@ -75,8 +60,8 @@ func (n node) child(key string) node {
 	return node{document: n.document, source: n.source, line: n.line, key: join(n.key, key)}
 }
 
-// mapping returns the values of a mapping by their keys, each key once, and
-// notes an error if it is no mapping or has a key twice.
+// mapping returns the values of a mapping by key. It skips duplicate keys, and
+// notes them as errors, as it does a value that is no mapping.
 func (n node) mapping() iter.Seq2[string, node] {
 	return func(yield func(string, node) bool) {
 		if n.value == nil || !n.is(yaml.MappingNode) {
@@ -96,7 +81,7 @@ func (n node) mapping() iter.Seq2[string, node] {
 	}
 }
 
-// list returns the values of a list and notes an error if it is none or empty.
+// list returns the values of a list. A value that is no list, or is empty, is an error.
 func (n node) list() []node {
 	if !n.is(yaml.SequenceNode) {
 		return nil
@@ -111,9 +96,8 @@ func (n node) list() []node {
 	return items
 }
 
-// text returns a single value as it is written, whatever its YAML type, and
-// notes an error if it is no such value. It reports false if there is none to
-// be read.
+// text returns a single value as it is written, whatever its YAML type. Any
+// other value is an error. It reports false if there is no text to parse.
 func (n node) text() (string, bool) {
 	switch {
 	case n.value == nil || n.unresolved[n.value] || !n.is(yaml.ScalarNode):
@@ -125,8 +109,8 @@ func (n node) text() (string, bool) {
 	return n.value.Value, true
 }
 
-// given reports whether there is a value other than null and "".
-func (n node) given() bool {
+// isSet reports whether there is a value other than null and "".
+func (n node) isSet() bool {
 	switch {
 	case n.value == nil || isNull(n.value):
 		return false
@@ -136,8 +120,8 @@ func (n node) given() bool {
 	return true
 }
 
-// kinds are the kinds of values, what to call them, and the YAML tags they may
-// have.
+// kinds are the kinds of values, their names in errors, and the YAML tags that
+// they may have.
 var kinds = map[yaml.Kind]struct {
 	name string
 	tags []string
@@ -147,7 +131,7 @@ var kinds = map[yaml.Kind]struct {
 	yaml.ScalarNode:   {"a single value", []string{"!!str", "!!int", "!!float", "!!bool", "!!null", "!!timestamp", "!!merge"}},
 }
 
-// is reports whether the value is of the kind, and notes an error if not.
+// is reports whether the value is of a kind. Another kind is an error.
 func (n node) is(kind yaml.Kind) bool {
 	switch {
 	case isNull(n.value) && kind != yaml.ScalarNode:
@@ -155,7 +139,7 @@ func (n node) is(kind yaml.Kind) bool {
 	case n.value.Kind != kind:
 		n.fail("must be %s, not %s", kinds[kind].name, kinds[n.value.Kind].name)
 	case !slices.Contains(kinds[kind].tags, n.value.ShortTag()):
-		n.fail("has an unknown YAML tag; a value that begins with ! needs quotes")
+		n.fail("has an unknown YAML tag; quote a value that starts with !")
 	default:
 		return true
 	}
@@ -203,8 +187,8 @@ func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag(
 
 var printableKey = regexp.MustCompile(`^(arn:[\w:-]+|[\w.*?-]+)$`)
 
-// join returns the full key. A key of unusual characters is not shown: in
-// {password:hunter2}, where a space is missing, all of it is the key.
+// join returns the full key. A key with unusual characters is not shown, since
+// in {password:hunter2}, where a space is missing, all of it is the key.
 func join(parent, key string) string {
 	if !printableKey.MatchString(key) {
 		key = "(not shown)"

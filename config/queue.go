@@ -1,8 +1,7 @@
 package config
 
 import (
-	"errors"
-	"strings"
+	"cmp"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -15,101 +14,112 @@ const (
 	maxVisibilityTimeout = 12 * time.Hour
 )
 
-// MaxConcurrency is the most that a queue's concurrency can be.
+// MaxConcurrency is the maximum of [Queue.Concurrency].
 const MaxConcurrency = 1000
 
-// readQueue reads the only queue, unless there is a list of them.
-func (c *Config) readQueue(root, n node, needQueue bool) {
-	if list := root.child("queues"); list.value != nil {
-		if n.value != nil {
-			list.fail("cannot be with queue: put that one into the list")
-		}
+// StopTime is how long the daemon needs, after its last long poll has ended, to
+// process the messages of that poll.
+const StopTime = 5 * time.Second
+
+// readQueues reads the single queue, or the list of queues. Metrics and the log
+// tell queues apart by name, so two queues of the same name are an error, even if
+// their accounts differ.
+func (c *Config) readQueues(queue, queues node, needQueue bool) {
+	if queues.value == nil {
+		c.Queues = make([]Queue, 1)
+		c.Queues[0].section(c.Redis.Queue, needQueue).read(queue)
 		return
 	}
-	section(func(n node) {
-		var q Queue
-		q.read(n, c.Redis.Queue, needQueue)
-		c.Queues = []Queue{q}
-	})(n)
-}
-
-// readQueues reads the list of queues. Their names tell them apart, in metrics
-// and in the log, also if they are in different accounts.
-func (c *Config) readQueues(n node) {
-	if n.value == nil {
-		return
+	if queue.value != nil {
+		queues.fail("cannot be combined with queue; move that queue into the list")
 	}
 	lines := map[string]int{}
-	for _, item := range n.list() {
+	for _, item := range queues.list() {
 		if !item.is(yaml.MappingNode) {
 			continue
 		}
 		var q Queue
-		q.read(item, c.Redis.Queue, true)
+		q.section(c.Redis.Queue, true).read(item)
 		c.Queues = append(c.Queues, q)
 		if first, ok := lines[q.Label()]; ok && q.Label() != "" {
-			item.fail("has the same queue, or one of the same name, as line %d", first)
+			item.fail("is the same queue as on line %d, or has the same name", first)
 			continue
 		}
 		lines[q.Label()] = item.line
 	}
 }
 
-// read fills q. Workers that name no Sidekiq queue get sidekiqQueue.
-func (q *Queue) read(n node, sidekiqQueue string, needQueue bool) {
-	q.WaitTime = maxWaitTime
-	q.MaxMessages = maxMessages
-	q.Concurrency = 64
-	n.fields(
-		field{"name", v1(into(&q.Name, sqsName))},
-		field{"url", into(&q.URL, httpURL)},
-		field{"wait_time", into(&q.WaitTime, duration(0, maxWaitTime))},
-		field{"visibility_timeout", into(&q.VisibilityTimeout, duration(0, maxVisibilityTimeout))},
-		field{"max_messages", into(&q.MaxMessages, integer(1, maxMessages))},
-		field{"concurrency", into(&q.Concurrency, integer(1, MaxConcurrency))},
-		field{"topics", v1(required(topicsInto(&q.Topics, sidekiqQueue)))},
-	)
-	switch byName, byURL := n.child("name"), n.child("url"); {
-	case byName.given() && byURL.value != nil:
-		byURL.fail("cannot be with %s", byName.key)
-	case needQueue && !byName.given() && byURL.value == nil:
-		byName.fail("is required, or %s", byURL.key)
+func (c *Config) showQueue(bool) any {
+	if len(c.Queues) != 1 {
+		return nil
 	}
-	into(&q.MaxMessages, integer(1, maxMessages))(n.variable("SCOUT_SQS_MAX_NUMBER_OF_MESSAGES"))
-	into(&q.WaitTime, seconds(0, maxWaitTime))(n.variable("SCOUT_SQS_WAIT_TIME_SECONDS"))
-	into(&q.VisibilityTimeout, seconds(0, maxVisibilityTimeout))(n.variable("SCOUT_SQS_VISIBILITY_TIMEOUT"))
+	return c.Queues[0].section("", false).show(false)
 }
 
-// StopTime is what the daemon needs after its last long poll has ended, to
-// handle what that brought.
-const StopTime = 5 * time.Second
+func (c *Config) showQueues(bool) any {
+	var shown []any
+	for i := range c.Queues {
+		shown = append(shown, c.Queues[i].section("", false).show(false))
+	}
+	if len(shown) < 2 {
+		return nil
+	}
+	return shown
+}
 
-// readShutdownTimeout must come after the queues.
-func (c *Config) readShutdownTimeout(n node) {
+// section reads and shows q. Workers that name no Sidekiq queue get sidekiqQueue.
+func (q *Queue) section(sidekiqQueue string, needQueue bool) value {
+	keys := []key{
+		{name: "name", value: single(&q.Name, sqsName), scout1: true, example: "myapp_queue",
+			doc: "The name of the SQS queue."},
+		{name: "url", value: single(&q.URL, httpURL), example: "https://sqs.us-east-1.amazonaws.com/123456789012/myapp_queue",
+			doc: "The URL of the SQS queue, instead of its name."},
+		{name: "wait_time", value: single(&q.WaitTime, duration(0, maxWaitTime)), initial: "20s", example: "10s",
+			doc: "How long a receive waits for messages (long polling)."},
+		{name: "visibility_timeout", value: single(&q.VisibilityTimeout, duration(0, maxVisibilityTimeout)), initial: "0s", example: "5m",
+			doc: "How long SQS hides a received message; 0 leaves that to the queue."},
+		{name: "max_messages", value: single(&q.MaxMessages, integer(1, maxMessages)), initial: "10", example: "5",
+			doc: "The maximum number of messages per receive."},
+		{name: "concurrency", value: single(&q.Concurrency, integer(1, MaxConcurrency)), initial: "64", example: "8",
+			doc: "The maximum number of polls in flight; Scout uses as many as the queue keeps busy."},
+		{name: "topics", value: topics(&q.Topics, sidekiqQueue), scout1: true, required: true, example: "{orders: OrderWorker}",
+			doc: "SNS topics, by name, full ARN or pattern, and the workers for their messages."},
+	}
+	return section(keys, func(n node) {
+		switch byName, byURL := n.child("name"), n.child("url"); {
+		case byName.isSet() && byURL.value != nil:
+			byURL.fail("cannot be combined with %s", byName.key)
+		case needQueue && !byName.isSet() && byURL.value == nil:
+			byName.fail("is required unless %s is set", byURL.key)
+		}
+		readInto(n.variable("SCOUT_SQS_MAX_NUMBER_OF_MESSAGES"), &q.MaxMessages, integer(1, maxMessages))
+		readInto(n.variable("SCOUT_SQS_WAIT_TIME_SECONDS"), &q.WaitTime, seconds(0, maxWaitTime))
+		readInto(n.variable("SCOUT_SQS_VISIBILITY_TIMEOUT"), &q.VisibilityTimeout, seconds(0, maxVisibilityTimeout))
+	})
+}
+
+func (l *Limits) section() value {
+	keys := []key{
+		{name: "queue_length", value: single(&l.QueueLength, integer(1, 1e9)), example: "100000",
+			doc: "The maximum number of jobs in a Sidekiq queue."},
+		{name: "latency", value: single(&l.Latency, duration(time.Second, 30*24*time.Hour)), example: "5m",
+			doc: "The maximum age of the next job in a Sidekiq queue."},
+		{name: "redis_memory", value: single(&l.RedisMemory, percent), example: "80%",
+			doc: "The maximum share of Redis's maxmemory that may be in use."},
+	}
+	return section(keys, func(node) {})
+}
+
+// checkShutdownTimeout checks the timeout, or sets the default. It must run after
+// the queues have been read.
+func (c *Config) checkShutdownTimeout(n node) {
 	var wait time.Duration
 	for _, q := range c.Queues {
 		wait = max(wait, q.WaitTime)
 	}
-	c.ShutdownTimeout = wait + StopTime
-	into(&c.ShutdownTimeout, duration(time.Second, 15*time.Minute))(n)
+	c.ShutdownTimeout = cmp.Or(c.ShutdownTimeout, wait+StopTime)
 	if c.ShutdownTimeout < wait+StopTime {
-		n.fail("must be at least %s: a long poll, which takes up to %s, is never cut off; lower wait_time if it must be less", short(wait+StopTime), short(wait))
+		n.fail("must be at least %s, because a long poll of up to %s is never cut short; lower wait_time to allow less",
+			formatDuration(wait+StopTime), formatDuration(wait))
 	}
-}
-
-func (l *Limits) read(n node) {
-	n.fields(
-		field{"queue_length", into(&l.QueueLength, integer(1, 1e9))},
-		field{"latency", into(&l.Latency, duration(time.Second, 30*24*time.Hour))},
-		field{"redis_memory", into(&l.RedisMemory, percent)},
-	)
-}
-
-func percent(text string) (int, error) {
-	number, ok := strings.CutSuffix(text, "%")
-	i, err := integer(1, 99)(number)
-	if !ok || err != nil {
-		return 0, errors.New("must be a part of Redis's maxmemory from 1% to 99%, such as 80%")
-	}
-	return i, nil
 }

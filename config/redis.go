@@ -12,7 +12,7 @@ import (
 	"scout/sidekiq"
 )
 
-// Address is the URL without user, password and parameters, fit for a log line.
+// Address returns the URL without user, password and parameters, for logs.
 func (r Redis) Address() string {
 	u, err := url.Parse(r.URL.Reveal())
 	if err != nil {
@@ -21,48 +21,62 @@ func (r Redis) Address() string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
-func (r *Redis) read(n node) {
-	r.Queue = "default"
-	r.DedupTTL = 24 * time.Hour
-	var address, hostAddress *url.URL
-	var password Secret
-	n.fields(
-		field{"url", into(&address, sidekiq.ParseURL)},
-		field{"host", v1(into(&hostAddress, redisHost))},
-		field{"password", v1(into(&password, secret))},
-		field{"namespace", v1(into(&r.Namespace, word))},
-		field{"queue", v1(into(&r.Queue, word))},
-		field{"timestamps", into(&r.Milliseconds, milliseconds)},
-		field{"dedup_ttl", into(&r.DedupTTL, dedupTTL)},
-	)
+// A redisAddress is the keys from which Redis.URL is made.
+type redisAddress struct {
+	url, host *url.URL
+	password  Secret
+}
+
+func (r *Redis) section() value {
+	var a redisAddress
+	url := single(&a.url, form[*url.URL]{parse: sidekiq.ParseURL})
+	url.show = func(bool) any { return r.Address() }
+	keys := []key{
+		{name: "url", value: url, example: "rediss://user:secret@redis.internal:6379/0",
+			doc: "The URL of Redis, with the scheme redis, rediss (TLS) or unix; REDIS_URL if absent."},
+		{name: "host", value: single(&a.host, redisHost), scout1: true, example: "localhost:6379",
+			doc: "The host and port of Redis, as in Scout 1.x; url replaces it."},
+		{name: "password", value: single(&a.password, secret), scout1: true, example: "env:REDIS_PASSWORD",
+			doc: "The password for Redis if the URL contains none."},
+		{name: "namespace", value: single(&r.Namespace, word), scout1: true, example: "myapp",
+			doc: "The namespace of redis-namespace, for Sidekiq 6 and older."},
+		{name: "queue", value: single(&r.Queue, word), scout1: true, initial: "default", example: "background",
+			doc: "The Sidekiq queue of workers that name none."},
+		{name: "timestamps", value: single(&r.Milliseconds, choice("seconds", false, "milliseconds", true)), initial: "seconds", example: "milliseconds",
+			doc: "The unit of times in jobs: seconds, which every Sidekiq reads, or milliseconds, if all processes run Sidekiq 8."},
+		{name: "dedup_ttl", value: single(&r.DedupTTL, dedupTTL), initial: "24h", example: "36h",
+			doc: "How long Scout remembers a message, to enqueue it only once; 0 turns de-duplication off."},
+	}
+	return section(keys, func(n node) { r.setURL(n, a) })
+}
+
+// setURL sets the URL from one of redis.url, redis.host and REDIS_URL, and the password.
+func (r *Redis) setURL(n node, a redisAddress) {
+	address := a.url
 	switch byURL, byHost, byEnv := n.child("url"), n.child("host"), n.variable("REDIS_URL"); {
-	case byURL.value != nil && byHost.given():
-		byHost.fail("cannot be with redis.url, which has a host already")
-	case byHost.given():
-		address = hostAddress
-	case byEnv.given() && byURL.value == nil:
-		into(&address, sidekiq.ParseURL)(byEnv)
+	case byURL.value != nil && byHost.isSet():
+		byHost.fail("cannot be combined with redis.url, which already names the host")
+	case byHost.isSet():
+		address = a.host
+	case byEnv.isSet() && byURL.value == nil:
+		readInto(byEnv, &address, form[*url.URL]{parse: sidekiq.ParseURL})
 	case byURL.value == nil:
-		byURL.fail("is required, or redis.host, or the environment variable REDIS_URL")
+		byURL.fail("is required unless redis.host or the environment variable REDIS_URL is set")
 	}
-	if address != nil {
-		r.URL = withPassword(address, password, n.child("password"))
+	if address == nil {
+		return
 	}
-}
-
-// withPassword puts the password, if any, into a URL that has none yet.
-func withPassword(u *url.URL, password Secret, place node) Secret {
-	if password != "" {
-		if _, ok := u.User.Password(); ok {
-			place.fail("cannot be with a Redis URL that has a password already")
+	if a.password != "" {
+		if _, ok := address.User.Password(); ok {
+			n.child("password").fail("cannot be combined with a Redis URL that contains a password")
 		}
-		u.User = url.UserPassword(u.User.Username(), password.Reveal())
+		address.User = url.UserPassword(address.User.Username(), a.password.Reveal())
 	}
-	return Secret(u.String())
+	r.URL = Secret(address.String())
 }
 
-// redisHost makes a URL of the address that Scout 1.x took.
-func redisHost(text string) (*url.URL, error) {
+// redisHost is the address that Scout 1.x takes, as a URL.
+var redisHost = form[*url.URL]{parse: func(text string) (*url.URL, error) {
 	host, port, err := net.SplitHostPort(text)
 	if err != nil {
 		host, port, err = net.SplitHostPort(text + ":6379")
@@ -71,26 +85,19 @@ func redisHost(text string) (*url.URL, error) {
 	if err != nil || portErr != nil || number == 0 || strings.ContainsAny(host, " /@?#%") {
 		return nil, errors.New("must be host:port, such as localhost:6379")
 	}
-	host = cmp.Or(host, "localhost") // as net.Dial has it
+	host = cmp.Or(host, "localhost") // like net.Dial
 	return &url.URL{Scheme: "redis", Host: net.JoinHostPort(host, port), Path: "/0"}, nil
-}
+}}
 
-func milliseconds(text string) (bool, error) {
-	switch text {
-	case "seconds":
-		return false, nil
-	case "milliseconds":
-		return true, nil
-	}
-	return false, errors.New("must be seconds or milliseconds")
-}
-
-// dedupTTL is 0, or long enough to span a redelivery. SQS keeps a message for 14
-// days in a queue and as long again in its dead-letter queue.
-func dedupTTL(text string) (time.Duration, error) {
-	d, err := duration(0, 28*24*time.Hour)(text)
-	if err != nil || 0 < d && d < time.Minute {
-		return 0, errors.New("must be 0 (off) or a duration of whole seconds from 1m to 672h, such as 24h")
-	}
-	return d, nil
+// dedupTTL is 0, or long enough to span a redelivery. SQS keeps a message for up
+// to 14 days in a queue, and as long again in its dead-letter queue.
+var dedupTTL = form[time.Duration]{
+	parse: func(text string) (time.Duration, error) {
+		d, err := duration(0, 28*24*time.Hour).parse(text)
+		if err != nil || 0 < d && d < time.Minute {
+			return 0, errors.New("must be 0 (off) or a duration in whole seconds from 1m to 672h, such as 24h")
+		}
+		return d, nil
+	},
+	show: func(d time.Duration) any { return formatDuration(d) },
 }

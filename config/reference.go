@@ -10,9 +10,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// A reference is a text in place of which the text of an environment variable
-// (env:NAME) or of a parameter in Parameter Store (ssm:/path/name) is taken.
-// What it stands for is not looked at for references again.
+// A reference stands for the text of an environment variable (env:NAME) or of a
+// parameter in Parameter Store (ssm:/path/name). References in that text are not
+// resolved.
 const (
 	envPrefix = "env:"
 	ssmPrefix = "ssm:"
@@ -23,8 +23,8 @@ var (
 	ssmName = regexp.MustCompile(`^[\w./-]+$`)
 )
 
-// resolve puts what they refer to in the place of all references below root.
-// One that it cannot resolve it marks as such, having noted the error.
+// resolve replaces all references below root by what they stand for. It marks
+// those that it cannot resolve, and notes the error.
 func (l Loader) resolve(ctx context.Context, root node) {
 	waiting := map[string][]node{} // by parameter
 	root.eachScalar(func(n node) {
@@ -54,7 +54,7 @@ func (l Loader) resolve(ctx context.Context, root node) {
 	}
 }
 
-// resolveVariable puts the text of an environment variable in the place of n.
+// resolveVariable replaces n by the text of an environment variable.
 func (n node) resolveVariable(name string) {
 	n.unresolved[n.value] = true
 	if !envName.MatchString(name) {
@@ -69,19 +69,20 @@ func (n node) resolveVariable(name string) {
 	n.put(text)
 }
 
-// put replaces a reference, for good.
+// put replaces a reference.
 func (n node) put(text string) {
 	n.value.Value = text
 	delete(n.unresolved, n.value)
 }
 
-// awsSoFar is the section aws as far as it is known before Parameter Store has
-// been asked. What is wrong with it will be noted again when all of it is read.
+// awsSoFar reads as much of the section aws as is known before parameters are
+// resolved. Its errors are noted a second time when the whole section is read;
+// [Errors] drops duplicates.
 func awsSoFar(root node) AWS {
 	var a AWS
-	section(func(n node) { a.read(n, "SSM") })(root.child("aws"))
+	a.section("SSM").read(root.child("aws"))
 	if a.AccessKey == "" || a.SecretKey == "" {
-		a.AccessKey, a.SecretKey = "", "" // half a pair is of no use
+		a.AccessKey, a.SecretKey = "", "" // one is useless without the other
 	}
 	return a
 }

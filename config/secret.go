@@ -5,14 +5,14 @@ import (
 	"io"
 )
 
-// A Secret is a text that shows itself only to who asks for it with Reveal.
-// Printed, logged or marshalled it is "[redacted]", or "" if it is empty.
+// A Secret is text that only Reveal returns. Printed, logged or marshalled, it is
+// "[redacted]", or "" if it is empty.
 type Secret string
 
-// Reveal returns the text itself.
+// Reveal returns the secret text.
 func (s Secret) Reveal() string { return string(s) }
 
-// String tells only whether there is a secret.
+// String returns "[redacted]", or "" if s is empty.
 func (s Secret) String() string {
 	if s == "" {
 		return ""
@@ -20,9 +20,9 @@ func (s Secret) String() string {
 	return "[redacted]"
 }
 
-// Format redacts under every verb of package fmt: with String alone, %x and %d
-// would get past it.
+// Format redacts s for every verb of package fmt. String alone would not do for %x
+// and %d.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
-// MarshalText redacts in JSON, YAML and log/slog.
+// MarshalText redacts s in JSON, YAML and log/slog.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

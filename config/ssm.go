@@ -14,23 +14,23 @@ import (
 )
 
 const (
-	ssmTimeout = 2 * time.Second // of a call, with its retries
-	ssmBatch   = 10              // most names in a call of GetParameters
+	ssmTimeout = 2 * time.Second // of a call, including its retries
+	ssmBatch   = 10              // maximum number of names in a GetParameters call
 )
 
-// A parameter is a text in Parameter Store, or why it could not be had.
+// A parameter is the text of a parameter in Parameter Store, or why it could not be read.
 type parameter struct {
 	value string
 	err   error
 }
 
-// openParameter returns the text of a parameter and names it as the document's
-// source.
+// openParameter returns the text of a parameter, and makes the parameter the
+// source of the document.
 func (l Loader) openParameter(ctx context.Context, name string, doc *document) ([]byte, error) {
 	if !ssmName.MatchString(name) {
 		return nil, Errors{{Source: doc.source, Message: "must name a parameter after ssm:, such as ssm:/myapp/scout"}}
 	}
-	// Without a section aws yet, the environment says what there is to say.
+	// There is no section aws yet, so access depends on the environment alone.
 	access := awsSoFar(node{document: doc})
 	if len(doc.errs) > 0 {
 		return nil, doc.errs.inOrder()
@@ -43,7 +43,7 @@ func (l Loader) openParameter(ctx context.Context, name string, doc *document) (
 	return []byte(p.value), nil
 }
 
-// parameters asks Parameter Store and returns an entry for each of the names.
+// parameters reads parameters from Parameter Store. Every name has an entry in the result.
 func (l Loader) parameters(ctx context.Context, access AWS, names []string) map[string]parameter {
 	client, clientErr := l.ssmClient(ctx, access)
 	found := make(map[string]parameter, len(names))
@@ -76,13 +76,12 @@ func (l Loader) ssmClient(ctx context.Context, access AWS) (*ssm.Client, error) 
 		return nil, err
 	}
 	return ssm.NewFromConfig(cfg, func(o *ssm.Options) {
-		// The SDK's back-off of up to 20 s would outlast the call.
+		// The SDK's maximum back-off of 20 s would outlast the call.
 		o.Retryer = retry.AddWithMaxBackoffDelay(o.Retryer, ssmTimeout/10)
 	}), nil
 }
 
-// getParameters returns the values by their names; those that do not exist are
-// missing.
+// getParameters returns the values of those parameters that exist, by name.
 func getParameters(ctx context.Context, client *ssm.Client, names []string) (map[string]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, ssmTimeout)
 	defer cancel()
@@ -97,19 +96,19 @@ func getParameters(ctx context.Context, client *ssm.Client, names []string) (map
 	return values, nil
 }
 
-// reason says what the error of a call means for one of its parameters and what
-// can be done about it.
+// reason returns what the error of a call means for one of its parameters, and
+// what to do about it.
 func reason(name string, err error) error {
 	var api smithy.APIError
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("parameter %s: no answer from Parameter Store in %s; a function in a VPC needs a VPC endpoint for ssm", name, ssmTimeout)
+		return fmt.Errorf("parameter %s: Parameter Store did not respond within %s; a function in a VPC needs a VPC endpoint for ssm", name, ssmTimeout)
 	case !errors.As(err, &api):
 		return fmt.Errorf("parameter %s: %w", name, err)
 	case api.ErrorCode() == "AccessDeniedException":
-		return fmt.Errorf("parameter %s: access denied; allow ssm:GetParameters on it, and kms:Decrypt on its key if it is a SecureString of a key of your own (AWS: %s)", name, api.ErrorMessage())
+		return fmt.Errorf("parameter %s: access denied; allow ssm:GetParameters on it, and kms:Decrypt on its key if it is a SecureString with a customer managed key (AWS: %s)", name, api.ErrorMessage())
 	case api.ErrorCode() == "ThrottlingException":
-		return fmt.Errorf("parameter %s: Parameter Store is throttling; try again, or enable its higher throughput", name)
+		return fmt.Errorf("parameter %s: Parameter Store is throttling; try again, or enable higher throughput", name)
 	}
 	return fmt.Errorf("parameter %s: %s: %s", name, api.ErrorCode(), api.ErrorMessage())
 }

@@ -149,9 +149,9 @@ func TestConfigurationInAParameter(t *testing.T) {
 	check(t, "URL", c.Redis.URL.Reveal(), "redis://:hunter2@h:6379/0")
 
 	_, err = s.loader(t).Load(t.Context(), "ssm:/scout/bad")
-	check(t, "error", fmt.Sprint(err), "ssm:/scout/bad:2: queue.topics: must have one topic at least, such as foo-topic: FooWorker")
+	check(t, "error", fmt.Sprint(err), "ssm:/scout/bad:2: queue.topics: must have at least one topic, such as foo-topic: FooWorker")
 	_, err = s.loader(t, "AWS_ENDPOINT_URL_SSM", "localhost").Load(t.Context(), "ssm:/scout/config")
-	check(t, "error", fmt.Sprint(err), "AWS_ENDPOINT_URL_SSM: must be a URL that begins with http:// or https://, without a user or password")
+	check(t, "error", fmt.Sprint(err), "AWS_ENDPOINT_URL_SSM: must be an http:// or https:// URL without a user name or password")
 	_, err = s.loader(t).Load(t.Context(), "ssm:/scout/Config")
 	check(t, "error", fmt.Sprint(err), "--config: parameter /scout/Config does not exist (names are case-sensitive and belong to a region)")
 }
@@ -195,13 +195,13 @@ func TestParameterErrors(t *testing.T) {
 		"does not exist": {text: text,
 			want: "parameter /scout/pw does not exist (names are case-sensitive and belong to a region)"},
 		"access denied": {text: text, fail: refuse(400, "AccessDeniedException", "User: u is not authorized to perform: ssm:GetParameters"),
-			want: "parameter /scout/pw: access denied; allow ssm:GetParameters on it, and kms:Decrypt on its key if it is a SecureString of a key of your own (AWS: User: u is not authorized to perform: ssm:GetParameters)"},
+			want: "parameter /scout/pw: access denied; allow ssm:GetParameters on it, and kms:Decrypt on its key if it is a SecureString with a customer managed key (AWS: User: u is not authorized to perform: ssm:GetParameters)"},
 		"throttled": {text: text, fail: refuse(400, "ThrottlingException", "Rate exceeded"),
-			want: "parameter /scout/pw: Parameter Store is throttling; try again, or enable its higher throughput"},
+			want: "parameter /scout/pw: Parameter Store is throttling; try again, or enable higher throughput"},
 		"expired token": {text: text, fail: refuse(400, "ExpiredTokenException", "The security token is expired"),
 			want: "parameter /scout/pw: ExpiredTokenException: The security token is expired"},
 		"silent": {text: text, fail: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-			want: "parameter /scout/pw: no answer from Parameter Store in 2s; a function in a VPC needs a VPC endpoint for ssm"},
+			want: "parameter /scout/pw: Parameter Store did not respond within 2s; a function in a VPC needs a VPC endpoint for ssm"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

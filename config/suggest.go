@@ -2,8 +2,8 @@ package config
 
 import "strings"
 
-// closest returns the candidate that key was probably meant to be, "" if none
-// is close: about one slip in three letters.
+// closest returns the candidate that key was probably meant to be, or "" if none
+// has at most about one typo in three letters.
 func closest(key string, candidates []string) string {
 	best, limit := "", max(1, len(key)/3)
 	for _, c := range candidates {
@@ -14,8 +14,8 @@ func closest(key string, candidates []string) string {
 	return best
 }
 
-// distance is how many bytes must be added, removed, changed or swapped with
-// their neighbour to make b of a (optimal string alignment).
+// distance is the number of bytes to add, remove, change or swap with a neighbour
+// to turn a into b (optimal string alignment).
 func distance(a, b string) int {
 	var before, above []int // the rows for a[:i-2] and a[:i-1]
 	row := make([]int, len(b)+1)

@@ -1,0 +1,170 @@
+package config
+
+import (
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// A key is an entry in the table of a section. The tables alone determine which
+// keys there are: reading, the "allowed: ..." of errors and showing come from
+// them, and documentation can.
+type key struct {
+	name     string
+	value    value
+	scout1   bool   // null and "" mean that the key is absent, as in Scout 1.x
+	required bool   // its absence is an error
+	initial  string // the value if the key is absent; "" if that is not a constant
+	doc      string // one sentence
+	example  string // YAML
+}
+
+// A value is what a key holds, bound to the place where it is stored.
+type value struct {
+	types string // see form
+	keys  []key  // the table of a section
+
+	// read stores the value of a node or notes what is wrong with it. It leaves
+	// the place alone if there is no value. If it is nil, the section's finish
+	// reads the value.
+	read func(node)
+
+	// show returns the stored value for YAML. A zero value is nil, which is not
+	// shown, unless zeroes are asked for.
+	show func(zeroes bool) any
+}
+
+// single is a value of the given form, stored in target.
+func single[T comparable](target *T, f form[T]) value {
+	return value{
+		types: f.types,
+		read:  func(n node) { readInto(n, target, f) },
+		show: func(zeroes bool) any {
+			var zero T
+			if *target == zero && !zeroes {
+				return nil
+			}
+			return f.shown(*target)
+		},
+	}
+}
+
+// list is a list of values of the given form.
+func list[T any](target *[]T, f form[T]) value {
+	return value{
+		types: "array",
+		read: func(n node) {
+			if n.value == nil {
+				return
+			}
+			for _, item := range n.list() {
+				if v, ok := parsed(item, f); ok {
+					*target = append(*target, v)
+				}
+			}
+		},
+		show: func(bool) any {
+			var items []any
+			for _, v := range *target {
+				items = append(items, f.shown(v))
+			}
+			if items == nil {
+				return nil
+			}
+			n := encoded(items)
+			n.Style = yaml.FlowStyle
+			return n
+		},
+	}
+}
+
+// section is a mapping with the given keys, which are read in order. Then finish
+// reads what depends on several keys. An absent section is read like an empty one.
+// Nothing is read from a value that is not a mapping.
+func section(keys []key, finish func(node)) value {
+	return value{
+		types: "object",
+		keys:  keys,
+		read: func(n node) {
+			if !n.isSet() {
+				n.value = nil
+			}
+			if n.value == nil || n.is(yaml.MappingNode) {
+				n.readKeys(keys)
+				finish(n)
+			}
+		},
+		show: func(bool) any {
+			var content []*yaml.Node
+			for _, k := range keys {
+				if v := k.value.show(k.initial != ""); v != nil {
+					content = append(content, encoded(k.name), encoded(v))
+				}
+			}
+			if content == nil {
+				return nil
+			}
+			return &yaml.Node{Kind: yaml.MappingNode, Content: content}
+		},
+	}
+}
+
+// encoded returns what a show function returned as a YAML node.
+func encoded(v any) *yaml.Node {
+	var n yaml.Node
+	_ = n.Encode(v) // no error: texts, numbers, bools, nodes and lists of them
+	return &n
+}
+
+// readKeys reads a mapping, or an absent value, with the given keys.
+func (n node) readKeys(keys []key) {
+	names := make([]string, len(keys))
+	for i, k := range keys {
+		names[i] = k.name
+	}
+	for name, child := range n.mapping() {
+		if !slices.Contains(names, name) {
+			child.failUnknown(name, names)
+		}
+	}
+	for _, k := range keys {
+		k.read(n.child(k.name))
+	}
+}
+
+func (k key) read(n node) {
+	if k.scout1 && !n.isSet() {
+		n.value = nil
+	}
+	if k.initial != "" {
+		k.value.read(n.with(k.initial))
+	}
+	if k.required && n.value == nil {
+		n.fail("is required")
+		return
+	}
+	if k.value.read != nil {
+		k.value.read(n)
+	}
+}
+
+// readInto stores a single value, if there is one.
+func readInto[T any](n node, target *T, f form[T]) {
+	if v, ok := parsed(n, f); ok {
+		*target = v
+	}
+}
+
+// parsed returns a single value, or notes what is wrong with it.
+func parsed[T any](n node, f form[T]) (v T, ok bool) {
+	text, ok := n.text()
+	if !ok {
+		return v, false
+	}
+	v, err := f.parse(text)
+	if err != nil {
+		n.fail("%v", err)
+		return v, false
+	}
+	return v, true
+}
