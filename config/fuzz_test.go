@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// FuzzLoad checks that no text makes Load panic, that a configuration or an error
-// comes out, and that no error shows a secret, wherever in the text it is. The
-// secret is one that could not be a key or a name.
+// FuzzLoad checks that no text makes Load panic, that Load returns either a
+// configuration or an error, and that no error shows a secret, wherever in the text
+// it is. The secret has characters that no key or name may have.
 func FuzzLoad(f *testing.F) {
 	const secret = "s3cr3t!pässword"
 	for _, text := range []string{
@@ -27,7 +27,7 @@ func FuzzLoad(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		text = strings.ReplaceAll(text, "SECRET", secret) + "\n" // a text and no file's name
+		text = strings.ReplaceAll(text, "SECRET", secret) + "\n" // YAML instead of a file name
 		c, err := Loader{Env: vars("PASSWORD", secret)}.Load(t.Context(), text)
 		if (c == nil) == (err == nil) {
 			t.Fatalf("got %v and %v", c, err)

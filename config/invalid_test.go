@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestInvalid has one mistake, or a few, in each text. The errors wanted have no
-// source and are one a line.
+// TestInvalid loads texts with one mistake, or a few. It expects one error per
+// line, without the source.
 func TestInvalid(t *testing.T) {
 	const (
 		queue = "\nqueue: {name: q, topics: {t: W}}" // line 2
@@ -77,7 +77,7 @@ func TestInvalid(t *testing.T) {
 	}
 }
 
-// TestInvalidQueue is TestInvalid for what is below queue, from line 3 on.
+// TestInvalidQueue is TestInvalid for the keys of queue, from line 3 on.
 func TestInvalidQueue(t *testing.T) {
 	tests := map[string]struct{ text, want string }{
 		"no name":           {"topics: {t: W}", "2: queue.name: is required unless queue.url is set"},
@@ -104,7 +104,7 @@ func TestInvalidQueue(t *testing.T) {
 	}
 }
 
-// TestInvalidQueues is TestInvalid for what is beside redis and aws, from line 2 on.
+// TestInvalidQueues is TestInvalid for the top-level keys but redis and aws, from line 2 on.
 func TestInvalidQueues(t *testing.T) {
 	const queue = "queue: {name: q, topics: {t: W}}\n"
 	tests := map[string]struct{ text, want string }{
@@ -133,7 +133,7 @@ func TestInvalidQueues(t *testing.T) {
 	}
 }
 
-// TestInvalidTopic is TestInvalid for what is below queue.topics, from line 3 on.
+// TestInvalidTopic is TestInvalid for the keys of queue.topics, from line 3 on.
 func TestInvalidTopic(t *testing.T) {
 	const (
 		allowed = "allowed: class, queue, args, retry, retry_for, backtrace, dead, tags, active_job"
@@ -210,7 +210,7 @@ func TestInvalidEnvironment(t *testing.T) {
 	}
 }
 
-// TestAllErrorsAtOnce also shows how they look.
+// TestAllErrorsAtOnce also shows what errors look like.
 func TestAllErrorsAtOnce(t *testing.T) {
 	file := inFile(t, `queue:
   name: my queue
@@ -240,7 +240,7 @@ scout.yml:10: redis.password: environment variable NOT_THERE is not set`, "\n")
 	}
 }
 
-// TestAliasBomb has 100 topics of the same 100 workers with the same 100 tags.
+// TestAliasBomb loads 100 topics with the same 100 workers with the same 100 tags.
 func TestAliasBomb(t *testing.T) {
 	tags := "&t [" + strings.Repeat("x,", 100) + "]"
 	workers := "&w [" + strings.Repeat("{class: W, tags: *t},", 100) + "]"
@@ -254,8 +254,8 @@ func TestAliasBomb(t *testing.T) {
 	}
 }
 
-// checkInvalid loads text and checks the errors, which are wanted without the
-// source and its colon. The environment's only variable is SECRET.
+// checkInvalid loads text and checks the errors, without their source. The only
+// variable in the environment is SECRET.
 func checkInvalid(t *testing.T, text, want string) {
 	t.Helper()
 	_, err := Loader{Env: vars("SECRET", "hunter2", "SCOUT_CONFIG", text+"\n"), NeedQueue: true}.Load(t.Context(), "")

@@ -11,8 +11,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// TestNothingPrintsASecret prints a configuration, and a secret alone, in every
-// way that logs and dumps do.
+// TestNothingPrintsASecret prints a configuration, and a secret alone, in all the
+// ways in which logs and dumps do.
 func TestNothingPrintsASecret(t *testing.T) {
 	c := mustLoad(t, `
 redis: {url: "rediss://hunter2:hunter2@redis.internal:6379/0"}

@@ -13,13 +13,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// A store is Parameter Store over HTTP, as far as Scout uses it: the AWS JSON 1.1
-// call AmazonSSM.GetParameters.
+// A store is the part of Parameter Store that Scout uses: the call
+// AmazonSSM.GetParameters of AWS JSON 1.1.
 type store struct {
 	parameters map[string]string // by name
-	fail       http.HandlerFunc  // in place of an answer, if not nil
+	fail       http.HandlerFunc  // responds instead, if not nil
 
-	calls [][]string // the names of each
+	calls [][]string // the names in each call
 	mu    sync.Mutex // guards fail and calls
 }
 
@@ -30,7 +30,7 @@ func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	err := json.NewDecoder(r.Body).Decode(&in)
 	if err != nil || r.Header.Get("X-Amz-Target") != "AmazonSSM.GetParameters" || len(in.Names) > 10 || !in.WithDecryption {
-		http.Error(w, "not what was expected", http.StatusBadRequest)
+		http.Error(w, "unexpected request", http.StatusBadRequest)
 		return
 	}
 	s.mu.Lock()
@@ -57,8 +57,8 @@ func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(out)
 }
 
-// refuse answers with an error of AWS.
-func refuse(status int, code, message string) http.HandlerFunc {
+// respondError responds with an AWS error.
+func respondError(status int, code, message string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 		w.WriteHeader(status)
@@ -66,14 +66,14 @@ func refuse(status int, code, message string) http.HandlerFunc {
 	}
 }
 
-// loader returns a Loader that asks s.
+// loader returns a Loader that reads parameters from s.
 func (s *store) loader(t *testing.T, env ...string) Loader {
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	return Loader{Env: vars(env...), AWS: access(server.URL)}
 }
 
-// access is how to reach a Parameter Store at the URL.
+// access returns a function for Loader.AWS that reaches a Parameter Store at the URL.
 func access(url string) func(context.Context, AWS) (aws.Config, error) {
 	return func(context.Context, AWS) (aws.Config, error) {
 		return aws.Config{
@@ -92,8 +92,8 @@ func TestParameters(t *testing.T) {
 	check(t, "first call", s.calls[0], []string{"/scout/class", "/scout/url"})
 }
 
-// checkParameters is to pass on the fake and on a real Parameter Store that has
-// a SecureString /scout/url and a String /scout/class.
+// checkParameters passes on the fake and on any other Parameter Store with a
+// SecureString /scout/url and a String /scout/class.
 func checkParameters(t *testing.T, loader Loader) {
 	c, err := loader.Load(t.Context(), `
 redis: {url: ssm:/scout/url}
@@ -156,8 +156,8 @@ func TestConfigurationInAParameter(t *testing.T) {
 	check(t, "error", fmt.Sprint(err), "--config: parameter /scout/Config does not exist (names are case-sensitive and belong to a region)")
 }
 
-// TestAccessToParameters checks what the Loader's AWS function is told, and that
-// it is not asked in vain.
+// TestAccessToParameters checks the arguments of Loader.AWS, and that it is called
+// only if it is needed.
 func TestAccessToParameters(t *testing.T) {
 	tests := map[string]struct {
 		aws  string
@@ -194,11 +194,11 @@ func TestParameterErrors(t *testing.T) {
 	}{
 		"does not exist": {text: text,
 			want: "parameter /scout/pw does not exist (names are case-sensitive and belong to a region)"},
-		"access denied": {text: text, fail: refuse(400, "AccessDeniedException", "User: u is not authorized to perform: ssm:GetParameters"),
+		"access denied": {text: text, fail: respondError(400, "AccessDeniedException", "User: u is not authorized to perform: ssm:GetParameters"),
 			want: "parameter /scout/pw: access denied; allow ssm:GetParameters on it, and kms:Decrypt on its key if it is a SecureString with a customer managed key (AWS: User: u is not authorized to perform: ssm:GetParameters)"},
-		"throttled": {text: text, fail: refuse(400, "ThrottlingException", "Rate exceeded"),
+		"throttled": {text: text, fail: respondError(400, "ThrottlingException", "Rate exceeded"),
 			want: "parameter /scout/pw: Parameter Store is throttling; try again, or enable higher throughput"},
-		"expired token": {text: text, fail: refuse(400, "ExpiredTokenException", "The security token is expired"),
+		"expired token": {text: text, fail: respondError(400, "ExpiredTokenException", "The security token is expired"),
 			want: "parameter /scout/pw: ExpiredTokenException: The security token is expired"},
 		"silent": {text: text, fail: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 			want: "parameter /scout/pw: Parameter Store did not respond within 2s; a function in a VPC needs a VPC endpoint for ssm"},
@@ -212,14 +212,14 @@ func TestParameterErrors(t *testing.T) {
 	}
 }
 
-// TestThrottledOnce checks that the SDK's retries have the time to help.
+// TestThrottledOnce checks that there is time for the SDK's retries.
 func TestThrottledOnce(t *testing.T) {
 	s := &store{parameters: map[string]string{"/h": "h"}}
 	s.fail = func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.fail = nil
 		s.mu.Unlock()
-		refuse(400, "ThrottlingException", "Rate exceeded")(w, r)
+		respondError(400, "ThrottlingException", "Rate exceeded")(w, r)
 	}
 	c, err := s.loader(t).Load(t.Context(), "redis: {host: ssm:/h}\nqueue: {topics: {t: W}}\n")
 	if err != nil {
@@ -228,8 +228,8 @@ func TestThrottledOnce(t *testing.T) {
 	check(t, "URL", c.Redis.URL.Reveal(), "redis://h:6379/0")
 }
 
-// TestErrorsOfParametersAndOthers checks that what is not resolved is no further
-// error, and that what is resolved is checked but not shown.
+// TestErrorsOfParametersAndOthers checks that an unresolved reference causes no
+// further errors, and that a resolved one is checked but not shown.
 func TestErrorsOfParametersAndOthers(t *testing.T) {
 	s := &store{parameters: map[string]string{"/class": "hunter2"}}
 	_, err := s.loader(t).Load(t.Context(), strings.TrimPrefix(`

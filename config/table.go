@@ -7,8 +7,8 @@ import (
 )
 
 // A key is an entry in the table of a section. The tables alone determine which
-// keys there are: reading, the "allowed: ..." of errors and showing come from
-// them, and documentation can.
+// keys there are: reading, showing and the "allowed: ..." of errors use them, and
+// so can documentation.
 type key struct {
 	name     string
 	value    value
@@ -29,8 +29,8 @@ type value struct {
 	// reads the value.
 	read func(node)
 
-	// show returns the stored value for YAML. A zero value is nil, which is not
-	// shown, unless zeroes are asked for.
+	// show returns the stored value for YAML, or nil to leave the key out, which
+	// it does for a zero value unless zeroes is true.
 	show func(zeroes bool) any
 }
 

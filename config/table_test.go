@@ -28,7 +28,7 @@ func TestTables(t *testing.T) {
 		for _, k := range v.keys {
 			t.Run(section+k.name, func(t *testing.T) {
 				if !strings.HasSuffix(k.doc, ".") || strings.Contains(k.doc, "\n") || strings.Contains(k.doc, ". ") {
-					t.Errorf("the description is no single sentence: %q", k.doc)
+					t.Errorf("the description is not a single sentence: %q", k.doc)
 				}
 				if k.example == "" || k.example == k.initial {
 					t.Error("the example is missing, or is the default")
