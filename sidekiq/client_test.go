@@ -209,7 +209,7 @@ func testWrongType(t *testing.T, addr string) {
 			t.Errorf("result %d = %v, want outcome %d", i, results[i], want)
 		}
 	}
-	if err := results[1].Err; err == nil || !strings.Contains(err.Error(), "queue bad: WRONGTYPE") {
+	if err := results[1].Err; !errors.Is(err, ErrQueue) || !strings.Contains(err.Error(), "queue bad: WRONGTYPE") {
 		t.Errorf("error = %v", err)
 	}
 	if got := env.Queued(t, addr, "queue:good"); !slices.Equal(got, payloads(good)) {

@@ -49,8 +49,15 @@ const (
 	Unmarked                 // it is in its queue, but that could not be remembered
 )
 
-// ErrHeldBack is why a job was not pushed whose group had a failure before.
-var ErrHeldBack = errors.New("held back behind a failed job of its group")
+// Why a job was not pushed that is the job's own or its group's, not Redis's.
+var (
+	// ErrHeldBack means that an earlier job of the job's group was not pushed.
+	ErrHeldBack = errors.New("held back behind a failed job of its group")
+
+	// ErrQueue means that the key of the job's queue holds another type than
+	// a list. Jobs for other queues are not affected.
+	ErrQueue = errors.New("the Sidekiq queue cannot take the job")
+)
 
 // Push pushes jobs, in their order, and returns a result for each. Only jobs
 // with groups are sure of their order if Redis refuses some of the jobs for a
@@ -216,7 +223,7 @@ func (p *push) record(chunk []int, replies []any) error {
 	for n, i := range chunk {
 		switch reply := replies[n].(type) {
 		case []byte:
-			p.results[i].Err = fmt.Errorf("queue %s: %s", p.jobs[i].Queue, reply)
+			p.results[i].Err = fmt.Errorf("%w: queue %s: %s", ErrQueue, p.jobs[i].Queue, reply)
 			p.failed[p.jobs[i].Group] = p.jobs[i].Group != ""
 		case int64:
 			p.results[i] = resultOf(reply)
