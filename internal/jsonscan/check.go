@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -65,6 +66,9 @@ func (s *Scanner) scan(text []byte) Verdict {
 	}
 	s.text, s.pos, s.verdict = text, 0, Verdict{}
 	s.open, s.objects, s.names, s.decoded, s.members = s.open[:0], s.objects[:0], s.names[:0], s.decoded[:0], s.members[:0]
+	if i := bytes.IndexByte(text, '\\'); i >= 0 {
+		s.decoded = slices.Grow(s.decoded, len(text)-i) // once, because no string is longer decoded than in the text
+	}
 	if err := s.document(); err != nil {
 		return Verdict{Syntax: err}
 	}

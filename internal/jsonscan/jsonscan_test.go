@@ -143,6 +143,33 @@ func TestObject(t *testing.T) {
 	}
 }
 
+func TestAppendUnquoted(t *testing.T) {
+	for _, c := range []struct {
+		name, text, want string
+		n                int // 0: rejected
+	}{
+		{"empty", `""`, "", 2},
+		{"plain", `"plain text",1`, "plain text", 12},
+		{"escapes", `"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00" `, "\"\\/\b\f\n\r\té😀", 36},
+		{"UTF-8", `"é😀"`, "é😀", 8},
+		{"nothing", ``, "", 0},
+		{"no string", `1`, "", 0},
+		{"no end", `"a\n`, "", 0},
+		{"control character", "\"\n\"", "", 0},
+		{"unknown escape", `"\x"`, "", 0},
+		{"high surrogate alone", `"a\ud800"`, "", 0},
+		{"low surrogate alone", `"\udc00"`, "", 0},
+		{"invalid UTF-8", "\"\xff\"", "", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, n, ok := AppendUnquoted([]byte("<"), []byte(c.text))
+			if string(got) != "<"+c.want || n != c.n || ok != (c.n > 0) {
+				t.Errorf("got %q, %d, %t; want %q, %d", got, n, ok, "<"+c.want, c.n)
+			}
+		})
+	}
+}
+
 func FuzzCheck(f *testing.F) {
 	for _, text := range []string{
 		`{"a":[1,{"b":null}],"c":true,"a":false}`, `"\ud83d\ude00\ud83d"`, `[1e309,1E-5,-0.5]`, "\"\xff\"",
@@ -207,6 +234,10 @@ func compare(t *testing.T, text []byte, members []Member) {
 		}
 		if got := string(Unquote(text)); got != want {
 			t.Fatalf("Unquote = %q, want %q", got, want)
+		}
+		quoted := string(bytes.TrimSpace(text))
+		if appended, n, ok := AppendUnquoted([]byte("before"), []byte(quoted+`,"more`)); !ok || n != len(quoted) || string(appended) != "before"+want {
+			t.Fatalf("AppendUnquoted = %q, %d, %t, want %q", appended, n, ok, want)
 		}
 		if back := Unquote(AppendQuote(nil, want)); string(back) != want {
 			t.Fatalf("AppendQuote and back: %q, want %q", back, want)

@@ -119,3 +119,23 @@ func Unquote(text []byte) []byte {
 	value, _ := s.string()
 	return value
 }
+
+// AppendUnquoted decodes the JSON string that text begins with, appends it to
+// dst and returns the length of the string in text, quotes included. It reports
+// false and leaves dst as it was if text does not begin with a whole string or
+// if the string is not acceptable: invalid UTF-8 or half a surrogate pair.
+func AppendUnquoted(dst, text []byte) (_ []byte, n int, ok bool) {
+	if len(text) == 0 || text[0] != '"' {
+		return dst, 0, false
+	}
+	s := Scanner{text: text, decoded: dst}
+	value, err := s.string()
+	switch {
+	case err != nil || s.verdict.Refused != nil:
+		return dst, 0, false
+	case len(s.decoded) == len(dst): // no escapes
+		return append(dst, value...), s.pos, true
+	default:
+		return s.decoded, s.pos, true
+	}
+}

@@ -3,7 +3,6 @@ package jsonscan
 import (
 	"encoding/binary"
 	"math/bits"
-	"slices"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -29,9 +28,6 @@ func (s *Scanner) string() ([]byte, error) {
 			s.decoded = append(s.decoded, s.text[run:end]...)
 			return s.decoded[from:], nil
 		case c == '\\':
-			if len(s.decoded) == from {
-				s.decoded = slices.Grow(s.decoded, len(s.text)-run)
-			}
 			s.decoded = append(s.decoded, s.text[run:s.pos]...)
 			if err := s.escape(); err != nil {
 				return nil, err
