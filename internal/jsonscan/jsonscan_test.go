@@ -36,37 +36,37 @@ func TestCheck(t *testing.T) {
 
 		{"91 levels", nested(91), fine, "nesting deeper than 90 levels at byte 90"},
 		{"100,000 levels", nested(100_000), fine, "nesting deeper"},
-		{"overflow", `[1e309]`, fine, "beyond the range of a double"},
-		{"negative overflow", `-1e309`, fine, "beyond the range of a double"},
-		{"long overflow", strings.Repeat("9", 310) + ".0", fine, "beyond the range of a double"},
+		{"overflow", `[1e309]`, fine, "outside the range of a double"},
+		{"negative overflow", `-1e309`, fine, "outside the range of a double"},
+		{"long overflow", strings.Repeat("9", 310) + ".0", fine, "outside the range of a double"},
 		{"invalid UTF-8", "\"\xff\"", fine, "invalid UTF-8"},
 		{"surrogate in UTF-8", "\"\xed\xa0\x80\"", fine, "invalid UTF-8"},
-		{"high surrogate alone", `"\ud800"`, fine, "half a surrogate pair"},
-		{"high surrogate, then no low one", `"\ud800\u0041"`, fine, "half a surrogate pair"},
-		{"low surrogate alone", `"\udc00"`, fine, "half a surrogate pair"},
-		{"surrogate in a key", `{"\ud800":1}`, fine, "half a surrogate pair"},
+		{"high surrogate alone", `"\ud800"`, fine, "a lone surrogate"},
+		{"high surrogate, then no low one", `"\ud800\u0041"`, fine, "a lone surrogate"},
+		{"low surrogate alone", `"\udc00"`, fine, "a lone surrogate"},
+		{"surrogate in a key", `{"\ud800":1}`, fine, "a lone surrogate"},
 		{"duplicate key", `{"a":1,"a":2}`, fine, "a duplicate key at byte 7"},
 		{"duplicate key, escaped", `{"a":1,"\u0061":2}`, fine, "a duplicate key"},
-		{"duplicate key, inside", `[{"x":{"a":1,"b":2,"a":3}}]`, fine, "a duplicate key"},
-		{"duplicate key among many", `{` + keys(100) + `"k99":0}`, fine, "a duplicate key"},
+		{"duplicate key in a nested object", `[{"x":{"a":1,"b":2,"a":3}}]`, fine, "a duplicate key"},
+		{"duplicate key among many keys", `{` + keys(100) + `"k99":0}`, fine, "a duplicate key"},
 		{"duplicate of the 16th key", `{` + keys(16) + `"k15":0}`, fine, "a duplicate key"},
 
 		{"empty", ``, "expected a value at byte 0", fine},
 		{"text", `hello`, "expected a value", fine},
 		{"NaN", `NaN`, "expected a value", fine},
-		{"two values", `1 2`, "more after the end", fine},
+		{"two values", `1 2`, "data after the end", fine},
 		{"trailing comma", `[1,]`, "expected a value", fine},
 		{"trailing comma in an object", `{"a":1,}`, "expected a key", fine},
 		{"no colon", `{"a"}`, "expected a colon", fine},
 		{"wrong bracket", `[1}`, "expected a comma or a closing bracket", fine},
-		{"leading zero", `01`, "more after the end", fine},
+		{"leading zero", `01`, "data after the end", fine},
 		{"bare minus", `-`, "expected a value", fine},
 		{"no fraction", `1.`, "expected a digit", fine},
 		{"no exponent", `1e`, "expected a digit", fine},
-		{"open string", `"a`, "a string without an end", fine},
-		{"open escape", `"a\`, "a string without an end", fine},
+		{"unterminated string", `"a`, "unterminated string", fine},
+		{"unterminated escape", `"a\`, "unterminated string", fine},
 		{"control character", "\"\n\"", "control character", fine},
-		{"unknown escape", `"\x41"`, "unknown escape", fine},
+		{"invalid escape", `"\x41"`, "invalid escape", fine},
 		{"short \\u", `"\u12"`, "without four hexadecimal digits", fine},
 		{"byte order mark", "\uFEFF1", "expected a value", fine},
 		{"NUL", "\x00", "expected a value", fine},
@@ -156,7 +156,7 @@ func TestAppendUnquoted(t *testing.T) {
 		{"no string", `1`, "", 0},
 		{"no end", `"a\n`, "", 0},
 		{"control character", "\"\n\"", "", 0},
-		{"unknown escape", `"\x"`, "", 0},
+		{"invalid escape", `"\x"`, "", 0},
 		{"high surrogate alone", `"a\ud800"`, "", 0},
 		{"low surrogate alone", `"\udc00"`, "", 0},
 		{"invalid UTF-8", "\"\xff\"", "", 0},
@@ -200,8 +200,8 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-// acceptable judges valid JSON with another implementation: it refuses
-// invalid UTF-8, half surrogate pairs and duplicate keys by itself.
+// acceptable judges valid JSON with another implementation, which rejects
+// invalid UTF-8, lone surrogates and duplicate keys by itself.
 func acceptable(text []byte) bool {
 	d := jsontext.NewDecoder(bytes.NewReader(text))
 	for {
@@ -221,10 +221,11 @@ func acceptable(text []byte) bool {
 	}
 }
 
-// depth is at least how deeply the text is nested.
+// depth returns an upper bound of the text's nesting.
 func depth(text []byte) int { return bytes.Count(text, []byte("[")) + bytes.Count(text, []byte("{")) }
 
-// compare reads checked JSON with Object, Members and Unquote and with encoding/json.
+// compare checks that Object, Members and Unquote read accepted JSON as
+// encoding/json does.
 func compare(t *testing.T, text []byte, members []Member) {
 	switch {
 	case IsString(text):
@@ -269,7 +270,7 @@ func compare(t *testing.T, text []byte, members []Member) {
 		}
 	}
 	if len(members) > 0 {
-		t.Fatalf("Object has %q besides", members)
+		t.Fatalf("Object also has %q", members)
 	}
 }
 

@@ -6,7 +6,7 @@ import "unicode/utf8"
 func AppendQuote[T string | []byte](b []byte, s T) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
-	start := 0 // of what is not appended yet
+	start := 0 // of the bytes that are not appended yet
 	for i := 0; i < len(s); {
 		c := s[i]
 		if c >= utf8.RuneSelf {

@@ -3,31 +3,31 @@ package jsonscan
 import "iter"
 
 // IsObject reports whether a JSON text is an object.
-func IsObject(text []byte) bool { return first(text) == '{' }
+func IsObject(text []byte) bool { return firstByte(text) == '{' }
 
 // IsString reports whether a JSON text is a string.
-func IsString(text []byte) bool { return first(text) == '"' }
+func IsString(text []byte) bool { return firstByte(text) == '"' }
 
-func first(text []byte) byte {
+func firstByte(text []byte) byte {
 	s := Scanner{text: text}
-	return s.next()
+	return s.skipSpace()
 }
 
-// A Member is a key of an object and its value.
+// A Member is a key of an object with its value.
 type Member struct {
 	Key    []byte // decoded
-	Value  []byte // as it stands in the text
-	String []byte // decoded; nil if the value is no string
+	Value  []byte // as in the text
+	String []byte // the value decoded; nil if it is not a string
 }
 
-// Object judges a text like Check and returns the members of the object that
-// it is, none if it is no object. They belong to the text and to the Scanner,
-// and last until that is used again.
+// Object judges a text like Check. If the text is an object, it also returns
+// the object's members. They share memory with the text and the Scanner and
+// are valid until the Scanner's next use.
 func (s *Scanner) Object(text []byte) ([]Member, Verdict) {
 	if s.members == nil { // room for what most objects need
 		s.members = make([]Member, 0, 12)
 	}
-	s.noting = true
+	s.collecting = true
 	verdict := s.scan(text)
 	if verdict.Syntax != nil {
 		return nil, verdict
@@ -35,43 +35,44 @@ func (s *Scanner) Object(text []byte) ([]Member, Verdict) {
 	return s.members, verdict
 }
 
-// member is the outermost object's at whose value the scanner is, nil if it is
-// not at the value itself but inside it, or if no members are noted.
-func (s *Scanner) member() *Member {
+// currentMember returns the member of the outermost object whose value the
+// scanner is reading. It returns nil inside that value, and if the scanner
+// does not collect members.
+func (s *Scanner) currentMember() *Member {
 	if len(s.open) != 1 || len(s.members) == 0 {
 		return nil
 	}
 	return &s.members[len(s.members)-1]
 }
 
-// Members yields the keys of an object, decoded, with the texts of their
-// values. The object must have passed Check, alone or as a part of a text;
-// what it yields belongs to it.
+// Members yields the decoded keys of an object with the texts of their values.
+// Check must have accepted the object or a text that contains it. Values, and
+// keys without escapes, share memory with the object.
 func Members(object []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
 		s := Scanner{text: object}
-		s.next()
+		s.skipSpace()
 		for {
 			s.pos++ // the '{' or a comma
-			if s.next() != '"' {
+			if s.skipSpace() != '"' {
 				return // the '}' of an empty object
 			}
-			key := Unquote(s.skip())
-			s.next()
+			key := Unquote(s.skipValue())
+			s.skipSpace()
 			s.pos++ // the colon
-			s.next()
-			if !yield(key, s.skip()) {
+			s.skipSpace()
+			if !yield(key, s.skipValue()) {
 				return
 			}
-			if s.next() != ',' {
+			if s.skipSpace() != ',' {
 				return
 			}
 		}
 	}
 }
 
-// skip passes over a value of checked JSON and returns its text.
-func (s *Scanner) skip() []byte {
+// skipValue skips a value of JSON that Check has accepted and returns its text.
+func (s *Scanner) skipValue() []byte {
 	at, depth := s.pos, 0
 	for s.pos < len(s.text) {
 		switch s.text[s.pos] {
@@ -111,25 +112,25 @@ func (s *Scanner) skipString() {
 	s.pos = i + 1
 }
 
-// Unquote decodes a JSON string that has passed Check. Without escapes, what
-// it returns is part of text.
+// Unquote decodes a JSON string that Check has accepted. The result of a string
+// without escapes shares memory with text.
 func Unquote(text []byte) []byte {
 	s := Scanner{text: text}
-	s.next()
-	value, _ := s.string()
+	s.skipSpace()
+	value, _ := s.readString()
 	return value
 }
 
 // AppendUnquoted decodes the JSON string that text begins with, appends it to
 // dst and returns the length of the string in text, quotes included. It reports
 // false and leaves dst as it was if text does not begin with a whole string or
-// if the string is not acceptable: invalid UTF-8 or half a surrogate pair.
+// if the string is not acceptable: invalid UTF-8 or a lone surrogate.
 func AppendUnquoted(dst, text []byte) (_ []byte, n int, ok bool) {
 	if len(text) == 0 || text[0] != '"' {
 		return dst, 0, false
 	}
 	s := Scanner{text: text, decoded: dst}
-	value, err := s.string()
+	value, err := s.readString()
 	switch {
 	case err != nil || s.verdict.Refused != nil:
 		return dst, 0, false

@@ -7,16 +7,16 @@ import (
 	"unicode/utf8"
 )
 
-// string reads a string and returns what it says: a part of the text or, if
-// it has escapes, of s.decoded. Half a surrogate pair says U+FFFD.
-func (s *Scanner) string() ([]byte, error) {
+// readString reads a string and returns it decoded, as a part of the text or,
+// if it has escapes, of s.decoded. A lone surrogate becomes U+FFFD.
+func (s *Scanner) readString() ([]byte, error) {
 	s.pos++
 	from := len(s.decoded)
-	run := s.pos // where what is not in s.decoded yet begins
+	run := s.pos // start of the bytes that are not in s.decoded yet
 	for {
-		s.pos = plain(s.text, s.pos)
+		s.pos = indexSpecial(s.text, s.pos)
 		if s.pos == len(s.text) {
-			return nil, s.syntax("a string without an end")
+			return nil, s.syntaxError("unterminated string")
 		}
 		switch c := s.text[s.pos]; {
 		case c == '"':
@@ -29,12 +29,12 @@ func (s *Scanner) string() ([]byte, error) {
 			return s.decoded[from:], nil
 		case c == '\\':
 			s.decoded = append(s.decoded, s.text[run:s.pos]...)
-			if err := s.escape(); err != nil {
+			if err := s.readEscape(); err != nil {
 				return nil, err
 			}
 			run = s.pos
 		case c < ' ':
-			return nil, s.syntax("control character in a string")
+			return nil, s.syntaxError("control character in a string")
 		default:
 			r, size := utf8.DecodeRune(s.text[s.pos:])
 			if r == utf8.RuneError && size == 1 {
@@ -45,15 +45,15 @@ func (s *Scanner) string() ([]byte, error) {
 	}
 }
 
-// plain returns the index, from i on, of the first byte that does not stand
-// for itself in a string: a quote, a backslash, a control character, or part
-// of a character beyond ASCII.
-func plain(text []byte, i int) int {
+// indexSpecial returns the index, from i on, of the first byte in a string that
+// is not plain ASCII text: a quote, a backslash, a control character, or part
+// of a character outside ASCII. It returns len(text) if there is none.
+func indexSpecial(text []byte, i int) int {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	for ; i+8 <= len(text); i += 8 {
 		w := binary.LittleEndian.Uint64(text[i:])
-		// A subtraction sets the top bit of a byte too small for it. It may
-		// do so to bytes behind that one too, but only the first counts.
+		// A subtraction sets the top bit of each byte that is too small. A
+		// borrow may also set that of later bytes, but only the first counts.
 		if found := (w | (w - ones*' ') | (w ^ ones*'"' - ones) | (w ^ ones*'\\' - ones)) & tops; found != 0 {
 			return i + bits.TrailingZeros64(found)/8
 		}
@@ -66,24 +66,24 @@ func plain(text []byte, i int) int {
 	return i
 }
 
-// escape reads an escape and appends what it says to s.decoded.
-func (s *Scanner) escape() error {
+// readEscape reads an escape and appends its character to s.decoded.
+func (s *Scanner) readEscape() error {
 	at := s.pos
 	if s.pos++; s.pos == len(s.text) {
-		return s.syntax("a string without an end")
+		return s.syntaxError("unterminated string")
 	}
 	c := s.text[s.pos]
-	if says := escapes[c]; says != 0 {
-		s.decoded = append(s.decoded, says)
+	if decoded := escapes[c]; decoded != 0 {
+		s.decoded = append(s.decoded, decoded)
 		s.pos++
 		return nil
 	}
 	if c != 'u' {
-		return s.syntax("unknown escape")
+		return s.syntaxError("invalid escape")
 	}
 	unit, ok := hex4(s.text[at:])
 	if !ok {
-		return s.syntax(`\u without four hexadecimal digits`)
+		return s.syntaxError(`\u without four hexadecimal digits`)
 	}
 	s.pos = at + len(`\uXXXX`)
 	low, _ := hex4(s.text[s.pos:])
@@ -91,14 +91,14 @@ func (s *Scanner) escape() error {
 		s.pos += len(`\uXXXX`)
 		unit = pair
 	} else if utf16.IsSurrogate(unit) {
-		s.refuse(at, "half a surrogate pair")
+		s.refuse(at, "a lone surrogate")
 	}
 	s.decoded = utf8.AppendRune(s.decoded, unit)
 	return nil
 }
 
-// escapes is what a byte says behind a backslash: 0 for u, which needs more,
-// and for what is no escape.
+// escapes maps the byte after a backslash to the character that it stands for.
+// It is 0 for u, which needs more bytes, and for what is not an escape.
 var escapes = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
 // hex4 decodes the \uXXXX that text begins with.
