@@ -9,64 +9,64 @@ import (
 	"scout/sidekiq"
 )
 
-// Stats count what became of the messages of a batch. Each is counted once:
-// Received = Enqueued + Duplicate + those in Failed.
+// Stats count the messages of a batch by their outcome. Each is counted once:
+// Received is the sum of Enqueued, Duplicate and all of Failed.
 type Stats struct {
 	Received  int
-	Enqueued  int            // at least one job was new
-	Duplicate int            // all jobs were in Redis before
-	Failed    map[Reason]int // nil if none
-	Push      time.Duration  // how long Redis took, 0 if it was not asked
+	Enqueued  int            // at least one of the message's jobs was new
+	Duplicate int            // all of the message's jobs were in Redis before
+	Failed    map[Reason]int // nil if none failed
+	Push      time.Duration  // time spent pushing to Redis; 0 if there were no jobs
 	Age       time.Duration  // of the oldest message, since it was sent to SQS
 
-	// Latencies are those of the enqueued messages, in their order: from when
-	// a message was sent to SQS until Redis had it. One that does not say
-	// when it was sent is left out.
+	// Latencies holds one duration for each enqueued message, in the batch's
+	// order: from when it was sent to SQS until Redis had it. Messages
+	// without a SentTimestamp are left out.
 	Latencies []time.Duration
 }
 
-// A batch is the state of one call of Handle.
+// A batch is the state of one call of Process.
 type batch struct {
 	messages []events.SQSMessage
-	failures []error // of each message, nil while it has none
-	fresh    []bool  // of each message, whether one of its jobs was new
+	failures []error // one for each message; nil unless it failed
+	enqueued []bool  // one for each message: whether one of its jobs was new
 
-	jobs     []sidekiq.Job
-	owners   []int // for each job the index of its message
-	pushed   int   // jobs that are in Redis
-	pushErr  error
-	pushTime time.Duration
-	pushedAt time.Time
+	jobs         []sidekiq.Job
+	messageOf    []int // one for each job: the index of its message
+	pushed       int   // number of jobs that are in Redis
+	pushErr      error
+	pushDuration time.Duration
+	pushedAt     time.Time
 }
 
 func newBatch(messages []events.SQSMessage) *batch {
 	return &batch{
-		messages: messages,
-		failures: make([]error, len(messages)),
-		fresh:    make([]bool, len(messages)),
-		jobs:     make([]sidekiq.Job, 0, len(messages)),
-		owners:   make([]int, 0, len(messages)),
+		messages:  messages,
+		failures:  make([]error, len(messages)),
+		enqueued:  make([]bool, len(messages)),
+		jobs:      make([]sidekiq.Job, 0, len(messages)),
+		messageOf: make([]int, 0, len(messages)),
 	}
 }
 
-// record takes the result of job n. A message with several jobs fails with
-// the first failure among them.
-func (b *batch) record(n int, result sidekiq.Result) {
-	i := b.owners[n]
+// recordResult records the result of job n. A message with several jobs fails
+// with the first error among theirs.
+func (b *batch) recordResult(n int, result sidekiq.Result) {
+	i := b.messageOf[n]
 	if result.Outcome != sidekiq.NotPushed {
 		b.pushed++
 	}
 	if result.Outcome == sidekiq.Enqueued || result.Outcome == sidekiq.Unmarked {
-		b.fresh[i] = true
+		b.enqueued[i] = true
 	}
 	if b.failures[i] == nil {
 		b.failures[i] = result.Err
 	}
 }
 
-// stats sums the batch up, which was received at the given time.
+// stats returns the Stats of a batch that was received at the given time.
 func (b *batch) stats(received time.Time) Stats {
-	s := Stats{Received: len(b.messages), Push: b.pushTime, Latencies: make([]time.Duration, 0, len(b.messages))}
+	s := Stats{Received: len(b.messages), Push: b.pushDuration, Latencies: make([]time.Duration, 0, len(b.messages))}
 	for i, failure := range b.failures {
 		sent, known := sentAt(&b.messages[i])
 		if known {
@@ -77,11 +77,11 @@ func (b *batch) stats(received time.Time) Stats {
 			if s.Failed == nil {
 				s.Failed = map[Reason]int{}
 			}
-			s.Failed[reasonOf(failure, b.pushErr)]++
-		case b.fresh[i]:
+			s.Failed[reasonOf(failure)]++
+		case b.enqueued[i]:
 			s.Enqueued++
 			if known {
-				s.Latencies = append(s.Latencies, max(0, b.pushedAt.Sub(sent))) // the clock of SQS may be ahead
+				s.Latencies = append(s.Latencies, max(0, b.pushedAt.Sub(sent))) // the clock of SQS may be ahead of ours
 			}
 		default:
 			s.Duplicate++
@@ -90,7 +90,7 @@ func (b *batch) stats(received time.Time) Stats {
 	return s
 }
 
-// sentAt is when a message was sent to SQS.
+// sentAt returns when a message was sent to SQS, if it says so.
 func sentAt(m *events.SQSMessage) (at time.Time, known bool) {
 	ms, err := strconv.ParseInt(m.Attributes["SentTimestamp"], 10, 64)
 	return time.UnixMilli(ms), err == nil

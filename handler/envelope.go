@@ -6,35 +6,36 @@ import (
 	"scout/internal/jsonscan"
 )
 
-// An envelope is what SNS wraps a published message in before it sends it to
-// a queue. See "Amazon SNS message formats", HTTP/HTTPS notification JSON
-// format, in the Amazon SNS Developer Guide; the same JSON is sent to SQS.
+// An envelope is the JSON object in which SNS delivers a published message to a
+// queue. See "HTTP/HTTPS notification JSON format" in the Amazon SNS Developer
+// Guide; SQS gets the same JSON.
 //
-// The fields are parts of the message's body and of the scanner that read it.
+// The fields share memory with the message's body and with the scanner that
+// read it.
 type envelope struct {
 	TopicARN   []byte
-	MessageID  []byte // of SNS; the same when SNS sends again
+	MessageID  []byte // assigned by SNS; the same each time SNS delivers the message
 	Message    []byte
-	Subject    []byte // nil if the message has none
+	Subject    []byte // nil if there is none
 	Timestamp  []byte
 	Attributes []attribute
 }
 
-// An attribute is a message attribute as SNS writes it into the envelope.
+// An attribute is a message attribute in an envelope.
 type attribute struct{ Name, Type, Value []byte }
 
-// decodeEnvelope reads an envelope, with its keys matched exactly: a decoder
+// decodeEnvelope decodes an envelope. It matches keys exactly, because a decoder
 // that ignores case, as encoding/json does, would let "topicarn" override
 // "TopicArn".
 func decodeEnvelope(body []byte, scanner *jsonscan.Scanner) (e envelope, err error) {
 	members, verdict := scanner.Object(body)
 	switch {
 	case verdict.Syntax != nil:
-		return e, refuse(ReasonNotEnvelope, "the body is no SNS envelope: %v%s", verdict.Syntax, rawHint)
+		return e, reject(ReasonNotEnvelope, "the body is not an SNS envelope: %v%s", verdict.Syntax, rawDeliveryHint)
 	case !jsonscan.IsObject(body):
-		return e, refuse(ReasonNotEnvelope, "the body is no SNS envelope but another JSON value%s", rawHint)
+		return e, reject(ReasonNotEnvelope, "the body is not an SNS envelope but another JSON value%s", rawDeliveryHint)
 	case verdict.Refused != nil:
-		return e, refuse(ReasonNotEnvelope, "the body is no SNS envelope: %v", verdict.Refused)
+		return e, reject(ReasonNotEnvelope, "the body is not an SNS envelope: %v", verdict.Refused)
 	}
 	var kind []byte
 	for _, m := range members {
@@ -56,20 +57,20 @@ func decodeEnvelope(body []byte, scanner *jsonscan.Scanner) (e envelope, err err
 		}
 	}
 	if string(kind) != "Notification" {
-		return e, refuse(ReasonNotEnvelope, `the body is no SNS notification: it has no "Type": "Notification"%s`, rawHint)
+		return e, reject(ReasonNotEnvelope, `the body is not an SNS notification: it has no "Type": "Notification"%s`, rawDeliveryHint)
 	}
 	for _, required := range []struct {
 		key   string
 		value []byte
 	}{{"TopicArn", e.TopicARN}, {"Message", e.Message}, {"MessageId", e.MessageID}} {
 		if required.value == nil {
-			return e, refuse(ReasonNotEnvelope, "the SNS envelope has no string %q", required.key)
+			return e, reject(ReasonNotEnvelope, "the SNS envelope has no string %q", required.key)
 		}
 	}
 	return e, nil
 }
 
-const rawHint = "; if it comes from SNS, turn off raw message delivery on the subscription"
+const rawDeliveryHint = "; if it comes from SNS, turn off raw message delivery on the subscription"
 
 func decodeAttributes(object []byte) []attribute {
 	if !jsonscan.IsObject(object) {
@@ -84,9 +85,9 @@ func decodeAttributes(object []byte) []attribute {
 		for key, value := range jsonscan.Members(value) {
 			switch string(key) {
 			case "Type":
-				a.Type = text(value)
+				a.Type = decodeString(value)
 			case "Value":
-				a.Value = text(value)
+				a.Value = decodeString(value)
 			}
 		}
 		attributes = append(attributes, a)
@@ -94,13 +95,13 @@ func decodeAttributes(object []byte) []attribute {
 	return attributes
 }
 
-// text decodes a string. It returns nil for any other value.
-func text(value []byte) []byte {
+// decodeString decodes a JSON string. It returns nil for any other value.
+func decodeString(value []byte) []byte {
 	if !jsonscan.IsString(value) {
 		return nil
 	}
 	return jsonscan.Unquote(value)
 }
 
-// TopicName is the last part of a topic's ARN.
+// TopicName returns the last part of a topic's ARN.
 func TopicName(arn string) string { return arn[strings.LastIndexByte(arn, ':')+1:] }

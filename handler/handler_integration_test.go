@@ -15,7 +15,7 @@ import (
 	"scout/sidekiq"
 )
 
-// One Lambda batch of 5,000 messages, on a real Redis.
+// TestHandleLargeBatch handles one Lambda batch of 5,000 messages with a real Redis.
 func TestHandleLargeBatch(t *testing.T) {
 	const messages = 5_000
 	server := env.Redis(t)
@@ -32,7 +32,7 @@ func TestHandleLargeBatch(t *testing.T) {
 		batch[i], want[i] = notification("orders", fmt.Sprint(i)), fmt.Sprint(i)
 	}
 	e := event(batch...)
-	for range 2 { // the second time, all are duplicates
+	for range 2 { // the second time, all jobs are duplicates
 		response, err := h.Handle(t.Context(), e)
 		if err != nil || len(response.BatchItemFailures) > 0 {
 			t.Fatalf("%d failures, %v", len(response.BatchItemFailures), err)

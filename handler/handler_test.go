@@ -19,14 +19,14 @@ import (
 	"scout/sidekiq"
 )
 
-// pusher is a Pusher made of a function.
+// pusher makes a function a Pusher.
 type pusher func(context.Context, []sidekiq.Job) ([]sidekiq.Result, error)
 
 func (p pusher) Push(ctx context.Context, jobs []sidekiq.Job) ([]sidekiq.Result, error) {
 	return p(ctx, jobs)
 }
 
-// newTestHandler returns a handler on an embedded Redis.
+// newTestHandler returns a handler that pushes to an embedded Redis.
 func newTestHandler(t *testing.T) (*Handler, *miniredis.Miniredis) {
 	t.Helper()
 	server := miniredis.RunT(t)
@@ -38,7 +38,7 @@ func newTestHandler(t *testing.T) (*Handler, *miniredis.Miniredis) {
 	return &Handler{Router: testRouter, Client: client, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}, server
 }
 
-// event makes a batch of messages with ids m0, m1 and so on.
+// event returns a batch of the messages, with the ids m0, m1 and so on.
 func event(messages ...*events.SQSMessage) events.SQSEvent {
 	var e events.SQSEvent
 	for i, m := range messages {
@@ -49,6 +49,7 @@ func event(messages ...*events.SQSMessage) events.SQSEvent {
 	return e
 }
 
+// failed returns the ids in a response, separated by spaces.
 func failed(response events.SQSEventResponse) string {
 	var ids []string
 	for _, f := range response.BatchItemFailures {
@@ -57,7 +58,8 @@ func failed(response events.SQSEventResponse) string {
 	return strings.Join(ids, " ")
 }
 
-// args returns what is in a queue, in Sidekiq's order, as the jobs' args.
+// args returns the arguments of the jobs in a queue, in the order in which
+// Sidekiq runs them, separated by spaces.
 func args(t *testing.T, server *miniredis.Miniredis, queue string) string {
 	t.Helper()
 	return strings.Join(env.Arguments(env.Queued(t, server.Addr(), "queue:"+queue)), " ")
@@ -81,21 +83,21 @@ func TestHandlePartialBatch(t *testing.T) {
 		t.Errorf("push %v, age %v", stats.Push, stats.Age)
 	}
 
-	response, stats, err = h.Process(t.Context(), batch) // delivered again
+	response, stats, err = h.Process(t.Context(), batch) // redelivered
 	if err != nil || failed(response) != "m1 m3 m4" || args(t, server, "default") != "1 3 4" {
-		t.Errorf("the second time: failed = %q, %v; queue = %s", failed(response), err, args(t, server, "default"))
+		t.Errorf("redelivered: failed = %q, %v; queue = %s", failed(response), err, args(t, server, "default"))
 	}
 	if stats.Enqueued != 0 || stats.Duplicate != 3 {
-		t.Errorf("the second time: stats = %+v", stats)
+		t.Errorf("redelivered: stats = %+v", stats)
 	}
 }
 
-func TestHandleNothing(t *testing.T) {
+func TestHandleNoJobs(t *testing.T) {
 	h := &Handler{Router: testRouter, Client: pusher(func(context.Context, []sidekiq.Job) ([]sidekiq.Result, error) {
-		t.Error("Push was called for no job")
+		t.Error("Push was called without jobs")
 		return nil, nil
 	})}
-	for name, e := range map[string]events.SQSEvent{"empty": {}, "all refused": event(notification("nowhere", "1"))} {
+	for name, e := range map[string]events.SQSEvent{"empty": {}, "all rejected": event(notification("nowhere", "1"))} {
 		if _, err := h.Handle(t.Context(), e); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -107,7 +109,7 @@ func TestHandleSeveralWorkers(t *testing.T) {
 	server.Set("queue:low", "of another type")
 	response, err := h.Handle(t.Context(), event(notification("fan", "1"), notification("orders", "2")))
 	if err != nil || failed(response) != "m0" {
-		t.Errorf("failed = %q, %v; want m0, one of whose two jobs was refused", failed(response), err)
+		t.Errorf("failed = %q, %v; want m0, because one of its two jobs was not pushed", failed(response), err)
 	}
 	server.Del("queue:low")
 	response, err = h.Handle(t.Context(), event(notification("fan", "1")))
@@ -128,17 +130,17 @@ func TestHandleRedisDown(t *testing.T) {
 		t.Errorf("response = %v and no error, though Redis took nothing", response)
 	}
 	if response, err := h.Handle(t.Context(), event(&events.SQSMessage{Body: "poison"})); err != nil || failed(response) != "m0" {
-		t.Errorf("failed = %q, %v; want m0 and no error: Redis was not needed", failed(response), err)
+		t.Errorf("failed = %q, %v; want m0 and no error, because Redis was not needed", failed(response), err)
 	}
 }
 
-// What Redis took is done; only the rest comes back.
+// Messages whose jobs Redis took are done; only the others are redelivered.
 func TestHandleRedisTookSome(t *testing.T) {
 	down := errors.New("connection refused")
 	h := &Handler{
 		Router: testRouter,
 		Client: pusher(func(_ context.Context, jobs []sidekiq.Job) ([]sidekiq.Result, error) {
-			return []sidekiq.Result{{Outcome: sidekiq.Duplicate}, {Err: down}, {Outcome: sidekiq.Unmarked}, {Err: errors.New("WRONGTYPE")}}, down
+			return []sidekiq.Result{{Outcome: sidekiq.Duplicate}, {Err: down}, {Outcome: sidekiq.Unmarked}, {Err: fmt.Errorf("%w: WRONGTYPE", sidekiq.ErrQueue)}}, down
 		}),
 	}
 	response, stats, err := h.Process(t.Context(), event(notification("orders", "1"), notification("orders", "2"), notification("orders", "3"), notification("orders", "4")))
@@ -166,7 +168,7 @@ func TestHandleFIFO(t *testing.T) {
 	}
 	response, stats, err := h.Process(t.Context(), batch)
 	if err != nil || failed(response) != "m2 m3 m4 m5" {
-		t.Errorf("failed = %q, %v; want m2 m3 (behind a message without route) m4 m5 (behind a refused job)", failed(response), err)
+		t.Errorf("failed = %q, %v; want m2 m3 (after a message without a route) m4 m5 (after a job that was not pushed)", failed(response), err)
 	}
 	if got := args(t, server, "default"); got != "0 1 6" {
 		t.Errorf("queue = %s, want 0 1 6", got)
@@ -175,11 +177,11 @@ func TestHandleFIFO(t *testing.T) {
 		t.Errorf("stats = %+v", stats)
 	}
 
-	for i := range batch.Records { // a queue that is not named: order is the safe side
+	for i := range batch.Records { // without the queue's ARN, the messages stay in order
 		batch.Records[i].EventSourceARN = ""
 	}
 	if response, err := h.Handle(t.Context(), batch); err != nil || failed(response) != "m2 m3 m4 m5" {
-		t.Errorf("unnamed queue: failed = %q, %v; want m2 m3 m4 m5", failed(response), err)
+		t.Errorf("without the queue's ARN: failed = %q, %v; want m2 m3 m4 m5", failed(response), err)
 	}
 	for i := range batch.Records { // a standard queue with groups for fairness
 		batch.Records[i].EventSourceARN = "arn:aws:sqs:us-east-1:123456789012:app"
@@ -199,7 +201,7 @@ func TestHandleMessageWithoutID(t *testing.T) {
 	bad := event(notification("nowhere", "1"), notification("orders", "2"), notification("orders", "3"))
 	bad.Records[0].MessageId = ""
 	if response, err := h.Handle(t.Context(), bad); err == nil || !strings.Contains(err.Error(), "message 1 of the batch has no id") {
-		t.Errorf("failed = %q, %v; want an error, for what fails without an id would be deleted", failed(response), err)
+		t.Errorf("failed = %q, %v; want an error, because a failed message that is not listed would be deleted", failed(response), err)
 	}
 	if got := args(t, server, "default"); got != "1 2 3" {
 		t.Errorf("queue = %s, want 1 2 3", got)
@@ -227,11 +229,11 @@ func TestHandlePanics(t *testing.T) {
 		t.Errorf("failed = %q and no error after a panic in Push", failed(response))
 	}
 	if !strings.Contains(log.String(), "handler.go") {
-		t.Error("the log does not show where the panic was")
+		t.Error("the log does not show where the panic happened")
 	}
 }
 
-func TestHandleKeepsTimeToAnswer(t *testing.T) {
+func TestHandleKeepsTimeToRespond(t *testing.T) {
 	for _, c := range []struct{ timeout, margin time.Duration }{
 		{time.Minute, 6 * time.Second}, {5 * time.Second, time.Second}, {time.Second, 500 * time.Millisecond},
 	} {
@@ -241,7 +243,7 @@ func TestHandleKeepsTimeToAnswer(t *testing.T) {
 		h := &Handler{Router: testRouter, Client: pusher(func(ctx context.Context, jobs []sidekiq.Job) ([]sidekiq.Result, error) {
 			d, ok := ctx.Deadline()
 			if margin := deadline.Sub(d); !ok || (margin-c.margin).Abs() > 50*time.Millisecond {
-				t.Errorf("of %v, %v are kept for the answer, want %v", c.timeout, margin, c.margin)
+				t.Errorf("of %v, %v are kept for the response, want %v", c.timeout, margin, c.margin)
 			}
 			return []sidekiq.Result{{Outcome: sidekiq.Enqueued}}, nil
 		})}
@@ -251,7 +253,7 @@ func TestHandleKeepsTimeToAnswer(t *testing.T) {
 	}
 }
 
-func TestHandleOutOfTime(t *testing.T) {
+func TestHandlePastDeadline(t *testing.T) {
 	h, server := newTestHandler(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
 	defer cancel()
@@ -271,7 +273,7 @@ func TestLogsShowNoContent(t *testing.T) {
 	for _, message := range []string{`{"s3cret":1,"s3cret":2}`, `s3cret`, `{"s3cret":1e999}`} {
 		_, _ = h.Handle(t.Context(), event(notification("orders", message), notification("audit-1", message), &events.SQSMessage{Body: message}))
 	}
-	if strings.Contains(log.String(), "s3cret") || !strings.Contains(log.String(), "message refused") {
+	if strings.Contains(log.String(), "s3cret") || !strings.Contains(log.String(), "message rejected") {
 		t.Errorf("log:\n%s", log.String())
 	}
 }
@@ -285,7 +287,7 @@ func TestHandleLatencies(t *testing.T) {
 				time.Sleep(2 * time.Second)
 				return []sidekiq.Result{
 					{Outcome: sidekiq.Enqueued},
-					{Outcome: sidekiq.Duplicate}, {Outcome: sidekiq.Unmarked}, // of one message
+					{Outcome: sidekiq.Duplicate}, {Outcome: sidekiq.Unmarked}, // both of one message
 					{Outcome: sidekiq.Duplicate},
 					{Err: errors.New("WRONGTYPE")},
 					{Outcome: sidekiq.Enqueued},
@@ -302,7 +304,7 @@ func TestHandleLatencies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// The message from the future counts as just sent, the one without a time not at all.
+		// The message from the future counts as just sent; the one without a time does not count.
 		if want := []time.Duration{62 * time.Second, 3 * time.Second, 0}; !slices.Equal(stats.Latencies, want) {
 			t.Errorf("latencies = %v, want %v", stats.Latencies, want)
 		}
@@ -312,12 +314,12 @@ func TestHandleLatencies(t *testing.T) {
 	})
 }
 
-// BenchmarkDecode is the pure part of Handle: from messages to jobs.
+// BenchmarkDecode measures the part of Handle without I/O: from messages to jobs.
 func BenchmarkDecode(b *testing.B) {
 	h := &Handler{Router: testRouter}
 	benchmarkBatches(b, func(e events.SQSEvent) error {
 		batch := newBatch(e.Records)
-		h.translate(b.Context(), batch, time.Now())
+		h.translateMessages(b.Context(), batch, time.Now())
 		return errors.Join(batch.failures...)
 	})
 }

@@ -7,16 +7,17 @@ import (
 	"strings"
 )
 
-// A Router finds the workers for a topic and makes their jobs.
+// A Router looks up the workers for a topic and builds their jobs. It is safe
+// for concurrent use.
 type Router struct {
-	Milliseconds bool // the form of times in jobs; see sidekiq.Call
+	Milliseconds bool // how jobs write times; see sidekiq.Call
 
 	exact    map[string]Route
-	patterns []Route // the most specific first
+	patterns []Route // the longest first
 }
 
-// NewRouter returns a router over routes. Of several that fit a topic, its
-// full ARN wins over its name, that over patterns, and a longer pattern over a
+// NewRouter returns a Router for routes. If several match a topic, its full ARN
+// wins over its name, its name over patterns, and a longer pattern over a
 // shorter one.
 func NewRouter(routes []Route) *Router {
 	r := &Router{exact: map[string]Route{}}
@@ -33,8 +34,8 @@ func NewRouter(routes []Route) *Router {
 	return r
 }
 
-// Route returns the route for the topic with the given ARN. It has no workers
-// if none fits.
+// Route returns the route for the topic with the given ARN, or a Route without
+// workers if none matches.
 func (r *Router) Route(topicARN string) Route {
 	if route, ok := r.exact[topicARN]; ok {
 		return route

@@ -14,57 +14,59 @@ import (
 	"scout/sidekiq"
 )
 
-// Translate returns the jobs that a message makes, one for each worker of its
-// topic, and the topic's ARN as far as it could be read. An error is a
-// *Refusal, and then there are no jobs at all: a message is taken whole or not.
+// Translate returns the jobs for a message, one for each worker of its topic,
+// created at the given time. It also returns the topic's ARN as far as it could
+// be read. An error is a *Rejection, and then there are no jobs.
 //
-// Translate does no I/O and depends on nothing but its arguments.
+// Translate does no I/O, and its result depends on nothing but its arguments.
 func (r *Router) Translate(m *events.SQSMessage, at time.Time) (topicARN string, jobs []sidekiq.Job, err error) {
 	t := translator{router: r, at: at}
 	return t.translate(m, nil)
 }
 
-// A translator translates the messages of a batch, one after another in the
-// same memory. The jobs have memory of their own.
+// A translator translates the messages of a batch, one after another, and
+// reuses its memory. The jobs share none of it.
 type translator struct {
 	router *Router
 	at     time.Time
 
-	body     []byte           // the message's, as bytes
-	envelope jsonscan.Scanner // over body
-	argument jsonscan.Scanner // over the arguments that are JSON
-	text     []byte           // the argument if the published message is not JSON
-	metadata []byte
-	args     []json.RawMessage
+	body            []byte           // of the message
+	envelopeScanner jsonscan.Scanner // reads body
+	argumentScanner jsonscan.Scanner // checks arguments that are JSON
+	quoted          []byte           // the message argument if the published message is not JSON
+	metadata        []byte           // the metadata argument
+	args            []json.RawMessage
 
-	// The topic of the message before, most likely that of the next one too.
+	// The topic of the previous message and its workers. The next message is
+	// likely to have the same topic.
 	topicARN string
 	workers  []Worker
 }
 
-// translate appends the message's jobs to jobs. With an error, it returns no jobs.
+// translate appends the message's jobs to jobs. With an error it returns no
+// jobs at all.
 func (t *translator) translate(m *events.SQSMessage, jobs []sidekiq.Job) (topicARN string, _ []sidekiq.Job, err error) {
 	t.body = append(t.body[:0], m.Body...)
-	e, err := decodeEnvelope(t.body, &t.envelope)
+	e, err := decodeEnvelope(t.body, &t.envelopeScanner)
 	if err != nil {
 		return "", nil, err
 	}
-	t.route(e.TopicARN)
+	t.lookUpWorkers(e.TopicARN)
 	if len(t.workers) == 0 {
-		return t.topicARN, nil, refuse(ReasonNoRoute, "no worker is configured for the topic %q", TopicName(t.topicARN))
+		return t.topicARN, nil, reject(ReasonNoRoute, "no worker is configured for the topic %q", TopicName(t.topicARN))
 	}
-	message, err := t.message(e.Message)
+	message, err := t.buildMessage(e.Message)
 	if err != nil {
 		return t.topicARN, nil, err
 	}
 	id := cmp.Or(string(e.MessageID), m.MessageId)
 	if id == "" {
-		return t.topicARN, nil, refuse(ReasonNotEnvelope, "neither the SNS envelope nor SQS gives the message an id")
+		return t.topicARN, nil, reject(ReasonNotEnvelope, "neither the SNS envelope nor SQS gives the message an id")
 	}
 	trace := traceFields(e.Attributes, m)
 	for i := range t.workers {
 		w := &t.workers[i]
-		args, err := t.arguments(w, message, &e, m)
+		args, err := t.buildArguments(w, message, &e, m)
 		if err != nil {
 			return t.topicARN, nil, err
 		}
@@ -75,16 +77,16 @@ func (t *translator) translate(m *events.SQSMessage, jobs []sidekiq.Job) (topicA
 	return t.topicARN, jobs, nil
 }
 
-// route finds the workers of a topic.
-func (t *translator) route(topicARN []byte) {
+// lookUpWorkers sets the translator's topic and its workers.
+func (t *translator) lookUpWorkers(topicARN []byte) {
 	if t.workers == nil || t.topicARN != string(topicARN) {
 		t.topicARN = string(topicARN)
 		t.workers = t.router.Route(t.topicARN).Workers
 	}
 }
 
-// fifoGroup is the group in which a message has its order, "" if it has none.
-// Messages of standard queues may have groups too, for fairness, not order.
+// fifoGroup returns the group that orders a message, "" if none does. Messages
+// of standard queues can also have groups, but for fairness, not for order.
 func fifoGroup(m *events.SQSMessage) string {
 	isStandard := m.EventSourceARN != "" && !strings.HasSuffix(m.EventSourceARN, ".fifo")
 	if isStandard {
@@ -93,28 +95,29 @@ func fifoGroup(m *events.SQSMessage) string {
 	return m.Attributes["MessageGroupId"]
 }
 
-// An argument is one of a job's, and what an ActiveJob would make of it.
+// An argument is the JSON of one argument of a job.
 type argument struct {
 	json      json.RawMessage
-	activeJob error // why an ActiveJob must not get it
+	activeJob error // why an ActiveJob must not get it; nil if it may
 }
 
-// message makes an argument of the published message: its JSON as it is, to
-// the last digit, and any other text as a JSON string.
-func (t *translator) message(message []byte) (argument, error) {
-	verdict := t.argument.Check(message)
+// buildMessage builds the message argument: a published message that is JSON as
+// it is, to the last digit, and any other text as a JSON string.
+func (t *translator) buildMessage(message []byte) (argument, error) {
+	verdict := t.argumentScanner.Check(message)
 	switch {
 	case verdict.Syntax != nil:
-		t.text = jsonscan.AppendQuote(t.text[:0], message)
-		return argument{json: t.text}, nil
+		t.quoted = jsonscan.AppendQuote(t.quoted[:0], message)
+		return argument{json: t.quoted}, nil
 	case verdict.Refused != nil:
-		return argument{}, refuse(ReasonUnacceptable, "the message is JSON that Sidekiq could not load, or not save if the job failed: %v; the publisher has to change it", verdict.Refused)
+		return argument{}, reject(ReasonUnacceptable, "the message is JSON that Sidekiq could not load, or could not save if the job failed: %v; the publisher has to change it", verdict.Refused)
 	}
 	return argument{json: bytes.TrimSpace(message), activeJob: verdict.ActiveJob}, nil
 }
 
-// arguments are those that the worker asks for, valid until the next call.
-func (t *translator) arguments(w *Worker, message argument, e *envelope, m *events.SQSMessage) ([]json.RawMessage, error) {
+// buildArguments builds the arguments of a worker's job. They are valid until
+// the next call.
+func (t *translator) buildArguments(w *Worker, message argument, e *envelope, m *events.SQSMessage) ([]json.RawMessage, error) {
 	wanted := w.Args
 	if len(wanted) == 0 {
 		wanted = []Arg{ArgMessage}
@@ -125,17 +128,18 @@ func (t *translator) arguments(w *Worker, message argument, e *envelope, m *even
 		if arg == ArgMetadata {
 			t.metadata = e.appendMetadata(t.metadata[:0], m)
 			a.json = t.metadata
-			a.activeJob = t.argument.Check(a.json).ActiveJob // the attributes' names are the publisher's
+			a.activeJob = t.argumentScanner.Check(a.json).ActiveJob // the publisher chooses the attributes' names
 		}
 		if w.ActiveJob && a.activeJob != nil {
-			return nil, refuse(ReasonUnacceptable, "the %s argument of %s has %v, which ActiveJob would take for its own", arg, w.Class, a.activeJob)
+			return nil, reject(ReasonUnacceptable, "the %s argument of %s has %v, which ActiveJob would take for its own", arg, w.Class, a.activeJob)
 		}
 		t.args = append(t.args, a.json)
 	}
 	return t.args, nil
 }
 
-// appendMetadata appends the argument that tells where a message came from.
+// appendMetadata appends the metadata argument, which says where a message came
+// from.
 func (e *envelope) appendMetadata(b []byte, m *events.SQSMessage) []byte {
 	b = append(b, `{"topic":`...)
 	b = jsonscan.AppendQuote(b, TopicName(string(e.TopicARN)))
@@ -166,8 +170,8 @@ func (e *envelope) appendMetadata(b []byte, m *events.SQSMessage) []byte {
 	return append(strconv.AppendInt(b, int64(count), 10), '}')
 }
 
-// traceFields are the fields of W3C Trace Context and Baggage that came with
-// the message, in attributes of SNS or else of SQS.
+// traceFields returns the fields of W3C Trace Context and Baggage among the
+// message's attributes. Those of SNS win over those of SQS.
 func traceFields(attributes []attribute, m *events.SQSMessage) []sidekiq.TraceField {
 	var fields []sidekiq.TraceField
 	for _, key := range []string{"traceparent", "tracestate", "baggage"} {

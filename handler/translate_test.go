@@ -29,7 +29,7 @@ var testRouter = NewRouter([]Route{
 	{Topic: "aj", Workers: []Worker{{JobTemplate: sidekiq.JobTemplate{Class: "SyncJob", Queue: "default", ActiveJob: true}}}},
 })
 
-// notification is a message as it comes from a topic of that name.
+// notification returns a message as SNS delivers it from a topic of that name.
 func notification(topic, message string) *events.SQSMessage {
 	return &events.SQSMessage{
 		MessageId: "sqs-1",
@@ -116,7 +116,7 @@ func TestMetadata(t *testing.T) {
 		}
 	}
 	if string(jobs[0]["jid"]) == string(jobs[1]["jid"]) {
-		t.Error("two workers got the same jid")
+		t.Error("the jobs of two workers have the same jid")
 	}
 
 	m = notification("fan", "1")
@@ -134,7 +134,7 @@ func TestMessageIdentity(t *testing.T) {
 	}
 	same := jid(func(*events.SQSMessage) {})
 	if got := jid(func(m *events.SQSMessage) { m.MessageId = "sqs-2"; m.Attributes["ApproximateReceiveCount"] = "9" }); got != same {
-		t.Error("a redriven message, with a new SQS id, got another jid")
+		t.Error("a redriven message, which has a new SQS id, got another jid")
 	}
 	if got := jid(func(m *events.SQSMessage) { m.Body = strings.Replace(m.Body, "sns-1", "sns-2", 1) }); got == same {
 		t.Error("another message got the same jid")
@@ -143,19 +143,19 @@ func TestMessageIdentity(t *testing.T) {
 		return func(m *events.SQSMessage) { m.MessageId = sqs; m.Body = strings.Replace(m.Body, "sns-1", "", 1) }
 	}
 	if jid(withoutID("sqs-1")) == jid(withoutID("sqs-2")) {
-		t.Error("without an SNS id, the SQS id does not count")
+		t.Error("without an SNS id, messages with different SQS ids got the same jid")
 	}
 }
 
-func TestRefusesMessageWithoutAnyID(t *testing.T) {
+func TestRejectsMessageWithoutAnyID(t *testing.T) {
 	m := notification("orders", "1")
 	m.MessageId, m.Body = "", strings.Replace(m.Body, "sns-1", "", 1)
 	if _, jobs, err := testRouter.Translate(m, time.Now()); err == nil {
-		t.Errorf("jobs = %v, whose id any such message would share", jobs)
+		t.Errorf("jobs = %v; all messages without an id would share theirs", jobs)
 	}
 }
 
-func TestRefusals(t *testing.T) {
+func TestRejections(t *testing.T) {
 	valid := notification("orders", "1").Body
 	replace := func(old, new string) string { return strings.Replace(valid, old, new, 1) }
 	deep := strings.Repeat("[", 91) + strings.Repeat("]", 91)
@@ -169,23 +169,23 @@ func TestRefusals(t *testing.T) {
 		{"array", "[1]", ReasonNotEnvelope, "another JSON value"},
 		{"raw delivery", `{"id":1}`, ReasonNotEnvelope, "raw message delivery"},
 		{"cut", valid[:len(valid)-5], ReasonNotEnvelope, "not JSON"},
-		{"other type", replace("Notification", "SubscriptionConfirmation"), ReasonNotEnvelope, "no SNS notification"},
+		{"other type", replace("Notification", "SubscriptionConfirmation"), ReasonNotEnvelope, "not an SNS notification"},
 		{"key in another case", replace(`"TopicArn"`, `"topicarn"`), ReasonNotEnvelope, `no string "TopicArn"`},
 		{"no message", replace(`"Message"`, `"Massage"`), ReasonNotEnvelope, `no string "Message"`},
-		{"message no string", replace(`"Message":"1"`, `"Message":{"a":1}`), ReasonNotEnvelope, `no string "Message"`},
+		{"message not a string", replace(`"Message":"1"`, `"Message":{"a":1}`), ReasonNotEnvelope, `no string "Message"`},
 		{"message null", replace(`"Message":"1"`, `"Message":null`), ReasonNotEnvelope, `no string "Message"`},
 		{"no id", replace(`"MessageId"`, `"Id"`), ReasonNotEnvelope, `no string "MessageId"`},
 		{"topic twice", replace(`{`, `{"TopicArn":"arn:aws:sns:us-east-1:123456789012:billing",`), ReasonNotEnvelope, "a duplicate key"},
 		{"topic twice, escaped", replace(`{`, `{"\u0054opicArn":"x",`), ReasonNotEnvelope, "a duplicate key"},
 		{"invalid UTF-8", replace(`"Message":"1"`, "\"Message\":\"\xff\""), ReasonNotEnvelope, "invalid UTF-8"},
-		{"half a surrogate pair as text", replace(`"Message":"1"`, `"Message":"\ud800"`), ReasonNotEnvelope, "surrogate"},
+		{"lone surrogate as text", replace(`"Message":"1"`, `"Message":"\ud800"`), ReasonNotEnvelope, "surrogate"},
 
 		{"no route", notification("unknown", "1").Body, ReasonNoRoute, `no worker is configured for the topic "unknown"`},
 		{"topic in another case", notification("ORDERS", "1").Body, ReasonNoRoute, `"ORDERS"`},
 
 		{"too deep", notification("orders", deep).Body, ReasonUnacceptable, "nesting deeper than 90 levels"},
 		{"overflow", notification("orders", `{"a":1e309}`).Body, ReasonUnacceptable, "range of a double"},
-		{"half a surrogate pair", notification("orders", `{"a":"\ud800"}`).Body, ReasonUnacceptable, "surrogate"},
+		{"lone surrogate", notification("orders", `{"a":"\ud800"}`).Body, ReasonUnacceptable, "surrogate"},
 		{"duplicate key", notification("orders", `{"a":1,"a":2}`).Body, ReasonUnacceptable, "a duplicate key at byte 7; the publisher has to change it"},
 		{"ActiveJob key", notification("aj", `{"_aj_globalid":"gid://app/User/1"}`).Body, ReasonUnacceptable, "the message argument of SyncJob has a key that begins with _aj_"},
 		{
@@ -196,21 +196,23 @@ func TestRefusals(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, jobs, err := testRouter.Translate(&events.SQSMessage{MessageId: "sqs-1", Body: c.body}, time.Now())
-			refusal, ok := errors.AsType[*Refusal](err)
-			if !ok || refusal.Reason != c.reason || !strings.Contains(refusal.Detail, c.want) {
+			rejection, ok := errors.AsType[*Rejection](err)
+			if !ok || rejection.Reason != c.reason || !strings.Contains(rejection.Detail, c.want) {
 				t.Errorf("error = %v, want reason %s, %q", err, c.reason, c.want)
 			}
 			if len(jobs) > 0 {
-				t.Errorf("%d jobs besides the error", len(jobs))
+				t.Errorf("%d jobs in addition to the error", len(jobs))
 			}
 		})
 	}
 	if jobs := translate(t, notification("orders", `{"_aj_globalid":"x"}`)); len(jobs) != 1 {
-		t.Error("a plain worker may get a key that only ActiveJob knows")
+		t.Error("a plain worker must get a key that only ActiveJob reserves")
 	}
 }
 
-// Whatever is translated can be loaded, and the message comes out unchanged.
+// FuzzTranslate checks that Sidekiq can load every job, that it has the message
+// unchanged, that there is never a job and an error, and that a batch makes of a
+// message what the message makes alone.
 func FuzzTranslate(f *testing.F) {
 	for _, message := range []string{`{"a":[1,2.50,"\ud83d\ude00"]}`, "text", `{"a":1,"a":2}`, "\xff", `{"_aj_x":1}`, `1e999`, " [] "} {
 		f.Add(notification("fan", message).Body, message)
@@ -221,7 +223,7 @@ func FuzzTranslate(f *testing.F) {
 		batch := translator{router: testRouter, at: at}
 		for _, m := range []*events.SQSMessage{{MessageId: "m", Body: body}, notification("fan", message)} {
 			topic, jobs, err := testRouter.Translate(m, at)
-			if _, ok := errors.AsType[*Refusal](err); err != nil && (!ok || len(jobs) > 0) {
+			if _, ok := errors.AsType[*Rejection](err); err != nil && (!ok || len(jobs) > 0) {
 				t.Fatalf("error %v with %d jobs", err, len(jobs))
 			}
 			batchTopic, batchJobs, batchErr := batch.translate(m, nil)

@@ -117,7 +117,7 @@ func checkLog(t *testing.T, log *bytes.Buffer) {
 			metrics++
 			requests[id] = true
 		}
-		if line["message"] == "message refused" && line["level"] == "WARN" {
+		if line["message"] == "message rejected" && line["level"] == "WARN" {
 			refused++
 		}
 	}

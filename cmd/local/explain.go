@@ -116,8 +116,8 @@ func explainIn(w io.Writer, router *handler.Router, m *events.SQSMessage) {
 	if route := router.Route(topic); topic != "" && len(route.Workers) > 0 {
 		fmt.Fprintf(w, "  route    %s\n", describe(route))
 	}
-	if refusal, ok := errors.AsType[*handler.Refusal](err); ok {
-		fmt.Fprintf(w, "  refused  %s (%s)\n", refusal.Detail, refusal.Reason)
+	if rejection, ok := errors.AsType[*handler.Rejection](err); ok {
+		fmt.Fprintf(w, "  refused  %s (%s)\n", rejection.Detail, rejection.Reason)
 	}
 	for _, job := range jobs {
 		fmt.Fprintf(w, "  job      %s\n", job.Payload)

@@ -55,7 +55,7 @@ func TestInvoke(t *testing.T) {
 				strings.Count(response, "itemIdentifier") != want.failures || strings.Count(jobs, "\n") != want.jobs {
 				t.Errorf("%v, want %d failures and %d jobs:\n%s", err, want.failures, want.jobs, stdout)
 			}
-			if !strings.HasPrefix(stderr, "LOG\n{") || strings.Count(stderr, "message refused") != want.refused {
+			if !strings.HasPrefix(stderr, "LOG\n{") || strings.Count(stderr, "message rejected") != want.refused {
 				t.Errorf("want %d refused messages in the log:\n%s", want.refused, stderr)
 			}
 		})

@@ -27,7 +27,7 @@ func emittedMetrics(t *testing.T) map[string]bool {
 			}
 		}
 	})
-	inspect(t, "../../../handler/refusal.go", func(n ast.Node) {
+	inspect(t, "../../../handler/rejection.go", func(n ast.Node) {
 		constant, ok := n.(*ast.ValueSpec)
 		if !ok || len(constant.Values) != 1 {
 			return
