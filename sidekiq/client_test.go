@@ -319,7 +319,7 @@ func testLoad(t *testing.T, addr string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for queue, want := range map[string]QueueLoad{
+	for queue, want := range map[string]QueueUsage{
 		"seconds": {2, time.Minute}, "milliseconds": {3, time.Hour}, "future": {1, 0}, "no time": {1, 0},
 		"a text": {1, 0}, "no job": {1, 0}, "no object": {1, 0}, "wrong": {0, 0}, "absent": {0, 0},
 	} {

@@ -19,7 +19,7 @@ import (
 // Limits are up to where Redis and the queues of Sidekiq may be filled. 0 is no limit.
 type Limits struct {
 	QueueLength int           // jobs in a queue
-	Latency     time.Duration // of a queue, see sidekiq.QueueLoad
+	Latency     time.Duration // of a queue, see sidekiq.QueueUsage
 	RedisMemory int           // percent of Redis's maxmemory
 }
 

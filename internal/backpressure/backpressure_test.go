@@ -19,7 +19,7 @@ import (
 // load is a load of the queue default.
 func load(length int, latency time.Duration, memory float64) sidekiq.Usage {
 	return sidekiq.Usage{
-		Queues:    map[string]sidekiq.QueueLoad{"default": {Length: length, Latency: latency}, "low": {}},
+		Queues:    map[string]sidekiq.QueueUsage{"default": {Length: length, Latency: latency}, "low": {}},
 		MemoryMax: 100, MemoryUsed: int64(math.Round(100 * memory)),
 	}
 }
@@ -161,7 +161,7 @@ func TestNotWatched(t *testing.T) {
 }
 
 func TestNoMaxmemory(t *testing.T) {
-	measured, failure := sidekiq.Usage{Queues: map[string]sidekiq.QueueLoad{}, MemoryUsed: 1e9}, error(nil)
+	measured, failure := sidekiq.Usage{Queues: map[string]sidekiq.QueueUsage{}, MemoryUsed: 1e9}, error(nil)
 	g, log := newGauge(Limits{RedisMemory: 80}, &measured, &failure)
 	g.Update(t.Context())
 	g.Update(t.Context())

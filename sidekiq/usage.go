@@ -14,7 +14,7 @@ import (
 
 // A Usage says how much work is waiting, and how full Redis is.
 type Usage struct {
-	Queues     map[string]QueueLoad // by name
+	Queues     map[string]QueueUsage // by name
 	MemoryUsed int64                // bytes
 	MemoryMax  int64                // bytes; 0: Redis has no maxmemory
 }
@@ -27,8 +27,8 @@ func (l Usage) MemoryShare() float64 {
 	return float64(l.MemoryUsed) / float64(l.MemoryMax)
 }
 
-// A QueueLoad says how much work waits in a queue.
-type QueueLoad struct {
+// A QueueUsage says how much work waits in a queue.
+type QueueUsage struct {
 	Length  int           // jobs
 	Latency time.Duration // since the next job to run was enqueued, as Sidekiq::Queue#latency has it; 0 if there is none
 }
@@ -65,7 +65,7 @@ func (c *Client) load(ctx context.Context, queues []string) (Usage, error) {
 		return Usage{}, err
 	}
 	info := parseInfo(memory)
-	load := Usage{Queues: map[string]QueueLoad{}, MemoryUsed: info.Used, MemoryMax: info.Max}
+	load := Usage{Queues: map[string]QueueUsage{}, MemoryUsed: info.Used, MemoryMax: info.Max}
 	now := time.Now()
 	for _, queue := range queues {
 		length, err := redis.Int(receive())
@@ -76,7 +76,7 @@ func (c *Client) load(ctx context.Context, queues []string) (Usage, error) {
 		if err != nil && err != redis.ErrNil && !isWrongType(err) {
 			return Usage{}, err
 		}
-		load.Queues[queue] = QueueLoad{length, latency(next, now)}
+		load.Queues[queue] = QueueUsage{length, latency(next, now)}
 	}
 	return load, nil
 }
