@@ -407,44 +407,44 @@ func TestNewClientRefuses(t *testing.T) {
 
 func TestClassify(t *testing.T) {
 	for _, c := range []struct {
-		text   string
-		remedy remedy
-		is     error
+		text  string
+		retry bool
+		is    error
 	}{
-		{"READONLY You can't write against a read only replica.", again, nil},
-		{"READONLY You can't write against a read only replica. script: f1, on @user_script:20.", again, nil},
-		{"@user_script: 16: -READONLY You can't write against a read only replica.", again, nil}, // Redis 6
-		{"ERR Error running script (call to f_6b1bf4): @user_script:8: @user_script: 8: -READONLY You can't write against a read only replica.", again, nil},
-		{"LOADING Redis is loading the dataset in memory", again, nil},
-		{"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", again, nil},
-		{"NOREPLICAS Not enough good replicas to write.", again, nil},
-		{"BUSY Redis is busy running a script.", again, nil},
-		{"NOSCRIPT No matching script. Please use EVAL.", again, nil},
-		{"ERR max number of clients reached", again, nil},
-		{"MISCONF Redis is configured to save RDB snapshots", giveBack, nil},
-		{"OOM command not allowed when used memory > 'maxmemory'.", giveBack, nil},
-		{"WRONGTYPE Operation against a key holding the wrong kind of value", giveBack, nil},
-		{"NOAUTH Authentication required.", refused, ErrCredentials},
-		{"WRONGPASS invalid username-password pair or user is disabled.", refused, ErrCredentials},
-		{"ERR invalid password", refused, ErrCredentials},
-		{"ERR wrong number of arguments for 'auth' command", refused, ErrCredentials},
-		{"ERR AUTH <password> called without any password configured for the default user.", refused, ErrCredentials},
-		{"NOPERM this user has no permissions to run the 'lpush' command", refused, ErrUnusable},
-		{"ERR The user executing the script can't run this command or subcommand script: f1", refused, ErrUnusable},
-		{"@user_script: 16: The user executing the script can't run this command or subcommand", refused, ErrUnusable}, // Redis 6
-		{"CROSSSLOT Keys in request don't hash to the same slot", refused, ErrUnusable},
-		{"ERR SELECT is not allowed in cluster mode", refused, ErrUnusable},
-		{"ERR DB index is out of range", refused, ErrUnusable},
-		{"DENIED Redis is running in protected mode", refused, ErrUnusable},
+		{"READONLY You can't write against a read only replica.", true, nil},
+		{"READONLY You can't write against a read only replica. script: f1, on @user_script:20.", true, nil},
+		{"@user_script: 16: -READONLY You can't write against a read only replica.", true, nil}, // Redis 6
+		{"ERR Error running script (call to f_6b1bf4): @user_script:8: @user_script: 8: -READONLY You can't write against a read only replica.", true, nil},
+		{"LOADING Redis is loading the dataset in memory", true, nil},
+		{"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", true, nil},
+		{"NOREPLICAS Not enough good replicas to write.", true, nil},
+		{"BUSY Redis is busy running a script.", true, nil},
+		{"NOSCRIPT No matching script. Please use EVAL.", true, nil},
+		{"ERR max number of clients reached", true, nil},
+		{"MISCONF Redis is configured to save RDB snapshots", false, nil},
+		{"OOM command not allowed when used memory > 'maxmemory'.", false, nil},
+		{"WRONGTYPE Operation against a key holding the wrong kind of value", false, nil},
+		{"NOAUTH Authentication required.", false, ErrCredentials},
+		{"WRONGPASS invalid username-password pair or user is disabled.", false, ErrCredentials},
+		{"ERR invalid password", false, ErrCredentials},
+		{"ERR wrong number of arguments for 'auth' command", false, ErrCredentials},
+		{"ERR AUTH <password> called without any password configured for the default user.", false, ErrCredentials},
+		{"NOPERM this user has no permissions to run the 'lpush' command", false, ErrUnusable},
+		{"ERR The user executing the script can't run this command or subcommand script: f1", false, ErrUnusable},
+		{"@user_script: 16: The user executing the script can't run this command or subcommand", false, ErrUnusable}, // Redis 6
+		{"CROSSSLOT Keys in request don't hash to the same slot", false, ErrUnusable},
+		{"ERR SELECT is not allowed in cluster mode", false, ErrUnusable},
+		{"ERR DB index is out of range", false, ErrUnusable},
+		{"DENIED Redis is running in protected mode", false, ErrUnusable},
 	} {
 		got, err := classify(fmt.Errorf("wrapped: %w", redis.Error(c.text)))
-		if got != c.remedy || errors.Is(err, ErrCredentials) != (c.is == ErrCredentials) || errors.Is(err, ErrUnusable) != (c.is == ErrUnusable) {
-			t.Errorf("%s: %v, %v; want %v, %v", c.text, got, err, c.remedy, c.is)
+		if got != c.retry || errors.Is(err, ErrCredentials) != (c.is == ErrCredentials) || errors.Is(err, ErrUnusable) != (c.is == ErrUnusable) {
+			t.Errorf("%s: %v, %v; want %v, %v", c.text, got, err, c.retry, c.is)
 		}
 	}
 	for _, err := range []error{io.EOF, syscall.ECONNREFUSED, os.ErrDeadlineExceeded} {
-		if got, _ := classify(err); got != again {
-			t.Errorf("%v: %v, want again", err, got)
+		if got, _ := classify(err); !got {
+			t.Errorf("%v: not retried", err)
 		}
 	}
 }

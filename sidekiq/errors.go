@@ -10,91 +10,104 @@ import (
 	"github.com/gomodule/redigo/redis"
 )
 
-// Errors of Redis that its users branch on. What wraps neither may pass by itself.
+// Errors of Redis that callers branch on. Other errors may go away by
+// themselves.
 var (
-	// ErrCredentials means that Redis knows no such user and password.
+	// ErrCredentials means that Redis rejects the user or the password.
 	ErrCredentials = errors.New("wrong Redis credentials")
 
-	// ErrUnusable means that this Redis cannot be used as it is set up:
-	// Redis Cluster, missing permissions, or a certificate that is not trusted.
+	// ErrUnusable means that Scout cannot use this Redis as it is set up:
+	// it is a Redis Cluster, a permission is missing, or its certificate is
+	// not trusted.
 	ErrUnusable = errors.New("this Redis cannot be used")
 )
 
-// A remedy is what to do about an error.
-type remedy int
-
-const (
-	giveBack remedy = iota // Redis cannot take jobs until somebody mends it
-	again                  // a moment later, on another connection, it may work
-	refused                // it will not work with this configuration
-)
-
-// replies maps what Redis's error replies begin with to their remedies. The
-// texts are those of Redis 4 to 8 (src/server.c, acl.c, replication.c,
-// networking.c, script.c).
-var replies = []struct {
-	prefix string
-	remedy remedy
-	is     error
-}{
-	{"READONLY", again, nil},
-	{"LOADING", again, nil},
-	{"MASTERDOWN", again, nil},
-	{"NOREPLICAS", again, nil},
-	{"UNBLOCKED", again, nil},
-	{"BUSY", again, nil},
-	{"NOSCRIPT", again, nil},
-	{"TRYAGAIN", again, nil},
-	{"ERR max number of clients", again, nil},
-
-	{"NOAUTH", refused, ErrCredentials},
-	{"WRONGPASS", refused, ErrCredentials},
-	{"ERR Protocol error: unauthenticated", refused, ErrCredentials}, // to a command with many arguments
-	{"ERR invalid password", refused, ErrCredentials},
-	{"ERR AUTH", refused, ErrCredentials},
-	{"ERR Client sent AUTH", refused, ErrCredentials},
-	{"ERR wrong number of arguments for 'auth'", refused, ErrCredentials}, // a user, before Redis 6
-
-	{"NOPERM", refused, ErrUnusable},
-	{"ERR The user executing the script", refused, ErrUnusable},
-	{"The user executing the script", refused, ErrUnusable},
-	{"ERR unknown command", refused, ErrUnusable},
-	{"ERR DB index", refused, ErrUnusable},
-	{"ERR invalid DB index", refused, ErrUnusable},
-	{"DENIED", refused, ErrUnusable}, // protected mode
-	{"ERR SELECT is not allowed in cluster mode", refused, errCluster},
-	{"CROSSSLOT", refused, errCluster},
-	{"MOVED", refused, errCluster},
-	{"CLUSTERDOWN", refused, errCluster},
-}
-
 var errCluster = fmt.Errorf("%w: Sidekiq does not work with Redis Cluster", ErrUnusable)
 
-// inScript is what Redis 6 and older put before the text of an error in a script.
-var inScript = regexp.MustCompile(`^(ERR Error running script \(.*?\): )?(@user_script: ?\d+: )*-?`)
+// transientReplies are what those of Redis's errors begin with that a moment
+// later, or on another connection, may be gone. These and the texts below are
+// those of Redis 4 to 8 (src/server.c, acl.c, replication.c, networking.c,
+// script.c).
+var transientReplies = []string{
+	"READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS", "UNBLOCKED", "BUSY", "NOSCRIPT", "TRYAGAIN",
+	"ERR max number of clients",
+}
 
-// classify says what to do about an error of a connection and wraps it in
-// ErrCredentials or ErrUnusable where it is one of these.
-func classify(err error) (remedy, error) {
-	if reply, ok := errors.AsType[redis.Error](err); ok {
-		text := strings.TrimPrefix(string(reply), inScript.FindString(string(reply)))
-		for _, r := range replies {
-			if !strings.HasPrefix(text, r.prefix) {
-				continue
-			}
-			if r.is != nil {
-				err = fmt.Errorf("%w: %w", r.is, err)
-			}
-			return r.remedy, err
+// fatalReplies are what those of Redis's errors begin with that stay until
+// somebody changes the configuration of Scout or Redis.
+var fatalReplies = []struct {
+	prefix string
+	is     error
+}{
+	{"NOAUTH", ErrCredentials},
+	{"WRONGPASS", ErrCredentials},
+	{"ERR Protocol error: unauthenticated", ErrCredentials}, // to a command with many arguments
+	{"ERR invalid password", ErrCredentials},
+	{"ERR AUTH", ErrCredentials},
+	{"ERR Client sent AUTH", ErrCredentials},
+	{"ERR wrong number of arguments for 'auth'", ErrCredentials}, // a user, before Redis 6
+
+	{"NOPERM", ErrUnusable},
+	{"ERR The user executing the script", ErrUnusable},
+	{"The user executing the script", ErrUnusable},
+	{"ERR unknown command", ErrUnusable},
+	{"ERR DB index", ErrUnusable},
+	{"ERR invalid DB index", ErrUnusable},
+	{"DENIED", ErrUnusable}, // protected mode
+	{"ERR SELECT is not allowed in cluster mode", errCluster},
+	{"CROSSSLOT", errCluster},
+	{"MOVED", errCluster},
+	{"CLUSTERDOWN", errCluster},
+}
+
+// scriptPrefix is what Redis 6 and older put before the text of an error in a
+// script.
+var scriptPrefix = regexp.MustCompile(`^(ERR Error running script \(.*?\): )?(@user_script: ?\d+: )*-?`)
+
+// classify wraps an error of a connection in ErrCredentials or ErrUnusable if
+// it is one of them, and reports whether a retry on another connection may
+// succeed.
+func classify(err error) (retry bool, _ error) {
+	reply, ok := errors.AsType[redis.Error](err)
+	if !ok {
+		if isTLSFailure(err) {
+			return false, fmt.Errorf("%w: %w", ErrUnusable, err)
 		}
-		return giveBack, err
+		return true, err // refused, unreachable, cut or silent
 	}
+	text := strings.TrimPrefix(string(reply), scriptPrefix.FindString(string(reply)))
+	for _, prefix := range transientReplies {
+		if strings.HasPrefix(text, prefix) {
+			return true, err
+		}
+	}
+	for _, r := range fatalReplies {
+		if strings.HasPrefix(text, r.prefix) {
+			return false, fmt.Errorf("%w: %w", r.is, err)
+		}
+	}
+	return false, err // such as OOM and MISCONF
+}
+
+// isTLSFailure reports whether the two sides cannot agree on TLS, or the
+// server's certificate is not trusted.
+func isTLSFailure(err error) bool {
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	_, notTLS := errors.AsType[tls.RecordHeaderError](err)
 	_, alert := errors.AsType[tls.AlertError](err)
-	// redigo's error has no type; a server without TLS never answers the handshake.
-	if untrusted || notTLS || alert || strings.HasSuffix(err.Error(), "TLS handshake timeout") {
-		return refused, fmt.Errorf("%w: %w", ErrUnusable, err)
-	}
-	return again, err // refused, unreachable, cut or silent
+	return untrusted || notTLS || alert || errors.Is(err, errHandshakeTimeout)
 }
+
+func isReply(err error) bool {
+	_, ok := errors.AsType[redis.Error](err)
+	return ok
+}
+
+func replyHasPrefix(err error, prefix string) bool {
+	reply, ok := errors.AsType[redis.Error](err)
+	return ok && strings.HasPrefix(string(reply), prefix)
+}
+
+func isNoScript(err error) bool { return replyHasPrefix(err, "NOSCRIPT") }
+
+func isWrongType(err error) bool { return replyHasPrefix(err, "WRONGTYPE") }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
@@ -17,9 +16,9 @@ var pushSource string
 
 var pushScript = redis.NewScript(-1, pushSource)
 
-// Redis serves nobody else while the script runs, so that a call is bounded:
-// about 1 ms with a hundred jobs of 1 KB, 10 ms with one of 1 MiB. Calls of
-// independent jobs go out several at a time, in one round trip.
+// Redis serves no other client while the script runs, so each call of it gets
+// a chunk of limited size: about 1 ms with a hundred jobs of 1 KB, 10 ms with
+// one of 1 MiB. A window of several chunks goes out in one round trip.
 const (
 	chunkJobs    = 100
 	chunkBytes   = 1 << 20
@@ -27,66 +26,65 @@ const (
 	windowBytes  = 4 << 20
 )
 
-// Back-off between tries.
+// The back-off between attempts.
 const (
-	firstWait = 20 * time.Millisecond
-	maxWait   = time.Second
+	minBackoff = 20 * time.Millisecond
+	maxBackoff = time.Second
 )
 
-// A Result tells what became of one job.
+// A Result says what became of one job.
 type Result struct {
 	Outcome Outcome
-	Err     error // why it was not pushed; nil if it was
+	Err     error // why the job was not pushed; nil if it was
 }
 
 // An Outcome is what became of a job.
 type Outcome int
 
 const (
-	NotPushed Outcome = iota // see Result.Err
-	Enqueued                 // it is in its queue
-	Duplicate                // it was pushed before, within Options.DedupTTL
-	Unmarked                 // it is in its queue, but that could not be remembered
+	NotPushed Outcome = iota // the job is not known to be in Redis; see Result.Err
+	Enqueued                 // the job is in its queue
+	Duplicate                // the job was pushed before, within Options.DedupTTL
+	Unmarked                 // the job is in its queue, but Redis will not remember that
 )
 
-// Why a job was not pushed that is the job's own or its group's, not Redis's.
-var (
-	// ErrHeldBack means that an earlier job of the job's group was not pushed.
-	ErrHeldBack = errors.New("held back behind a failed job of its group")
+// ErrHeldBack is the error of a job that was not pushed because an earlier job
+// of its group failed.
+var ErrHeldBack = errors.New("held back behind a failed job of its group")
 
-	// ErrQueue means that the key of the job's queue holds another type than
-	// a list. Jobs for other queues are not affected.
-	ErrQueue = errors.New("the Sidekiq queue cannot take the job")
-)
-
-// Push pushes jobs, in their order, and returns a result for each. Only jobs
-// with groups are sure of their order if Redis refuses some of the jobs for a
-// moment; the others are then pushed behind those that it took.
+// Push pushes jobs in order and returns one result for each of them.
 //
-// A job whose own queue is at fault fails alone. What may pass by itself, such
-// as a cut connection or a failover, is tried again for Options.RetryFor or up
-// to ctx's deadline, whichever is first: a job whose answer was lost is
-// recognised then and not pushed twice. An error means that Redis would not
-// take the jobs whose result has the same error; they may be in Redis all the
-// same if the answer was lost, and can be pushed again.
+// A job whose own queue is at fault fails alone, and the error is nil. An error
+// means that Redis did not take some jobs, and it is also the Err of their
+// results. They may be in Redis all the same if a reply was lost. It is safe to
+// push them again within Options.DedupTTL.
+//
+// Push retries what may pass by itself, such as a cut connection or a failover,
+// for Options.RetryFor or until ctx's deadline, whichever comes first. If
+// ctx ends first, the error is ctx's.
+//
+// If Redis takes only some of the jobs at first, the others are pushed behind
+// them later. Jobs of the same group keep their order nevertheless.
 func (c *Client) Push(ctx context.Context, jobs []Job) ([]Result, error) {
 	p := newPush(jobs)
 	stop := time.Now().Add(c.options.RetryFor)
-	for wait := firstWait; ; wait = min(2*wait, maxWait) {
-		err := c.try(ctx, p)
+	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
+		err := c.pushPending(ctx, p)
 		c.failing.Store(err != nil && !isNoScript(err))
 		if err == nil {
 			return p.results, nil
 		}
-		remedy, err := classify(err)
-		pause := wait/2 + rand.N(wait)
-		if remedy != again || time.Now().Add(pause).After(stop) || sleep(ctx, pause) != nil {
-			return p.results, p.fail(fmt.Errorf("pushing jobs to Redis at %s: %w", c.address, err))
+		retry, err := classify(err)
+		pause := backoff/2 + rand.N(backoff)
+		if !retry || time.Now().Add(pause).After(stop) || sleep(ctx, pause) != nil {
+			err = fmt.Errorf("pushing jobs to Redis at %s: %w", c.address, err)
+			p.failPending(err)
+			return p.results, err
 		}
 	}
 }
 
-// sleep returns early, with an error, if ctx ends or would end meanwhile.
+// sleep returns an error at once if ctx would end meanwhile.
 func sleep(ctx context.Context, d time.Duration) error {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= d {
 		return context.DeadlineExceeded
@@ -99,41 +97,38 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// try sends what is pending over one connection until nothing is left or
-// something fails that is not a single job's fault.
-func (c *Client) try(ctx context.Context, p *push) error {
+// pushPending sends the pending jobs over one connection, window by window,
+// until none is left or something fails that is not one job's fault.
+func (c *Client) pushPending(ctx context.Context, p *push) error {
 	if len(p.pending) == 0 {
 		return nil
 	}
-	conn, release, err := c.get(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
-	for len(p.pending) > 0 {
-		if err := ctx.Err(); err != nil {
-			return err
+	return c.withConn(ctx, func(conn *conn) error {
+		for len(p.pending) > 0 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			err := c.pushWindow(conn, p)
+			p.removeSettled()
+			if err != nil {
+				return err
+			}
 		}
-		err := c.exchange(ctx, conn, p)
-		p.settle()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+		return nil
+	})
 }
 
-// exchange sends the next window of pending jobs and reads the results, in
-// one round trip. It reads on after an error that is a reply, so that later
-// chunks keep their results.
-func (c *Client) exchange(ctx context.Context, conn redis.Conn, p *push) error {
+// pushWindow sends a window of pending jobs and records their results, in one
+// round trip. It reads on after an error reply, so that later chunks keep their
+// results.
+func (c *Client) pushWindow(conn *conn, p *push) error {
 	window := p.window()
 	for i, chunk := range window {
 		send := pushScript.SendHash
-		if i == 0 && !c.loaded.Load() {
+		if i == 0 && !c.scriptLoaded.Load() {
 			send = pushScript.Send
 		}
-		if err := send(conn, c.arguments(p.jobs, chunk)...); err != nil {
+		if err := send(conn, c.scriptArgs(p.jobs, chunk)...); err != nil {
 			return err
 		}
 	}
@@ -142,7 +137,7 @@ func (c *Client) exchange(ctx context.Context, conn redis.Conn, p *push) error {
 	}
 	var failed error
 	for _, chunk := range window {
-		replies, err := redis.Values(redis.ReceiveWithTimeout(conn, within(ctx, readTimeout)))
+		replies, err := redis.Values(conn.Receive())
 		if err == nil {
 			err = p.record(chunk, replies)
 		}
@@ -153,18 +148,18 @@ func (c *Client) exchange(ctx context.Context, conn redis.Conn, p *push) error {
 			return err
 		}
 		if isNoScript(err) {
-			c.loaded.Store(false)
+			c.scriptLoaded.Store(false)
 		}
 		failed = err
 	}
 	if failed == nil {
-		c.loaded.Store(true)
+		c.scriptLoaded.Store(true)
 	}
 	return failed
 }
 
-// arguments are the script's, as push.lua names them.
-func (c *Client) arguments(jobs []Job, chunk []int) []any {
+// scriptArgs returns the keys and arguments that push.lua documents.
+func (c *Client) scriptArgs(jobs []Job, chunk []int) []any {
 	args := make([]any, 0, 3+5*len(chunk))
 	args = append(args, 1+2*len(chunk), c.prefix+"queues")
 	for _, i := range chunk {
@@ -179,15 +174,15 @@ func (c *Client) arguments(jobs []Job, chunk []int) []any {
 
 // A push is the state of one call of Push.
 type push struct {
-	jobs    []Job
-	results []Result
-	pending []int           // the jobs without a result, in order
-	ordered bool            // some jobs have groups
-	failed  map[string]bool // the groups with a failure
+	jobs         []Job
+	results      []Result
+	pending      []int           // indexes of the jobs without a result, in order
+	ordered      bool            // some jobs have groups
+	failedGroups map[string]bool // groups that lost a job
 }
 
 func newPush(jobs []Job) *push {
-	p := &push{jobs: jobs, results: make([]Result, len(jobs)), pending: make([]int, len(jobs)), failed: map[string]bool{}}
+	p := &push{jobs: jobs, results: make([]Result, len(jobs)), pending: make([]int, len(jobs)), failedGroups: map[string]bool{}}
 	for i, job := range jobs {
 		p.pending[i] = i
 		p.ordered = p.ordered || job.Group != ""
@@ -195,8 +190,8 @@ func newPush(jobs []Job) *push {
 	return p
 }
 
-// window cuts the next chunks off what is pending. Ordered jobs go one chunk
-// at a time, so that a failure is known before what comes behind it is sent.
+// window returns the next chunks of pending jobs. Ordered jobs go one chunk at
+// a time, so that a failure is known before the jobs behind it are sent.
 func (p *push) window() [][]int {
 	var window [][]int
 	start, bytes, total := 0, 0, 0
@@ -215,7 +210,7 @@ func (p *push) window() [][]int {
 	return append(window, p.pending[start:])
 }
 
-// record takes the script's answers for a chunk.
+// record stores the script's results for a chunk.
 func (p *push) record(chunk []int, replies []any) error {
 	if len(replies) != len(chunk) {
 		return fmt.Errorf("redis answered for %d jobs of %d", len(replies), len(chunk))
@@ -223,8 +218,8 @@ func (p *push) record(chunk []int, replies []any) error {
 	for n, i := range chunk {
 		switch reply := replies[n].(type) {
 		case []byte:
-			p.results[i].Err = fmt.Errorf("%w: queue %s: %s", ErrQueue, p.jobs[i].Queue, reply)
-			p.failed[p.jobs[i].Group] = p.jobs[i].Group != ""
+			p.results[i].Err = fmt.Errorf("queue %s: %s", p.jobs[i].Queue, reply)
+			p.failedGroups[p.jobs[i].Group] = p.jobs[i].Group != ""
 		case int64:
 			p.results[i] = resultOf(reply)
 		}
@@ -245,16 +240,16 @@ func resultOf(reply int64) Result {
 	}
 }
 
-// settle takes what has a result out of what is pending, and what is to be
-// held back as well.
-func (p *push) settle() {
+// removeSettled removes the jobs with a result from the pending ones, and those
+// that are to be held back.
+func (p *push) removeSettled() {
 	pending := p.pending[:0]
 	for _, i := range p.pending {
 		r := &p.results[i]
 		if r.Outcome != NotPushed || r.Err != nil {
 			continue
 		}
-		if p.failed[p.jobs[i].Group] {
+		if p.failedGroups[p.jobs[i].Group] {
 			r.Err = ErrHeldBack
 			continue
 		}
@@ -263,20 +258,9 @@ func (p *push) settle() {
 	p.pending = pending
 }
 
-// fail gives what is still pending err for a result, and returns it.
-func (p *push) fail(err error) error {
+// failPending makes err the result of all pending jobs.
+func (p *push) failPending(err error) {
 	for _, i := range p.pending {
 		p.results[i].Err = err
 	}
-	return err
-}
-
-func isReply(err error) bool {
-	_, ok := errors.AsType[redis.Error](err)
-	return ok
-}
-
-func isNoScript(err error) bool {
-	reply, ok := errors.AsType[redis.Error](err)
-	return ok && strings.HasPrefix(string(reply), "NOSCRIPT")
 }

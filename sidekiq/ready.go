@@ -17,33 +17,33 @@ var readyScript = redis.NewScript(-1, readySource)
 
 // Ready returns nil if Redis would take jobs now, for the given queues if any
 // are named. It finds what PING does not: a replica, too few replicas, full
-// memory, missing permissions. It tries once, and Failing reports
-// the result, but for an ErrUnusable, which may be about these queues alone.
+// memory, missing permissions. It tries once, and Failing then reports the
+// result, except for an ErrUnusable, which may concern only these queues.
 func (c *Client) Ready(ctx context.Context, queues ...string) error {
 	args := []any{2 + len(queues), c.prefix + "scout:check", c.prefix + "queues"}
 	for _, queue := range queues {
 		args = append(args, c.prefix+"queue:"+queue)
 	}
-	// As Push does: a user needs the permission for both.
-	_, err := c.do(ctx, "EVALSHA", append([]any{readyScript.Hash()}, args...)...)
+	// Push uses both commands, so the user needs permission for both.
+	_, err := c.command(ctx, "EVALSHA", append([]any{readyScript.Hash()}, args...)...)
 	if isNoScript(err) {
-		_, err = c.do(ctx, "EVAL", append([]any{readySource}, args...)...)
+		_, err = c.command(ctx, "EVAL", append([]any{readySource}, args...)...)
 	}
 	c.failing.Store(err != nil && !errors.Is(err, ErrUnusable))
 	return err
 }
 
-// Info is what a Redis says of itself.
+// Info is what a Redis says about itself.
 type Info struct {
-	Version   string // such as "7.0.15"; that of the compatible Redis for Valkey and its like
+	Version   string // such as "7.0.15"; of Valkey and others, the Redis version they are compatible with
 	Cluster   bool   // Redis Cluster, which Sidekiq does not work with
 	Eviction  string // the maxmemory-policy, such as "noeviction"
-	Used, Max int64  // memory in bytes; Max is 0 if it is not limited
+	Used, Max int64  // bytes of memory; Max is 0 if there is no limit
 }
 
-// Info asks Redis what it is.
+// Info asks Redis about itself.
 func (c *Client) Info(ctx context.Context) (Info, error) {
-	reply, err := redis.String(c.do(ctx, "INFO"))
+	reply, err := redis.String(c.command(ctx, "INFO"))
 	if err != nil {
 		return Info{}, err
 	}
@@ -70,16 +70,15 @@ func parseInfo(reply string) Info {
 	return info
 }
 
-// do sends one command on a connection of the pool.
-func (c *Client) do(ctx context.Context, command string, args ...any) (any, error) {
-	conn, release, err := c.get(ctx)
-	if err == nil {
-		defer release()
-		var reply any
-		if reply, err = redis.DoWithTimeout(conn, within(ctx, readTimeout), command, args...); err == nil {
-			return reply, nil
-		}
+// command sends one command and returns its reply.
+func (c *Client) command(ctx context.Context, name string, args ...any) (reply any, err error) {
+	err = c.withConn(ctx, func(conn *conn) error {
+		reply, err = conn.Do(name, args...)
+		return err
+	})
+	if err != nil {
+		_, err = classify(err)
+		return nil, fmt.Errorf("%s to Redis at %s: %w", name, c.address, err)
 	}
-	_, err = classify(err)
-	return nil, fmt.Errorf("%s to Redis at %s: %w", command, c.address, err)
+	return reply, nil
 }

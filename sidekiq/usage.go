@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
@@ -12,46 +11,45 @@ import (
 	"scout/internal/jsonscan"
 )
 
-// A Usage says how much work is waiting, and how full Redis is.
+// A Usage is how much work is waiting and how full Redis is.
 type Usage struct {
 	Queues     map[string]QueueUsage // by name
-	MemoryUsed int64                // bytes
-	MemoryMax  int64                // bytes; 0: Redis has no maxmemory
+	MemoryUsed int64                 // bytes
+	MemoryMax  int64                 // bytes; 0 if Redis has no maxmemory
 }
 
-// MemoryShare is the part of MemoryMax that is used, 0 if that is 0.
-func (l Usage) MemoryShare() float64 {
-	if l.MemoryMax == 0 {
+// MemoryShare returns MemoryUsed as a share of MemoryMax, or 0 if there is no
+// maximum.
+func (u Usage) MemoryShare() float64 {
+	if u.MemoryMax == 0 {
 		return 0
 	}
-	return float64(l.MemoryUsed) / float64(l.MemoryMax)
+	return float64(u.MemoryUsed) / float64(u.MemoryMax)
 }
 
-// A QueueUsage says how much work waits in a queue.
+// A QueueUsage is how much work is waiting in a queue.
 type QueueUsage struct {
 	Length  int           // jobs
-	Latency time.Duration // since the next job to run was enqueued, as Sidekiq::Queue#latency has it; 0 if there is none
+	Latency time.Duration // age of the job that runs next, as in Sidekiq::Queue#latency; 0 if there is none
 }
 
-// Usage measures the load of the named queues. It needs permission for LLEN,
-// LINDEX and INFO. A queue whose key has another type counts as empty.
-func (c *Client) Usage(ctx context.Context, queues []string) (Usage, error) {
-	load, err := c.load(ctx, queues)
+// Usage measures the named queues and Redis's memory. It needs permission for
+// LLEN, LINDEX and INFO. A queue whose key has another type counts as empty.
+func (c *Client) Usage(ctx context.Context, queues []string) (usage Usage, err error) {
+	err = c.withConn(ctx, func(conn *conn) error {
+		usage, err = c.measure(conn, queues)
+		return err
+	})
 	if err != nil {
 		_, err = classify(err)
-		return Usage{}, fmt.Errorf("asking Redis at %s for its load: %w", c.address, err)
+		return Usage{}, fmt.Errorf("measuring the load of Redis at %s: %w", c.address, err)
 	}
-	return load, nil
+	return usage, nil
 }
 
-// load asks for everything in one round trip.
-func (c *Client) load(ctx context.Context, queues []string) (Usage, error) {
-	conn, release, err := c.get(ctx)
-	if err != nil {
-		return Usage{}, err
-	}
-	defer release()
-	_ = conn.Send("INFO", "memory") // what fails here fails at Flush again
+// measure asks for everything in one round trip.
+func (c *Client) measure(conn *conn, queues []string) (Usage, error) {
+	_ = conn.Send("INFO", "memory") // errors of Send come back from Flush
 	for _, queue := range queues {
 		_ = conn.Send("LLEN", c.prefix+"queue:"+queue)
 		_ = conn.Send("LINDEX", c.prefix+"queue:"+queue, -1)
@@ -59,31 +57,28 @@ func (c *Client) load(ctx context.Context, queues []string) (Usage, error) {
 	if err := conn.Flush(); err != nil {
 		return Usage{}, err
 	}
-	receive := func() (any, error) { return redis.ReceiveWithTimeout(conn, within(ctx, readTimeout)) }
-	memory, err := redis.String(receive())
+	memory, err := redis.String(conn.Receive())
 	if err != nil {
 		return Usage{}, err
 	}
 	info := parseInfo(memory)
-	load := Usage{Queues: map[string]QueueUsage{}, MemoryUsed: info.Used, MemoryMax: info.Max}
+	usage := Usage{Queues: map[string]QueueUsage{}, MemoryUsed: info.Used, MemoryMax: info.Max}
 	now := time.Now()
 	for _, queue := range queues {
-		length, err := redis.Int(receive())
+		length, err := redis.Int(conn.Receive())
 		if err != nil && !isWrongType(err) {
 			return Usage{}, err
 		}
-		next, err := redis.Bytes(receive())
+		next, err := redis.Bytes(conn.Receive())
 		if err != nil && err != redis.ErrNil && !isWrongType(err) {
 			return Usage{}, err
 		}
-		load.Queues[queue] = QueueUsage{length, latency(next, now)}
+		usage.Queues[queue] = QueueUsage{length, latency(next, now)}
 	}
-	return load, nil
+	return usage, nil
 }
 
-func isWrongType(err error) bool { return isReply(err) && strings.HasPrefix(err.Error(), "WRONGTYPE") }
-
-// latency is how long a job has been waiting, 0 if it does not say since when.
+// latency returns how long a job has been waiting, or 0 if the job does not say.
 func latency(payload []byte, now time.Time) time.Duration {
 	if verdict := jsonscan.Check(payload); verdict.Syntax != nil || !jsonscan.IsObject(payload) {
 		return 0
@@ -96,8 +91,8 @@ func latency(payload []byte, now time.Time) time.Duration {
 		if err != nil {
 			return 0
 		}
-		// Sidekiq 8 writes milliseconds, older ones seconds, which reach this
-		// number in the year 5138.
+		// Sidekiq 8 writes milliseconds; older versions write seconds, which
+		// reach this number in the year 5138.
 		if at < 1e11 {
 			at *= 1000
 		}
