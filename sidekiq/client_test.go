@@ -391,10 +391,10 @@ func TestNewClientRefuses(t *testing.T) {
 		"no slashes":        {"redis:h", "must be a URL such as"},
 		"no host":           {"redis:///0", "must have a host"},
 		"port too large":    {"redis://u:s3cret@h:99999", "must have a port up to 65535"},
-		"query":             {"redis://u:s3cret@h/0?db=1", "nothing behind a question mark"},
+		"query":             {"redis://u:s3cret@h/0?db=1", "nothing after a question mark"},
 		"not a database":    {"redis://u:s3cret@h/x", "number of a database"},
 		"unix with host":    {"unix://u:s3cret@run/redis", "path of a socket"},
-		"unix, no database": {"unix:///run/redis?db=x", "must have a number for its database"},
+		"unix, no database": {"unix:///run/redis?db=x", "must have a number as its database"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := NewClient(Options{URL: c.url})

@@ -10,8 +10,8 @@ import (
 	"scout/internal/jsonscan"
 )
 
-// activeJobWrapper is the class that runs ActiveJobs. Newer Sidekiqs know it
-// as Sidekiq::ActiveJob::Wrapper too, older ones only by this name.
+// activeJobWrapper is the class that runs ActiveJobs. Sidekiq 7.3.3 and newer
+// also call it Sidekiq::ActiveJob::Wrapper; older versions know only this name.
 const activeJobWrapper = "ActiveJob::QueueAdapters::SidekiqAdapter::JobWrapper"
 
 // A Job is one element of a Sidekiq queue.
@@ -20,29 +20,28 @@ type Job struct {
 	Queue   string // the Sidekiq queue, without the "queue:" of its Redis key
 	Payload []byte // the job's JSON
 
-	// Group, if not empty, orders the job: after a job of a group could not
-	// be pushed, no later one of the same group is.
+	// Group, if not empty, keeps the job in order: if a job of a group cannot
+	// be pushed, no later one of that group is.
 	Group string
 }
 
-// An ID identifies the job that a worker gets for a message. It is the same
-// whenever and wherever it is made, so that the message's second delivery is
-// recognised.
+// An ID identifies the job that a template makes of a message. It depends on
+// nothing else, so a message that is delivered twice is recognised.
 type ID [sha256.Size]byte
 
-// JobID returns the ID of the worker's job for a message.
-func (w *JobTemplate) JobID(messageID string) ID {
+// JobID returns the ID of the template's job for a message.
+func (t *JobTemplate) JobID(messageID string) ID {
 	b := make([]byte, 0, 128)
-	b = append(append(b, w.Queue...), 0)
-	b = append(append(b, w.Class...), 0)
+	b = append(append(b, t.Queue...), 0)
+	b = append(append(b, t.Class...), 0)
 	return sha256.Sum256(append(b, messageID...))
 }
 
-// JID is the job's id in Sidekiq's form, 24 hexadecimal digits.
+// JID returns the id in Sidekiq's form: 24 hexadecimal digits.
 func (id ID) JID() string { return hex.EncodeToString(id[:12]) }
 
-// uuid is the job's id in ActiveJob's form: a UUID of version 8 (RFC 9562),
-// the one for digests.
+// uuid returns the id in ActiveJob's form: a UUID of version 8 (RFC 9562), the
+// version for custom digests.
 func (id ID) uuid() string {
 	u := id[12:28]
 	u[6] = u[6]&0x0f | 0x80
@@ -51,26 +50,27 @@ func (id ID) uuid() string {
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
-// A Call is what differs between a worker's jobs.
+// A Call is one call of the perform method of a template's class: everything in
+// a job that the template does not say.
 type Call struct {
 	ID    ID
-	Args  []json.RawMessage // one for each parameter of the worker's perform method
-	At    time.Time         // when the job was created and enqueued
+	Args  []json.RawMessage // of perform, each valid JSON
+	At    time.Time         // when the job is created and enqueued
 	Trace []TraceField
 
-	// Milliseconds writes the times as whole milliseconds, as Sidekiq 8
-	// does, and not as seconds, which every Sidekiq reads.
+	// Milliseconds writes times as whole milliseconds, as Sidekiq 8 does,
+	// instead of as seconds, which every version reads.
 	Milliseconds bool
 }
 
-// A TraceField is a field of W3C Trace Context or Baggage. OpenTelemetry's
-// middleware for Sidekiq looks for them beside a job's own keys.
+// A TraceField is a field of W3C Trace Context or Baggage, such as traceparent.
+// OpenTelemetry's Sidekiq middleware reads them from the top level of a job.
 type TraceField struct{ Key, Value string }
 
-// Job builds the job, with the keys in the order of Sidekiq's own client.
-func (w *JobTemplate) Job(c Call) Job {
-	size := 256 // for all but the arguments and the trace, unless names are long
-	if w.ActiveJob {
+// Job makes a job, with its keys in the order of Sidekiq's own client.
+func (t *JobTemplate) Job(c Call) Job {
+	size := 256 // enough for all except arguments and trace, unless names are long
+	if t.ActiveJob {
 		size = 640
 	}
 	for _, arg := range c.Args {
@@ -80,17 +80,17 @@ func (w *JobTemplate) Job(c Call) Job {
 		size += len(f.Key) + len(f.Value) + len(`,"":""`)
 	}
 	b := append(make([]byte, 0, size), '{')
-	b = w.appendRetry(b)
+	b = t.appendRetry(b)
 	b = append(b, `,"queue":`...)
-	b = jsonscan.AppendQuote(b, w.Queue)
-	if w.ActiveJob {
+	b = jsonscan.AppendQuote(b, t.Queue)
+	if t.ActiveJob {
 		b = append(b, `,"class":"`+activeJobWrapper+`","wrapped":`...)
-		b = jsonscan.AppendQuote(b, w.Class)
+		b = jsonscan.AppendQuote(b, t.Class)
 		b = append(b, `,"args":[`...)
-		b = append(w.appendActiveJob(b, c), ']')
+		b = append(t.appendActiveJob(b, c), ']')
 	} else {
 		b = append(b, `,"class":`...)
-		b = jsonscan.AppendQuote(b, w.Class)
+		b = jsonscan.AppendQuote(b, t.Class)
 		b = append(b, `,"args":`...)
 		b = appendArray(b, c.Args)
 	}
@@ -103,39 +103,39 @@ func (w *JobTemplate) Job(c Call) Job {
 	at := b[created:]
 	b = append(b, `,"enqueued_at":`...)
 	b = append(b, at...)
-	b = w.appendOptions(b)
+	b = t.appendOptions(b)
 	for _, f := range c.Trace {
 		b = append(jsonscan.AppendQuote(append(b, ','), f.Key), ':')
 		b = jsonscan.AppendQuote(b, f.Value)
 	}
-	return Job{JID: jid, Queue: w.Queue, Payload: append(b, '}')}
+	return Job{JID: jid, Queue: t.Queue, Payload: append(b, '}')}
 }
 
-// appendRetry always writes "retry": without it, Sidekiq loses a failed job
-// whose class it does not know (lib/sidekiq/job_retry.rb, global). Beside
-// "retry_for", only whether it is false counts.
-func (w *JobTemplate) appendRetry(b []byte) []byte {
+// appendRetry always writes "retry", because without it Sidekiq loses a failed
+// job whose class it does not know (lib/sidekiq/job_retry.rb, global). With
+// "retry_for", "retry" only has to be something other than false.
+func (t *JobTemplate) appendRetry(b []byte) []byte {
 	switch {
-	case w.RetryFor > 0:
-		// 0 would mean dead at the first failure.
-		return strconv.AppendInt(append(b, `"retry":true,"retry_for":`...), max(1, int64(w.RetryFor/time.Second)), 10)
-	case w.Retry.IsZero():
+	case t.RetryFor > 0:
+		// 0 would send the job to the dead set at its first failure.
+		return strconv.AppendInt(append(b, `"retry":true,"retry_for":`...), max(1, int64(t.RetryFor/time.Second)), 10)
+	case t.Retry.IsZero():
 		return append(b, `"retry":true`...)
 	default:
-		return append(append(b, `"retry":`...), w.Retry.json...)
+		return append(append(b, `"retry":`...), t.Retry.json...)
 	}
 }
 
-func (w *JobTemplate) appendOptions(b []byte) []byte {
-	if !w.Backtrace.IsZero() {
-		b = append(append(b, `,"backtrace":`...), w.Backtrace.json...)
+func (t *JobTemplate) appendOptions(b []byte) []byte {
+	if !t.Backtrace.IsZero() {
+		b = append(append(b, `,"backtrace":`...), t.Backtrace.json...)
 	}
-	if w.NoDead {
+	if t.NoDead {
 		b = append(b, `,"dead":false`...)
 	}
-	if len(w.Tags) > 0 {
+	if len(t.Tags) > 0 {
 		b = append(b, `,"tags":[`...)
-		for i, tag := range w.Tags {
+		for i, tag := range t.Tags {
 			if i > 0 {
 				b = append(b, ',')
 			}
@@ -146,14 +146,14 @@ func (w *JobTemplate) appendOptions(b []byte) []byte {
 	return b
 }
 
-// appendActiveJob appends what ActiveJob::Core#serialize makes of a job. Without
-// a locale, the job runs in the app's default one; any other might not be
-// among those that the app allows.
-func (w *JobTemplate) appendActiveJob(b []byte, c Call) []byte {
+// appendActiveJob appends a job as ActiveJob::Core#serialize writes it. The
+// locale is null, which means the app's default one, because the app may not
+// know any other.
+func (t *JobTemplate) appendActiveJob(b []byte, c Call) []byte {
 	b = append(b, `{"job_class":`...)
-	b = jsonscan.AppendQuote(b, w.Class)
+	b = jsonscan.AppendQuote(b, t.Class)
 	b = append(b, `,"job_id":"`+c.ID.uuid()+`","provider_job_id":null,"queue_name":`...)
-	b = jsonscan.AppendQuote(b, w.Queue)
+	b = jsonscan.AppendQuote(b, t.Queue)
 	b = append(b, `,"priority":null,"arguments":`...)
 	b = appendArray(b, c.Args)
 	b = append(b, `,"executions":0,"exception_executions":{},"locale":null,"timezone":null,"enqueued_at":"`...)
@@ -171,9 +171,8 @@ func appendArray(b []byte, values []json.RawMessage) []byte {
 	return append(b, ']')
 }
 
-// appendTime appends the time as Sidekiq's clients of the chosen generation
-// do. Sidekiq 8 takes a number without a decimal point for milliseconds, so
-// seconds always have one.
+// appendTime appends the time as seconds or milliseconds. Sidekiq 8 reads a
+// number without a decimal point as milliseconds, so seconds always have one.
 func (c *Call) appendTime(b []byte) []byte {
 	if c.Milliseconds {
 		return strconv.AppendInt(b, c.At.UnixMilli(), 10)

@@ -60,21 +60,26 @@ var ErrHeldBack = errors.New("held back behind a failed job of its group")
 // push them again within Options.DedupTTL.
 //
 // Push retries what may pass by itself, such as a cut connection or a failover,
-// for Options.RetryFor or until ctx's deadline, whichever comes first. If
-// ctx ends first, the error is ctx's.
+// for Options.RetryFor or until ctx ends, whichever comes first. It then returns
+// the error of the last attempt that ctx did not cut short, or ctx's own error
+// if there was none.
 //
 // If Redis takes only some of the jobs at first, the others are pushed behind
 // them later. Jobs of the same group keep their order nevertheless.
 func (c *Client) Push(ctx context.Context, jobs []Job) ([]Result, error) {
 	p := newPush(jobs)
 	stop := time.Now().Add(c.options.RetryFor)
+	var trouble error // of the last attempt that ctx did not cut short
 	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
 		err := c.pushPending(ctx, p)
 		c.failing.Store(err != nil && !isNoScript(err))
 		if err == nil {
 			return p.results, nil
 		}
-		retry, err := classify(err)
+		if trouble == nil || ctx.Err() == nil {
+			trouble = err
+		}
+		retry, err := classify(trouble)
 		pause := backoff/2 + rand.N(backoff)
 		if !retry || time.Now().Add(pause).After(stop) || sleep(ctx, pause) != nil {
 			err = fmt.Errorf("pushing jobs to Redis at %s: %w", c.address, err)

@@ -1,9 +1,9 @@
--- Finds out whether this Redis would take jobs, and changes nothing but one
--- key of Scout's own, which is gone after a second: LPUSH and SADD have to
--- fail on it, but only because of its type.
+-- Finds out whether this Redis would take jobs. It changes only a key of Scout's
+-- own, which expires after a second: SADD and LPUSH must fail on it because of
+-- its type and for no other reason.
 --
--- KEYS: that key; the set of queues and any queues' lists, which are named for
--- Redis to check the user's permissions on them
+-- KEYS: that key; the set of queues and the queues' lists, so that Redis checks
+--       the user's permissions for them
 redis.call('PING')
 redis.call('EXISTS', KEYS[1])
 redis.call('SET', KEYS[1], 1, 'PX', 1000)

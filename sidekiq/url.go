@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// ParseURL parses the URL of a Redis; see Options. Its errors say what is
-// allowed and show nothing of the URL, which may hold a password.
+// ParseURL parses the URL of a Redis; see Options for its forms. An error says
+// what is allowed and shows nothing of the URL, because it may hold a password.
 func ParseURL(text string) (*url.URL, error) {
 	scheme, _, _ := strings.Cut(text, ":")
 	if scheme != "redis" && scheme != "rediss" && scheme != "unix" {
@@ -21,11 +21,11 @@ func ParseURL(text string) (*url.URL, error) {
 	case scheme == "unix" && (u.Host != "" || u.Path == ""):
 		return nil, errors.New("must be the path of a socket, such as unix:///run/redis.sock")
 	case scheme == "unix" && !isNumber(u.Query().Get("db")):
-		return nil, errors.New("must have a number for its database, such as unix:///run/redis.sock?db=0")
+		return nil, errors.New("must have a number as its database, such as unix:///run/redis.sock?db=0")
 	case scheme == "unix":
 		return u, nil
 	case u.RawQuery != "":
-		return nil, errors.New("must have nothing behind a question mark; the database is the path, such as redis://localhost:6379/0")
+		return nil, errors.New("must have nothing after a question mark; the database is the path, such as redis://localhost:6379/0")
 	case u.Hostname() == "":
 		return nil, errors.New("must have a host, such as redis://localhost:6379/0")
 	case !isNumber(u.Port()):
@@ -36,7 +36,7 @@ func ParseURL(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// isNumber reports whether the text is a number of 16 bits or empty.
+// isNumber reports whether the text is a number of up to 16 bits, or empty.
 func isNumber(text string) bool {
 	_, err := strconv.ParseUint(text, 10, 16)
 	return text == "" || err == nil
