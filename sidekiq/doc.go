@@ -1,3 +1,57 @@
-// Package sidekiq makes Sidekiq jobs and pushes each of them exactly once.
-// Start at Worker, which builds jobs, and Client, which pushes them.
+// Package sidekiq makes Sidekiq jobs and pushes each of them to Redis exactly
+// once. Start at [JobTemplate], which makes a [Job] of each [Call], and at
+// [Client], whose Push sends many jobs at a time.
+//
+// # What Push guarantees
+//
+// Each job is in its queue exactly once, however often it is pushed within
+// [Options].DedupTTL. A Lua script pushes a job and then, atomically with that,
+// sets a marker, the key scout:JID, which expires after DedupTTL. A job whose marker
+// exists is a [Duplicate]. A push whose reply was lost can therefore be
+// repeated, by Push itself or by a caller that receives the message again. The
+// marker comes second because a marker without a job would lose a message. If
+// Redis pushes a job but does not set its marker, the job is [Unmarked]: it is
+// in its queue, but another push of it would make a second job. With a DedupTTL of 0
+// there are no markers, and each push makes a job.
+//
+// Jobs are queued in the order in which they are pushed. The exception is a Redis
+// that takes only some of the jobs at first: the others are pushed after them. Jobs of the same Group never change places: once a job of a group fails,
+// the later ones are not pushed, with [ErrHeldBack] as their error.
+//
+// A queue that is at fault fails alone. If the Redis key of a job's queue is not
+// a list, the job fails with [ErrQueue], and jobs for other queues are pushed.
+//
+// # Errors
+//
+// Failures that may pass by themselves are retried with growing pauses, for up to
+// [Options].RetryFor and within the context: a connection that is refused, cut or
+// silent, and a Redis that is loading, failing over or short of replicas. All
+// others are returned at once. [ErrCredentials] means that Redis rejects the user
+// or password; new credentials may help. [ErrUnusable] means that this Redis
+// cannot work until somebody changes its setup or Scout's. Any other error, such
+// as that of a Redis whose memory is full, may go away by itself: wait until
+// [Client.Ready] returns nil, and push the failed jobs again.
+//
+// A context ends everything that is in flight for it. A job that was not pushed
+// because the deadline came first has an error for which errors.Is reports
+// [context.DeadlineExceeded].
+//
+// # Sidekiq's format
+//
+// Jobs look like those of Sidekiq's own client (sidekiq/client.rb), so Sidekiq 5
+// to 8 run, retry and show them as usual. A push is SADD queues NAME and LPUSH
+// queue:NAME JSON. [Options].Namespace, for Sidekiq 6 and older, is the prefix of
+// every key. By default, times are float seconds, which all versions read; Sidekiq
+// 8 itself writes integer milliseconds and reads every integer as such. "retry" is always present, because Sidekiq would lose a failed job of an
+// unknown class without it. ActiveJobs are wrapped as by ActiveJob's own adapter.
+// Neither Sidekiq nor Scout supports Redis Cluster.
+//
+// # The parts
+//
+// A [JobTemplate] (template.go, job.go) is pure and does no I/O. A [Client] has a
+// pool of connections (conn.go). Push (push.go) cuts jobs into chunks, sends
+// windows of several chunks in one round trip, runs push.lua on each chunk, and
+// sorts errors (errors.go) into those that it retries and others. [Client.Ready]
+// finds out whether a push would work, [Client.Usage] measures how much work is
+// waiting, and [Client.Info] asks which Redis it is.
 package sidekiq
