@@ -27,7 +27,7 @@ func TestClientOnRedis(t *testing.T) {
 	testClient(t, func(t *testing.T) string { return env.Redis(t).Addr })
 }
 
-// What Redis says when it cannot take jobs, and what Push and Ready make of it.
+// Push and Ready recognise the reasons why Redis cannot take jobs.
 func TestRedisInTrouble(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -43,7 +43,7 @@ func TestRedisInTrouble(t *testing.T) {
 		{"cluster", []string{"--cluster-enabled", "yes"}, nil, "Redis Cluster", ErrUnusable},
 		{"no permission for a command", nil, [][]any{{"ACL", "SETUSER", "default", "-lpush"}}, "can't run this command", ErrUnusable},
 		{"no permission for EVALSHA", nil, [][]any{{"ACL", "SETUSER", "default", "-evalsha"}}, "NOPERM", ErrUnusable},
-		{"the set of queues is none", nil, [][]any{{"SET", "queues", "x"}}, "WRONGTYPE", nil},
+		{"the key queues is not a set", nil, [][]any{{"SET", "queues", "x"}}, "WRONGTYPE", nil},
 		{"no permission for a key", nil, [][]any{{"ACL", "SETUSER", "default", "resetkeys", "~scout:*", "~queues", "~queue:other"}}, "NOPERM", ErrUnusable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -53,10 +53,10 @@ func TestRedisInTrouble(t *testing.T) {
 			}
 			client := newTestClient(t, server.Addr, func(o *Options) { o.RetryFor = 100 * time.Millisecond })
 			ready := client.Ready(t.Context(), "q")
-			if c.name == "the set of queues is none" { // which cannot be tried without changing it
+			if c.name == "the key queues is not a set" { // Ready cannot try this without changing it
 				ready = errors.New(c.want)
 			}
-			_, _ = client.Push(t.Context(), testJobs("p", 1)) // by EVAL; the next one by EVALSHA
+			_, _ = client.Push(t.Context(), testJobs("p", 1)) // with EVAL; the next one with EVALSHA
 			results, err := client.Push(t.Context(), testJobs("q", 2))
 			for what, err := range map[string]error{"Push": err, "Ready": ready, "result": results[1].Err} {
 				if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -72,7 +72,7 @@ func TestRedisInTrouble(t *testing.T) {
 	}
 }
 
-// After a failover, the connections to the old master are not used again.
+// After a failover, connections to the old master are not used again.
 func TestFailover(t *testing.T) {
 	server := env.Redis(t)
 	client := newTestClient(t, server.Addr, nil)
@@ -84,14 +84,14 @@ func TestFailover(t *testing.T) {
 		t.Errorf("queue:q = %v, want 2 jobs", got)
 	}
 	if n := client.pool.ActiveCount(); n != 1 {
-		t.Errorf("%d connections, want those that met READONLY closed", n)
+		t.Errorf("%d connections, want 1: those that got READONLY are closed", n)
 	}
 }
 
 // Connections that were cut while idle are replaced without an error.
 func TestIdleConnectionsCut(t *testing.T) {
 	server := env.Redis(t)
-	client := newTestClient(t, server.Addr, func(o *Options) { o.RetryFor = time.Nanosecond }) // no second try
+	client := newTestClient(t, server.Addr, func(o *Options) { o.RetryFor = time.Nanosecond }) // no retry
 	mustPush(t, client, testJobs("q", 1))
 	do(t, server.Addr, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 	time.Sleep(1100 * time.Millisecond)
@@ -139,15 +139,15 @@ func TestRestartUnderPush(t *testing.T) {
 	}
 }
 
-// smallestACL is what the documentation says that a user needs.
-var smallestACL = []any{"~queues", "~queue:*", "~scout:*", "+eval", "+evalsha", "+exists", "+set", "+lpush", "+sadd", "+ping", "+info", "+select"}
+// minimalACL is what a user needs according to the README.
+var minimalACL = []any{"~queues", "~queue:*", "~scout:*", "+eval", "+evalsha", "+exists", "+set", "+lpush", "+sadd", "+ping", "+info", "+select"}
 
 func TestURLs(t *testing.T) {
 	const password = "p@ss:w/rd?"
 	certificate, key := selfSigned(t)
 	tlsAddr := "127.0.0.1:" + freePort(t)
 	server := env.Redis(t, "--tls-port", tlsAddr[len("127.0.0.1:"):], "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-auth-clients", "no")
-	do(t, server.Addr, "ACL", append([]any{"SETUSER", "scout", "on", ">" + password}, smallestACL...)...)
+	do(t, server.Addr, "ACL", append([]any{"SETUSER", "scout", "on", ">" + password}, minimalACL...)...)
 	user := url.UserPassword("scout", password).String() + "@"
 	for name, u := range map[string]string{
 		"redis":  "redis://" + user + server.Addr + "/3",
@@ -155,7 +155,7 @@ func TestURLs(t *testing.T) {
 		"unix":   "unix://" + user + server.Socket + "?db=3",
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Setenv("SSL_CERT_FILE", certificate) // read once, by the first that needs the system's roots
+			t.Setenv("SSL_CERT_FILE", certificate) // read once, when the system's roots are first needed
 			c := newTestClient(t, "", func(o *Options) { o.URL = u })
 			if err := c.Ready(t.Context(), name); err != nil {
 				t.Fatal(err)
@@ -171,11 +171,11 @@ func TestURLs(t *testing.T) {
 		})
 	}
 	if stats := do(t, server.Addr, "INFO", "keyspace").([]byte); !strings.Contains(string(stats), "db3:") || strings.Contains(string(stats), "db0:") {
-		t.Errorf("keyspace = %s, want database 3 alone", stats)
+		t.Errorf("keyspace = %s, want only database 3", stats)
 	}
 }
 
-// A server that does not know AUTH repeats its arguments.
+// A server that does not know AUTH repeats its arguments in the error.
 func TestPasswordIsNotInErrors(t *testing.T) {
 	server := env.Redis(t, "--rename-command", "AUTH", "")
 	c := newTestClient(t, "", func(o *Options) { o.URL = "redis://:hunter2@" + server.Addr })
@@ -185,8 +185,8 @@ func TestPasswordIsNotInErrors(t *testing.T) {
 	}
 }
 
-// Idle connections to a server that fell silent do not eat up the deadline,
-// nor does a TLS handshake that is not answered.
+// Neither idle connections to a server that has become silent nor an unanswered
+// TLS handshake use up more than the deadline.
 func TestDeadlineIsKept(t *testing.T) {
 	server := env.Redis(t)
 	idle := newTestClient(t, server.Addr, nil)
@@ -212,9 +212,9 @@ func TestDeadlineIsKept(t *testing.T) {
 	}
 }
 
-// A silent Redis does not hold up a push whose context has ended.
-func TestCancelledIsSoon(t *testing.T) {
-	for _, idle := range []time.Duration{0, 1100 * time.Millisecond} { // with a PING before
+// A push whose context has ended does not wait for a silent Redis.
+func TestCancelEndsPush(t *testing.T) {
+	for _, idle := range []time.Duration{0, 1100 * time.Millisecond} { // the second with a PING before the push
 		server := env.Redis(t)
 		c := newTestClient(t, server.Addr, nil)
 		mustPush(t, c, testJobs("first", 1))
@@ -225,14 +225,14 @@ func TestCancelledIsSoon(t *testing.T) {
 		begin := time.Now()
 		results, err := c.Push(ctx, testJobs("second", 1))
 		if elapsed := time.Since(begin); elapsed > time.Second || err == nil || results[0].Err == nil {
-			t.Errorf("a push that was cancelled after 0.5 s took %v: %v", elapsed, err)
+			t.Errorf("a push cancelled after 0.5 s took %v: %v", elapsed, err)
 		}
 		server.Resume()
-		mustPush(t, c, testJobs("third", 1)) // the connections are not spoilt
+		mustPush(t, c, testJobs("third", 1)) // the client is still usable
 	}
 }
 
-// A server that accepts, but does not read, cannot hold up a write either.
+// A push does not wait for a server that accepts connections and never reads.
 func TestDeadlineOfWrites(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -259,19 +259,19 @@ func TestUntrustedCertificate(t *testing.T) {
 	certificate, key := selfSigned(t)
 	port := freePort(t)
 	env.Redis(t, "--tls-port", port, "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-auth-clients", "no")
-	// The host name is not in the certificate, whoever signed it.
+	// The certificate is not for this host name, whoever signed it.
 	c := newTestClient(t, "", func(o *Options) { o.URL = "rediss://localhost:" + port })
 	start := time.Now()
 	if _, err := c.Push(t.Context(), testJobs("q", 1)); !errors.Is(err, ErrUnusable) {
 		t.Errorf("error = %v, want ErrUnusable", err)
 	}
 	if time.Since(start) > 3*time.Second {
-		t.Error("tried again what cannot pass by itself")
+		t.Error("retried an error that cannot pass by itself")
 	}
 }
 
-// selfSigned makes a certificate for 127.0.0.1 that is its own authority, and
-// returns the files that hold it and its key.
+// selfSigned makes a self-signed certificate for 127.0.0.1 and returns the files
+// with it and its key.
 func selfSigned(t *testing.T) (certificate, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

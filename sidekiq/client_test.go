@@ -30,7 +30,7 @@ func TestClientOnMiniredis(t *testing.T) {
 	})
 }
 
-// testClient is what must hold on every Redis: the real one and the embedded one.
+// testClient tests what holds on every Redis, the real and the embedded one.
 func testClient(t *testing.T, start func(t *testing.T) (addr string)) {
 	for _, c := range []struct {
 		name string
@@ -38,27 +38,27 @@ func testClient(t *testing.T, start func(t *testing.T) (addr string)) {
 	}{
 		{"as Sidekiq's own client does", testSidekiqKeys},
 		{"in order, many at a time", testOrder},
-		{"twice", testTwice},
-		{"twice in one batch", testTwiceInOneBatch},
+		{"pushed twice", testTwice},
+		{"twice in one push", testTwiceInOnePush},
 		{"without de-duplication", testNoDedup},
 		{"namespace", testNamespace},
 		{"a queue of another type", testWrongType},
 		{"groups", testGroups},
 		{"script flushed", testScriptFlushed},
-		{"answers lost", testAnswersLost},
+		{"replies lost", testRepliesLost},
 		{"few round trips", testRoundTrips},
 		{"ready", testReady},
-		{"load", testLoad},
+		{"usage", testUsage},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, start(t)) })
 	}
 }
 
-func newTestClient(t *testing.T, addr string, change func(*Options)) *Client {
+func newTestClient(t *testing.T, addr string, configure func(*Options)) *Client {
 	t.Helper()
 	o := Options{URL: "redis://" + addr, DedupTTL: time.Hour}
-	if change != nil {
-		change(&o)
+	if configure != nil {
+		configure(&o)
 	}
 	c, err := NewClient(o)
 	if err != nil {
@@ -68,7 +68,7 @@ func newTestClient(t *testing.T, addr string, change func(*Options)) *Client {
 	return c
 }
 
-// do runs a command on a connection of the test's own.
+// do runs a command on a connection of its own.
 func do(t *testing.T, addr, command string, args ...any) any {
 	t.Helper()
 	c, err := redis.Dial("tcp", addr)
@@ -141,7 +141,7 @@ func testSidekiqKeys(t *testing.T, addr string) {
 		t.Errorf("keys = %v, want %v", keys, want)
 	}
 	if ttl := do(t, addr, "PTTL", want[3]).(int64); ttl <= 3_500_000 || ttl > 3_600_000 {
-		t.Errorf("the marker lives for %d ms more, want an hour", ttl)
+		t.Errorf("the marker expires in %d ms, want an hour", ttl)
 	}
 }
 
@@ -150,7 +150,7 @@ func testOrder(t *testing.T, addr string) {
 	jobs[1_000].Payload = fmt.Appendf(nil, "%q", strings.Repeat("x", chunkBytes+1))
 	mustPush(t, newTestClient(t, addr, nil), jobs)
 	if got := env.Queued(t, addr, "queue:q"); !slices.Equal(got, payloads(jobs)) {
-		t.Errorf("%d jobs in another order than that of %d pushed", len(got), len(jobs))
+		t.Errorf("%d jobs in the queue, want %d in the order of the push", len(got), len(jobs))
 	}
 }
 
@@ -162,16 +162,16 @@ func testTwice(t *testing.T, addr string) {
 	if count(results, Duplicate) != 2 || results[2].Outcome != Enqueued {
 		t.Errorf("results = %v", results)
 	}
-	do(t, addr, "DEL", "queue:q") // as Sidekiq does by working
+	do(t, addr, "DEL", "queue:q") // as if Sidekiq had run the jobs
 	if n := count(mustPush(t, c, jobs), Duplicate); n != 3 {
-		t.Errorf("%d duplicates after the jobs were worked off, want 3", n)
+		t.Errorf("%d duplicates after the jobs ran, want 3", n)
 	}
 	if got := env.Queued(t, addr, "queue:q"); len(got) > 0 {
 		t.Errorf("queue:q = %v, want nothing", got)
 	}
 }
 
-func testTwiceInOneBatch(t *testing.T, addr string) {
+func testTwiceInOnePush(t *testing.T, addr string) {
 	jobs := testJobs("q", 2)
 	results := mustPush(t, newTestClient(t, addr, nil), []Job{jobs[0], jobs[1], jobs[0]})
 	if results[2].Outcome != Duplicate || len(env.Queued(t, addr, "queue:q")) != 2 {
@@ -183,7 +183,7 @@ func testNoDedup(t *testing.T, addr string) {
 	c := newTestClient(t, addr, func(o *Options) { o.DedupTTL = 0 })
 	mustPush(t, c, testJobs("q", 2))
 	if n := count(mustPush(t, c, testJobs("q", 2)), Enqueued); n != 2 {
-		t.Errorf("%d enqueued again, want 2", n)
+		t.Errorf("%d enqueued the second time, want 2", n)
 	}
 	if keys := do(t, addr, "KEYS", "scout:*").([]any); len(keys) > 0 {
 		t.Errorf("markers: %s", keys)
@@ -215,14 +215,14 @@ func testWrongType(t *testing.T, addr string) {
 	if got := env.Queued(t, addr, "queue:good"); !slices.Equal(got, payloads(good)) {
 		t.Errorf("queue:good = %v", got)
 	}
-	do(t, addr, "DEL", "queue:bad") // mended
+	do(t, addr, "DEL", "queue:bad") // as an operator would
 	if r := mustPush(t, newTestClient(t, addr, nil), bad); count(r, Enqueued) != 2 {
 		t.Errorf("after the repair: %v", r)
 	}
 }
 
-// Behind a failure, nothing more of its group is pushed, in the same chunk or
-// in a later one; other groups go on.
+// After a failure, no later job of its group is pushed, in the same chunk or in a
+// later one. Other groups are not affected.
 func testGroups(t *testing.T, addr string) {
 	do(t, addr, "SET", "queue:bad", "x")
 	jobs := testJobs("q", 3*chunkJobs)
@@ -260,10 +260,10 @@ func testScriptFlushed(t *testing.T, addr string) {
 	}
 }
 
-// A cut reply leaves it open whether the jobs were pushed.
-func testAnswersLost(t *testing.T, addr string) {
-	var answers atomic.Int64
-	proxy := env.NewProxy(t, addr, func() bool { return answers.Add(1)%3 != 0 })
+// After a lost reply, only the markers tell whether the jobs were pushed.
+func testRepliesLost(t *testing.T, addr string) {
+	var replies atomic.Int64
+	proxy := env.NewProxy(t, addr, func() bool { return replies.Add(1)%3 != 0 })
 	c := newTestClient(t, proxy.Addr, nil)
 	jobs := testJobs("q", 40)
 	for i := range jobs {
@@ -272,8 +272,8 @@ func testAnswersLost(t *testing.T, addr string) {
 	if got := env.Queued(t, addr, "queue:q"); !slices.Equal(got, payloads(jobs)) {
 		t.Errorf("%d jobs in the queue, want %d, each once and in order", len(got), len(jobs))
 	}
-	if n := answers.Load(); n < 80 {
-		t.Errorf("only %d answers passed the proxy: it cannot have swallowed two in three", n)
+	if n := replies.Load(); n < 80 {
+		t.Errorf("the proxy saw only %d replies, so it cannot have dropped one in three", n)
 	}
 }
 
@@ -294,14 +294,14 @@ func testReady(t *testing.T, addr string) {
 		t.Error(err)
 	}
 	if keys, _ := redis.Strings(do(t, addr, "KEYS", "*"), nil); !slices.Equal(keys, []string{"scout:check"}) {
-		t.Errorf("keys = %v, want the key of the check alone", keys)
+		t.Errorf("keys = %v, want only the key of the check", keys)
 	}
 }
 
-func testLoad(t *testing.T, addr string) {
+func testUsage(t *testing.T, addr string) {
 	c := newTestClient(t, addr, func(o *Options) { o.Namespace = "app" })
 	ago := func(d time.Duration) float64 { return float64(time.Now().Add(-d).UnixMicro()) / 1e6 }
-	for queue, payloads := range map[string][]string{ // the next one last
+	for queue, payloads := range map[string][]string{ // the job that runs next is the last
 		"seconds":      {`{"enqueued_at":1}`, fmt.Sprintf(`{"args":[{"enqueued_at":1}],"enqueued_at":%f}`, ago(time.Minute))},
 		"milliseconds": {`{}`, `{}`, fmt.Sprintf(`{"enqueued_at":%d}`, time.Now().Add(-time.Hour).UnixMilli())},
 		"future":       {fmt.Sprintf(`{"enqueued_at":%f}`, ago(-time.Minute))},
@@ -315,7 +315,7 @@ func testLoad(t *testing.T, addr string) {
 		}
 	}
 	do(t, addr, "SET", "app:queue:wrong", "x")
-	load, err := c.Usage(t.Context(), []string{"seconds", "milliseconds", "future", "no time", "a text", "no job", "no object", "wrong", "absent"})
+	usage, err := c.Usage(t.Context(), []string{"seconds", "milliseconds", "future", "no time", "a text", "no job", "no object", "wrong", "absent"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -323,13 +323,13 @@ func testLoad(t *testing.T, addr string) {
 		"seconds": {2, time.Minute}, "milliseconds": {3, time.Hour}, "future": {1, 0}, "no time": {1, 0},
 		"a text": {1, 0}, "no job": {1, 0}, "no object": {1, 0}, "wrong": {0, 0}, "absent": {0, 0},
 	} {
-		got := load.Queues[queue]
+		got := usage.Queues[queue]
 		if got.Length != want.Length || got.Latency < want.Latency || got.Latency > want.Latency+5*time.Second {
 			t.Errorf("queue %s: %+v, want %+v", queue, got, want)
 		}
 	}
-	if load.MemoryUsed == 0 || load.MemoryMax != 0 || load.MemoryShare() != 0 {
-		t.Errorf("memory %d of %d, share %f", load.MemoryUsed, load.MemoryMax, load.MemoryShare())
+	if usage.MemoryUsed == 0 || usage.MemoryMax != 0 || usage.MemoryShare() != 0 {
+		t.Errorf("memory %d of %d, share %f", usage.MemoryUsed, usage.MemoryMax, usage.MemoryShare())
 	}
 	mustPush(t, newTestClient(t, addr, nil), testJobs("after", 1))
 	if _, err := c.Usage(t.Context(), nil); err != nil {
@@ -344,7 +344,7 @@ func TestUnreachable(t *testing.T) {
 	c := newTestClient(t, addr, func(o *Options) { o.RetryFor = 100 * time.Millisecond })
 	results, err := c.Push(t.Context(), testJobs("q", 2))
 	if err == nil || !strings.Contains(err.Error(), addr) || !strings.Contains(err.Error(), "connection refused") {
-		t.Errorf("error = %v, want one that names %s and tells that it refused", err, addr)
+		t.Errorf("error = %v, want one that names %s and says that it refused the connection", err, addr)
 	}
 	for i, r := range results {
 		if r.Outcome != NotPushed || !errors.Is(r.Err, err) {
@@ -359,7 +359,7 @@ func TestRecovers(t *testing.T) {
 	mustPush(t, c, testJobs("q", 1))
 	server.Close()
 	time.AfterFunc(200*time.Millisecond, func() { _ = server.Restart() })
-	mustPush(t, c, testJobs("q", 2)) // tries until the server is back
+	mustPush(t, c, testJobs("q", 2)) // retries until the server is back
 	if got := env.Queued(t, server.Addr(), "queue:q"); len(got) != 2 {
 		t.Errorf("queue:q = %v, want 2 jobs", got)
 	}
@@ -375,14 +375,14 @@ func TestWrongPassword(t *testing.T) {
 		t.Errorf("error = %v, want ErrCredentials without the password", err)
 	}
 	if time.Since(start) > 2*time.Second {
-		t.Error("tried again what cannot pass by itself")
+		t.Error("retried an error that cannot pass by itself")
 	}
 	if err := c.Ready(t.Context()); !errors.Is(err, ErrCredentials) {
 		t.Errorf("Ready = %v, want ErrCredentials", err)
 	}
 }
 
-func TestNewClientRefuses(t *testing.T) {
+func TestNewClientRejects(t *testing.T) {
 	for name, c := range map[string]struct{ url, want string }{
 		"other scheme":      {"http://u:s3cret@h", "must begin with redis://"},
 		"no scheme":         {"localhost:6379", "must begin with redis://"},

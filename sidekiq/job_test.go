@@ -10,10 +10,10 @@ import (
 func TestJob(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6_000, time.UTC)
 	for _, c := range []struct {
-		name   string
-		worker JobTemplate
-		call   Call
-		want   string
+		name     string
+		template JobTemplate
+		call     Call
+		want     string
 	}{
 		{
 			"plain", JobTemplate{Class: "FooWorker", Queue: "default"}, Call{Args: []json.RawMessage{[]byte(`{"id":1.0}`)}},
@@ -32,7 +32,7 @@ func TestJob(t *testing.T) {
 			`{"retry":false,"queue":"low","class":"A","args":[],"jid":"JID","created_at":1767323045.000006,"enqueued_at":1767323045.000006,"backtrace":true}`,
 		},
 		{
-			"retry_for counts, and retry is true all the same", JobTemplate{Class: "A", Queue: "low", Retry: Int(3), RetryFor: time.Hour}, Call{},
+			"retry_for replaces retry, which is true", JobTemplate{Class: "A", Queue: "low", Retry: Int(3), RetryFor: time.Hour}, Call{},
 			`{"retry":true,"retry_for":3600,"queue":"low","class":"A","args":[],"jid":"JID","created_at":1767323045.000006,"enqueued_at":1767323045.000006}`,
 		},
 		{
@@ -54,8 +54,8 @@ func TestJob(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.call.At = at
-			c.call.ID = c.worker.JobID("message-1")
-			job := c.worker.Job(c.call)
+			c.call.ID = c.template.JobID("message-1")
+			job := c.template.Job(c.call)
 			got := regexp.MustCompile(`"jid":"[0-9a-f]{24}"`).ReplaceAllString(string(job.Payload), `"jid":"JID"`)
 			got = regexp.MustCompile(`"job_id":"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"`).ReplaceAllString(got, `"job_id":"UUID"`)
 			if got != c.want {
@@ -64,7 +64,7 @@ func TestJob(t *testing.T) {
 			if !json.Valid(job.Payload) {
 				t.Error("not JSON")
 			}
-			if job.Queue != c.worker.Queue || job.JID != c.call.ID.JID() {
+			if job.Queue != c.template.Queue || job.JID != c.call.ID.JID() {
 				t.Errorf("queue %q, jid %q", job.Queue, job.JID)
 			}
 		})
@@ -88,8 +88,8 @@ func TestTimeHasDecimalPoint(t *testing.T) {
 
 func TestID(t *testing.T) {
 	foo := JobTemplate{Class: "Foo", Queue: "default"}
-	// Written down, so that no release changes it unnoticed: a changed id
-	// would let messages through twice during the upgrade.
+	// A literal, so that no release changes it unnoticed: with other ids,
+	// messages could be pushed twice during the upgrade.
 	id := foo.JobID("3f1c5b0e-1")
 	if got, want := id.JID(), "6fc34952445e3027f7983247"; got != want {
 		t.Errorf("JID = %s, want %s", got, want)

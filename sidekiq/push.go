@@ -48,9 +48,15 @@ const (
 	Unmarked                 // the job is in its queue, but Redis will not remember that
 )
 
-// ErrHeldBack is the error of a job that was not pushed because an earlier job
-// of its group failed.
-var ErrHeldBack = errors.New("held back behind a failed job of its group")
+// Errors that concern one job or its group. Jobs of other queues and groups are
+// not affected.
+var (
+	// ErrQueue means that the Redis key of the job's queue is not a list.
+	ErrQueue = errors.New("the Sidekiq queue cannot take the job")
+
+	// ErrHeldBack means that an earlier job of the group was not pushed.
+	ErrHeldBack = errors.New("held back behind a failed job of its group")
+)
 
 // Push pushes jobs in order and returns one result for each of them.
 //
@@ -223,7 +229,7 @@ func (p *push) record(chunk []int, replies []any) error {
 	for n, i := range chunk {
 		switch reply := replies[n].(type) {
 		case []byte:
-			p.results[i].Err = fmt.Errorf("queue %s: %s", p.jobs[i].Queue, reply)
+			p.results[i].Err = fmt.Errorf("%w: queue %s: %s", ErrQueue, p.jobs[i].Queue, reply)
 			p.failedGroups[p.jobs[i].Group] = p.jobs[i].Group != ""
 		case int64:
 			p.results[i] = resultOf(reply)

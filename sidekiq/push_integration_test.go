@@ -13,8 +13,8 @@ import (
 	"scout/internal/test/env"
 )
 
-// BenchmarkPush pushes new jobs of 1 KB, in batches of several sizes, to a
-// Redis that writes nothing to disk.
+// BenchmarkPush pushes new jobs of 1 KB, in batches of several sizes, to a Redis
+// that does not write to disk.
 func BenchmarkPush(b *testing.B) {
 	server := env.Redis(b, "--appendonly", "no")
 	client, err := NewClient(Options{URL: server.URL(), DedupTTL: time.Hour})
