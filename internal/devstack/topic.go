@@ -72,11 +72,18 @@ func (s *Server) addTopic(region, name string, attributes map[string]string) (t 
 		return t, false
 	}
 	t = &topic{
-		name: name, arn: fmt.Sprintf("arn:aws:sns:%s:%s:%s", region, accountID, name),
+		name: name, arn: topicARN(region, name),
 		attributes: maps.Clone(attributes),
 	}
 	s.topics[name] = t
 	return t, true
+}
+
+// TopicARN returns the ARN of a topic that was created in the default region.
+func TopicARN(name string) string { return topicARN(defaultRegion, name) }
+
+func topicARN(region, name string) string {
+	return "arn:aws:sns:" + region + ":" + accountID + ":" + name
 }
 
 // checkTopicAttribute returns why a topic cannot be created with the attribute.
