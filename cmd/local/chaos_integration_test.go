@@ -84,7 +84,7 @@ func testTerminated(t *testing.T, times int) {
 	for range times {
 		p := startScout(t, "-c", config)
 		if rand.N(10) > 0 { // else while it starts
-			eventually(t, 10*time.Second, "scout is polling", func() bool { return strings.Contains(p.log(), "msg=polling") })
+			eventually(t, 10*time.Second, "scout is polling", func() bool { return strings.Contains(p.log(), "msg=\"polling started\"") })
 		}
 		time.Sleep(rand.N(700 * time.Millisecond))
 		p.signal(t, syscall.SIGTERM)

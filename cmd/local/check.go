@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"scout/config"
+	"scout/internal/daemon"
 	"scout/internal/sqsclient"
 	"scout/sidekiq"
 )
@@ -29,13 +30,13 @@ func newCheckCommand(o *options) *cobra.Command {
 With --online, also look at Redis and the SQS queue, and say what to change.
 Exits with 1 if something there would keep Scout from working or lose jobs.`,
 		Args: cobra.NoArgs,
-		RunE: runs(func(cmd *cobra.Command, _ []string) error {
+		RunE: withExitCode(func(cmd *cobra.Command, _ []string) error {
 			c, err := o.load(cmd.Context(), config.Loader{AWS: sqsclient.AWSConfig})
 			if err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "# The configuration is valid.\n%s", c)
-			if queueKey(c.Queues[0]) == "" {
+			if c.Queues[0].Label() == "" {
 				fmt.Fprintln(cmd.OutOrStdout(), "# It names no SQS queue: the Lambda function needs none, scout run does.")
 			}
 			if !online {
@@ -91,9 +92,9 @@ func checkRedisOnline(ctx context.Context, c *config.Config, r *report) {
 	case info.Eviction == "" || info.Eviction == "noeviction":
 		r.ok("Redis evicts nothing")
 	case strings.HasPrefix(info.Eviction, "allkeys"):
-		r.fail("maxmemory-policy is %s: %s", info.Eviction, evictionAdvice(info.Eviction))
+		r.fail("maxmemory-policy is %s: %s", info.Eviction, daemon.EvictionAdvice(info.Eviction))
 	default:
-		r.warn("maxmemory-policy is %s: %s", info.Eviction, evictionAdvice(info.Eviction))
+		r.warn("maxmemory-policy is %s: %s", info.Eviction, daemon.EvictionAdvice(info.Eviction))
 	}
 	if info.Max > 0 && info.Used > info.Max*8/10 {
 		r.warn("%d %% of Redis's memory is in use", info.Used*100/info.Max)
@@ -141,7 +142,7 @@ func sidekiqGeneration(version string) string {
 }
 
 func checkQueuesOnline(ctx context.Context, c *config.Config, r *report) {
-	if queueKey(c.Queues[0]) == "" {
+	if c.Queues[0].Label() == "" {
 		r.ok("no SQS queue is configured; a Lambda function needs none here")
 		return
 	}

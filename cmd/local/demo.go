@@ -31,6 +31,12 @@ type show struct {
 	stats  handler.Stats
 }
 
+// decorate makes the show push to next.
+func (s *show) decorate(next handler.Pusher) handler.Pusher {
+	s.Pusher = next
+	return s
+}
+
 func newShow(w io.Writer) *show {
 	return &show{w: w, queues: map[string]int{}, stats: handler.Stats{Failed: map[handler.Reason]int{}}}
 }
@@ -72,8 +78,8 @@ func (s *show) handled() int {
 	return s.stats.Received
 }
 
-// demo publishes the samples, waits until Scout has seen them all, and sums up.
-func (s *stack) demo(ctx context.Context, show *show) error {
+// runDemo publishes the samples, waits until Scout has seen them all, and sums up.
+func (s *stack) runDemo(ctx context.Context, show *show) error {
 	files, err := events.Files.ReadDir(".")
 	if err != nil {
 		return err

@@ -9,8 +9,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -19,13 +19,13 @@ import (
 	"scout/config"
 	"scout/events"
 	"scout/handler"
+	"scout/internal/daemon"
 	"scout/internal/devstack"
 	"scout/internal/sqsclient"
-	"scout/sidekiq"
 )
 
-// A dev is the command that runs Scout with all that it needs in one process.
-type dev struct {
+// A devCommand is scout dev: Scout and all that it needs in one process.
+type devCommand struct {
 	*options
 	listen      string
 	listenRedis string
@@ -33,27 +33,27 @@ type dev struct {
 }
 
 func newDevCommand(o *options) *cobra.Command {
-	d := &dev{options: o}
+	d := &devCommand{options: o}
 	cmd := &cobra.Command{
 		Use:   "dev",
-		Short: "Run the whole loop on this machine: SNS, SQS, Redis and Scout, without AWS",
-		Long: `Run SNS, SQS, Scout and, unless REDIS_URL is set, a Redis in this process, and
-show each job that Scout pushes. Nothing is sent to AWS: of the configuration
-only the queue's name and topics and the form of the jobs are used. Without a
-configuration, that of the sample events is.`,
+		Short: "Run SNS, SQS, Redis and Scout on this machine, without AWS",
+		Long: `Run SNS, SQS, Scout and, unless REDIS_URL is set, Redis in this process, and
+show each job that Scout pushes. Nothing is sent to AWS: of the configuration,
+only the queues' names and topics and the format of the jobs are used. Without
+a configuration, the one of the sample events is used.`,
 		Args: cobra.NoArgs,
-		RunE: runs(d.run),
+		RunE: withExitCode(d.run),
 	}
-	cmd.Flags().StringVar(&d.listen, "listen", "127.0.0.1:4566", "`ADDRESS` for SNS and SQS; port 0 takes a free one")
-	cmd.Flags().StringVar(&d.listenRedis, "listen-redis", "127.0.0.1:6380", "`ADDRESS` for the Redis; port 0 takes a free one")
+	cmd.Flags().StringVar(&d.listen, "listen", "127.0.0.1:4566", "`ADDRESS` of SNS and SQS; port 0 picks a free port")
+	cmd.Flags().StringVar(&d.listenRedis, "listen-redis", "127.0.0.1:6380", "`ADDRESS` of Redis; port 0 picks a free port")
 	cmd.Flags().BoolVar(&d.demo, "demo", false, "publish the sample events")
-	cmd.Flags().BoolVar(&d.once, "once", false, "with --demo: exit when the samples are handled; on free ports")
+	cmd.Flags().BoolVar(&d.once, "once", false, "with --demo: use free ports, and exit once the sample events are handled")
 	return cmd
 }
 
-func (d *dev) run(cmd *cobra.Command, _ []string) error {
+func (d *devCommand) run(cmd *cobra.Command, _ []string) error {
 	if d.once && !d.demo {
-		return &failedError{errors.New("--once goes with --demo"), exitUsage}
+		return &failedError{errors.New("--once: requires --demo"), exitUsage}
 	}
 	if d.once {
 		d.listen, d.listenRedis = "127.0.0.1:0", "127.0.0.1:0"
@@ -64,12 +64,12 @@ func (d *dev) run(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	redisURL, closeRedis, err := d.redis()
+	redisURL, closeRedis, err := d.startRedis()
 	if err != nil {
 		return err
 	}
 	defer closeRedis()
-	c, err := d.load(ctx, redisURL)
+	c, err := d.loadConfig(ctx, redisURL)
 	if err != nil {
 		return err
 	}
@@ -79,52 +79,58 @@ func (d *dev) run(cmd *cobra.Command, _ []string) error {
 	}
 	defer stack.close()
 	show := newShow(cmd.OutOrStdout())
-	consumers, err := stack.consumers(ctx, show, log)
-	if err != nil {
-		return err
-	}
 	show.printf("%s", stack.instructions())
-	return d.loop(ctx, consumers, stack, show)
+	return d.serve(ctx, stack, show)
 }
 
-// loop polls until a signal or, with --once, until the demo is over.
-func (d *dev) loop(ctx context.Context, consumers []*consumer, stack *stack, show *show) error {
+// serve runs Scout on the stack until a signal or, with --once, until the demo
+// is over.
+func (d *devCommand) serve(ctx context.Context, stack *stack, show *show) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	result := make(chan error, 1)
 	go func() {
 		var err error
 		if d.demo {
-			err = stack.demo(ctx, show)
+			err = stack.runDemo(ctx, show)
 		}
 		if d.once || err != nil {
 			cancel()
 		}
 		result <- err
 	}()
-	var running sync.WaitGroup
-	for _, c := range consumers {
-		running.Go(func() { c.poller.Run(ctx) })
+	service := &daemon.Service{
+		Config:         stack.config,
+		Load:           func(context.Context) (*config.Config, error) { return stack.config, nil },
+		Log:            stack.log,
+		DecoratePusher: show.decorate,
+		Observe:        show.observe,
 	}
-	running.Wait()
+	if err := service.Run(ctx); err != nil {
+		cancel()
+		<-result
+		return err
+	}
 	return <-result
 }
 
-// redis returns the URL of the Redis at REDIS_URL or of one that it starts:
-// also if REDIS_URL is what an earlier run said to put there.
-func (d *dev) redis() (url string, closeRedis func(), err error) {
+// startRedis returns the URL of the Redis at REDIS_URL, or of one that it starts
+// if there is none. A REDIS_URL from the instructions of an earlier run counts
+// as none.
+func (d *devCommand) startRedis() (url string, closeRedis func(), err error) {
 	if url := os.Getenv("REDIS_URL"); url != "" && url != "redis://"+d.listenRedis {
 		return url, func() {}, nil
 	}
 	server, err := devstack.StartRedis(d.listenRedis)
 	if err != nil {
-		return "", nil, fmt.Errorf("starting a Redis: %w; is scout dev running already? See --listen-redis", err)
+		return "", nil, fmt.Errorf("starting Redis: %w; is scout dev running already? See --listen-redis", err)
 	}
 	return "redis://" + server.Addr(), server.Close, nil
 }
 
-// load loads the configuration, or that of the samples if there is none.
-func (d *dev) load(ctx context.Context, redisURL string) (*config.Config, error) {
+// loadConfig loads the configuration, or the one of the sample events if none is
+// given.
+func (d *devCommand) loadConfig(ctx context.Context, redisURL string) (*config.Config, error) {
 	o := *d.options
 	if o.config == "" && os.Getenv("SCOUT_CONFIG") == "" {
 		text, err := events.Files.ReadFile("scout.yml")
@@ -138,8 +144,8 @@ func (d *dev) load(ctx context.Context, redisURL string) (*config.Config, error)
 		return c, err
 	}
 	for _, q := range c.Queues {
-		if strings.HasSuffix(queueKey(q), ".fifo") {
-			return nil, &failedError{errors.New("--demo: the samples are for a standard queue, and this one is FIFO"), exitUsage}
+		if strings.HasSuffix(q.Label(), ".fifo") {
+			return nil, &failedError{errors.New("--demo: requires a standard queue, and the configured one is FIFO"), exitUsage}
 		}
 	}
 	return c, nil
@@ -147,7 +153,7 @@ func (d *dev) load(ctx context.Context, redisURL string) (*config.Config, error)
 
 // A stack is SNS and SQS in this process, with the configured queues and topics.
 type stack struct {
-	config *config.Config
+	config *config.Config // the given one, adapted to the stack
 	server *devstack.Server
 	http   *http.Server
 	arns   []string // of the queues
@@ -160,19 +166,12 @@ func startStack(ctx context.Context, address string, c *config.Config, log *slog
 	if err != nil {
 		return nil, fmt.Errorf("starting SNS and SQS: %w; is scout dev running already? See --listen", err)
 	}
-	s := &stack{config: c, server: devstack.NewServer(), log: log}
+	s := &stack{config: adaptConfig(c, listener.Addr().String()), server: devstack.NewServer(), log: log}
 	s.server.Log = log
 	s.server.OnTopic = s.subscribe
 	s.http = &http.Server{Handler: s.server, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = s.http.Serve(listener) }()
-	for i := range c.Queues {
-		q := &c.Queues[i]
-		q.Name = cmp.Or(q.Label(), "scout")
-		q.URL = devstack.QueueURL(listener.Addr().String(), q.Name)
-		q.WaitTime = time.Second // so that it stops soon
-	}
-	c.AWS = config.AWS{Region: "us-east-1", AccessKey: "scout", SecretKey: "scout", Endpoint: "http://" + listener.Addr().String()}
-	if s.client, err = sqsclient.NewSDK(ctx, c.AWS, log); err == nil {
+	if s.client, err = sqsclient.NewSDK(ctx, s.config.AWS, log); err == nil {
 		err = s.createAll()
 	}
 	if err != nil {
@@ -182,14 +181,36 @@ func startStack(ctx context.Context, address string, c *config.Config, log *slog
 	return s, nil
 }
 
-// close ends the endpoint. What is in its queue is gone.
+// adaptConfig returns c for the stack at an address: its queues are there, and a
+// topic is known by its name alone, whatever account and region c says.
+func adaptConfig(c *config.Config, address string) *config.Config {
+	adapted := *c
+	adapted.AWS = config.AWS{Region: "us-east-1", AccessKey: "scout", SecretKey: "scout", Endpoint: "http://" + address}
+	adapted.Limits = config.Limits{}
+	adapted.Queues = slices.Clone(c.Queues)
+	for i := range adapted.Queues {
+		q := &adapted.Queues[i]
+		q.Name = cmp.Or(q.Label(), "scout")
+		q.URL = devstack.QueueURL(address, q.Name)
+		q.WaitTime = time.Second // stops soon
+		q.Topics = slices.Clone(q.Topics)
+		for j := range q.Topics {
+			if topic := &q.Topics[j].Topic; strings.HasPrefix(*topic, "arn:") && !strings.ContainsAny(*topic, "*?") {
+				*topic = devstack.TopicARN(handler.TopicName(*topic))
+			}
+		}
+	}
+	return &adapted
+}
+
+// close ends the endpoint. What is in its queues is gone.
 func (s *stack) close() {
 	s.server.Close()
 	_ = s.http.Close()
 }
 
 // createAll creates the queues, with dead-letter queues, and the topics that
-// the configuration names, and makes routes for full ARNs fit them.
+// the configuration names.
 func (s *stack) createAll() error {
 	for _, q := range s.config.Queues {
 		arn, err := s.createQueue(q.Name)
@@ -199,17 +220,12 @@ func (s *stack) createAll() error {
 		s.arns = append(s.arns, arn)
 	}
 	for _, q := range s.config.Queues {
-		for i := range q.Topics {
-			route := &q.Topics[i]
+		for _, route := range q.Topics {
 			if strings.ContainsAny(route.Topic, "*?") {
 				continue // subscribed to when such a topic is created
 			}
-			arn, err := s.createTopic(handler.TopicName(route.Topic))
-			if err != nil {
+			if _, err := s.createTopic(handler.TopicName(route.Topic)); err != nil {
 				return err
-			}
-			if strings.HasPrefix(route.Topic, "arn:") {
-				route.Topic = arn
 			}
 		}
 	}
@@ -239,22 +255,20 @@ func (s *stack) createTopic(name string) (arn string, err error) {
 	return s.server.CreateTopic(name, attributes)
 }
 
-// subscribe subscribes to a topic that was created: the only queue to every
-// topic, as others may have published to it, and several to those that they have
-// routes for.
+// subscribe subscribes the queues to a new topic: each to those that it has
+// routes for, and a single queue to every topic, so that a missing route shows.
 func (s *stack) subscribe(topicARN string) {
 	for i, q := range s.config.Queues {
 		if len(s.arns) > 1 && !hasRoute(q, handler.TopicName(topicARN)) {
 			continue
 		}
 		if _, err := s.server.Subscribe(topicARN, s.arns[i], nil); err != nil {
-			s.log.Warn("the queue does not get what is published to the topic", "queue", q.Name, "topic", topicARN, "error", err)
+			s.log.Warn("subscription failed", "queue", q.Name, "topic", topicARN, "error", err)
 		}
 	}
 }
 
-// hasRoute reports whether a queue has a route for a topic, which is known by
-// its name here, whatever the account and region in the configuration.
+// hasRoute reports whether a queue has a route for a topic of the stack.
 func hasRoute(q config.Queue, topic string) bool {
 	for _, route := range q.Topics {
 		if handler.TopicName(route.Topic) == topic {
@@ -264,29 +278,7 @@ func hasRoute(q config.Queue, topic string) bool {
 	return len(handler.NewRouter(q.Topics).Route(topic).Workers) > 0
 }
 
-// consumers are Scout on this stack, showing what it pushes.
-func (s *stack) consumers(ctx context.Context, show *show, log *slog.Logger) ([]*consumer, error) {
-	client, err := sidekiq.NewClient(s.config.Redis.ClientOptions())
-	if err != nil {
-		return nil, err
-	}
-	show.Pusher = client
-	var all []*consumer
-	for _, q := range s.config.Queues {
-		c, err := newConsumer(ctx, s.client, q, log)
-		if err != nil {
-			return nil, err
-		}
-		c.observe = show.observe
-		c.change(s.config, q, handler.Handler{Client: show, Log: log})
-		c.poller.Failing = client.Failing
-		c.poller.Ready = func(ctx context.Context) error { return client.Ready(ctx) }
-		all = append(all, c)
-	}
-	return all, nil
-}
-
-// instructions say how to point an app at the stack.
+// instructions returns what to do to point an app at the stack.
 func (s *stack) instructions() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `SNS and SQS  %s
@@ -299,7 +291,7 @@ Redis        %s
 		}
 	}
 	exportRedis := ""
-	if os.Getenv("REDIS_URL") == "" { // else it is set already, perhaps with a password
+	if os.Getenv("REDIS_URL") == "" { // otherwise it is set already, perhaps with a password
 		exportRedis = "  export REDIS_URL=" + s.config.Redis.Address() + "\n"
 	}
 	fmt.Fprintf(&b, `

@@ -30,7 +30,7 @@ it is from is shown for each.
 FILE holds a Lambda event, what aws sqs receive-message prints, an SNS envelope,
 or any other message body.`,
 		Args: cobra.ExactArgs(1),
-		RunE: runs(func(cmd *cobra.Command, args []string) error {
+		RunE: withExitCode(func(cmd *cobra.Command, args []string) error {
 			// Nothing is pushed, so that no secret is needed.
 			c, err := o.load(cmd.Context(), config.Loader{LocalRedis: "redis://localhost"})
 			if err != nil {

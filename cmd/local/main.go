@@ -1,5 +1,5 @@
-// Command scout moves the messages of an SQS queue into Sidekiq jobs. It is
-// the daemon, and it holds the tools for the laptop: dev, check and explain.
+// Command scout turns the messages of SQS queues into Sidekiq jobs. Besides the
+// daemon it holds the tools for a laptop: dev, check and explain.
 package main
 
 import (
@@ -19,21 +19,21 @@ import (
 	"scout/config"
 )
 
-// Exit codes, on which scripts rely.
+// Exit codes. Scripts rely on them.
 const (
 	exitOK     = 0
-	exitFailed = 1 // while running
-	exitUsage  = 2 // wrong arguments or a wrong configuration
+	exitFailed = 1 // at run time
+	exitUsage  = 2 // invalid arguments or an invalid configuration
 )
 
-// version is set by the build of a release.
+// version is set when a release is built.
 var version = ""
 
 func main() {
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run is the whole command. It returns the exit code.
+// run runs the command and returns its exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRootCommand()
 	root.SetArgs(scout1Args(args))
@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitOK
 	}
 	failure, ok := errors.AsType[*failedError](err)
-	if !ok { // from cobra: the command did not run at all
+	if !ok { // from cobra, which did not run the command
 		fmt.Fprintf(stderr, "scout: %v; see scout --help\n", err)
 		return exitUsage
 	}
@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return failure.code
 }
 
-// scout1Args gives the long flags their second dash, which Scout 1.x did not ask for.
+// scout1Args adds the second dash to long flags, which Scout 1.x accepted with one.
 func scout1Args(args []string) []string {
 	args = slices.Clone(args)
 	for i, arg := range args {
@@ -65,7 +65,7 @@ func scout1Args(args []string) []string {
 	return args
 }
 
-// A failedError is why a command that did run ends with an exit code.
+// A failedError is the error of a command that ran, with its exit code.
 type failedError struct {
 	error
 	code int
@@ -73,8 +73,9 @@ type failedError struct {
 
 func (f *failedError) Unwrap() error { return f.error }
 
-// runs makes a cobra command's function of one that may fail while running.
-func runs(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+// withExitCode gives the errors of a command an exit code: exitFailed unless they
+// have one.
+func withExitCode(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		err := f(cmd, args)
 		if err == nil {
@@ -87,7 +88,7 @@ func runs(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, 
 	}
 }
 
-// options are the flags that all commands have.
+// options are the flags of all commands.
 type options struct {
 	config   string
 	logLevel string
@@ -96,7 +97,7 @@ type options struct {
 
 func newRootCommand() *cobra.Command {
 	o := &options{}
-	daemon := &daemon{options: o}
+	daemon := &runCommand{options: o}
 	root := &cobra.Command{
 		Use:   "scout",
 		Short: "Scout turns the messages of an SQS queue into Sidekiq jobs",
@@ -109,26 +110,27 @@ Without a command, scout runs as a daemon until SIGTERM or SIGINT.`,
 		Version:       versionOf(debug.ReadBuildInfo()),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE:          runs(daemon.run),
+		RunE:          withExitCode(daemon.run),
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	flags := root.PersistentFlags()
-	flags.StringVarP(&o.config, "config", "c", "", "the configuration: a `FILE`, or ssm:/path/name; else as SCOUT_CONFIG says")
-	flags.StringVarP(&o.logLevel, "log-level", "l", "info", "debug, info, warn or error")
+	flags.StringVarP(&o.config, "config", "c", "", "configuration `FILE` or ssm:/path/name; SCOUT_CONFIG if not given")
+	flags.StringVarP(&o.logLevel, "log-level", "l", "info", "minimum level: debug, info, warn or error")
 	flags.BoolVarP(&o.json, "json", "j", false, "log in JSON")
-	daemon.flags(root)
+	daemon.addFlags(root)
 
 	run := &cobra.Command{
 		Use:   "run",
-		Short: "Poll the queue and push jobs until a signal (the default)",
+		Short: "Poll the queue and push jobs until a signal (default)",
 		Args:  cobra.NoArgs,
-		RunE:  runs(daemon.run),
+		RunE:  withExitCode(daemon.run),
 	}
-	daemon.flags(run)
+	daemon.addFlags(run)
 	root.AddCommand(run, newDevCommand(o), newCheckCommand(o), newExplainCommand(o), newManCommand())
 	return root
 }
 
+// versionOf returns the version of a release, or else of the module.
 func versionOf(info *debug.BuildInfo, ok bool) string {
 	if version == "" && ok {
 		return info.Main.Version
@@ -136,7 +138,7 @@ func versionOf(info *debug.BuildInfo, ok bool) string {
 	return version
 }
 
-// load loads the configuration. What is wrong with it counts as wrong usage.
+// load loads the configuration. Its errors end the command with exitUsage.
 func (o *options) load(ctx context.Context, loader config.Loader) (*config.Config, error) {
 	c, err := loader.Load(ctx, o.config)
 	if err != nil {
@@ -145,8 +147,8 @@ func (o *options) load(ctx context.Context, loader config.Loader) (*config.Confi
 	return c, nil
 }
 
-// untilSignal returns a context that ends with the first SIGTERM or SIGINT.
-// The second then has its usual effect and ends the process at once.
+// untilSignal returns a context that ends at the first SIGTERM or SIGINT. The
+// second one has its default effect, which ends the process at once.
 func untilSignal(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(parent, syscall.SIGTERM, os.Interrupt)
 	context.AfterFunc(ctx, stop)

@@ -17,7 +17,7 @@ func newManCommand() *cobra.Command {
 		Short:  "Print the manual page, for man -l -",
 		Hidden: true,
 		Args:   cobra.NoArgs,
-		RunE: runs(func(cmd *cobra.Command, _ []string) error {
+		RunE: withExitCode(func(cmd *cobra.Command, _ []string) error {
 			_, err := io.WriteString(cmd.OutOrStdout(), manual(cmd.Root()))
 			return err
 		}),

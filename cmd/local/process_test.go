@@ -273,7 +273,7 @@ func TestRotatedPassword(t *testing.T) {
 	e.publish(t, 3, 6)
 	// What was in hand when the password was refused is given back for 30 s.
 	eventually(t, time.Minute, "the other jobs are there", func() bool { return queued() == 6 })
-	if !strings.Contains(p.log(), "the credentials of Redis have changed") || strings.Contains(p.log(), ":new@") {
+	if !strings.Contains(p.log(), "Redis credentials reloaded") || strings.Contains(p.log(), ":new@") {
 		t.Errorf("log:\n%s", p.log())
 	}
 }

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -19,12 +17,9 @@ import (
 
 	"github.com/gomodule/redigo/redis"
 
-	"scout/config"
 	"scout/internal/devstack"
 	"scout/internal/monitor"
-	"scout/internal/poller"
 	"scout/internal/test/env"
-	"scout/sidekiq"
 )
 
 // write writes a configuration for this endpoint: what is given and where SQS is.
@@ -122,7 +117,7 @@ func TestReload(t *testing.T) {
 
 	e.write(t, file, config(first, "NewWorker"))
 	p.signal(t, syscall.SIGHUP)
-	p.eventuallyLogs(t, "the configuration was taken over")
+	p.eventuallyLogs(t, "configuration reloaded")
 	e.publish(t, 0, 1)
 	eventually(t, 10*time.Second, "a job of the new class", func() bool { return slices.Equal(classes(t, first), []string{"NewWorker"}) })
 	eventually(t, 10*time.Second, "a second poll", func() bool { return e.receives.Load() == 2 })
@@ -132,10 +127,10 @@ func TestReload(t *testing.T) {
 		strings.Replace(config(first, "LostWorker"), "app", "missing", 1),
 		"redis",
 	} {
-		failed := strings.Count(p.log(), "could not be taken over")
+		failed := strings.Count(p.log(), "reload failed")
 		e.write(t, file, wrong)
 		p.signal(t, syscall.SIGHUP)
-		eventually(t, 10*time.Second, "the refusal is logged", func() bool { return strings.Count(p.log(), "could not be taken over") > failed })
+		eventually(t, 10*time.Second, "the refusal is logged", func() bool { return strings.Count(p.log(), "reload failed") > failed })
 		e.publish(t, 1, 2)
 	}
 	eventually(t, 10*time.Second, "jobs as before", func() bool {
@@ -172,12 +167,12 @@ func TestReloadWithWrongPassword(t *testing.T) {
 	server.RequireAuth("right")
 	file := e.config(t, ":right@"+server.Addr(), "1s")
 	p := startScout(t, "-c", file)
-	p.eventuallyLogs(t, "msg=polling")
+	p.eventuallyLogs(t, "msg=\"polling started\"")
 	if err := os.WriteFile(file, []byte(strings.Replace(readFile(t, file), ":right@", ":wr0ng@", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p.signal(t, syscall.SIGHUP)
-	p.eventuallyLogs(t, "could not be taken over")
+	p.eventuallyLogs(t, "reload failed")
 	e.publish(t, 0, 3)
 	eventually(t, 10*time.Second, "jobs as before", func() bool { list, _ := server.List("queue:default"); return len(list) == 3 })
 	if strings.Contains(p.log(), "wr0ng") {
@@ -326,20 +321,20 @@ func TestListen(t *testing.T) {
 }
 
 func TestListenAddress(t *testing.T) {
-	for listen, want := range map[string]string{"0": "127.0.0.1", ":0": "127.0.0.1", "localhost:0": "127.0.0.1", "0.0.0.0:0": "::"} {
-		l, err := (&daemon{listen: listen}).listener()
+	for address, want := range map[string]string{"0": "127.0.0.1", ":0": "127.0.0.1", "localhost:0": "127.0.0.1", "0.0.0.0:0": "::"} {
+		l, err := listen(address)
 		if err != nil {
-			t.Errorf("%s: %v", listen, err)
+			t.Errorf("%s: %v", address, err)
 			continue
 		}
 		if got := l.Addr().(*net.TCPAddr).IP.String(); got != want && (want != "::" || got != "0.0.0.0") {
-			t.Errorf("%s listens on %s, want %s", listen, got, want)
+			t.Errorf("%s listens on %s, want %s", address, got, want)
 		}
 		l.Close()
 	}
-	for _, listen := range []string{"localhost", "here:there:1"} {
-		if _, err := (&daemon{listen: listen}).listener(); err == nil {
-			t.Errorf("%s is accepted", listen)
+	for _, address := range []string{"localhost", "here:there:1"} {
+		if _, err := listen(address); err == nil {
+			t.Errorf("%s is accepted", address)
 		}
 	}
 }
@@ -401,18 +396,6 @@ func TestSystemd(t *testing.T) {
 	}
 }
 
-// A loop that hangs is not called alive.
-func TestWatchdog(t *testing.T) {
-	conn := listenAsSystemd(t, "30000")
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	watchdog(ctx, func() bool { return false })
-	_ = conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-	if n, err := conn.Read(make([]byte, 100)); err == nil {
-		t.Errorf("systemd was told something, %d bytes", n)
-	}
-}
-
 // A changed section aws makes new consumers of the same queues.
 func TestReloadOfAWS(t *testing.T) {
 	first, second := newEndpoint(t, 30, 5), newEndpoint(t, 30, 5)
@@ -425,7 +408,7 @@ func TestReloadOfAWS(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.signal(t, syscall.SIGHUP)
-	p.eventuallyLogs(t, "the configuration was taken over")
+	p.eventuallyLogs(t, "configuration reloaded")
 	second.publish(t, 1, 2)
 	eventually(t, 10*time.Second, "a job of the second endpoint", func() bool { return len(jobs(t, addr)) == 2 })
 	time.Sleep(1500 * time.Millisecond) // until the last poll of the first has ended
@@ -437,36 +420,5 @@ func TestReloadOfAWS(t *testing.T) {
 	p.signal(t, syscall.SIGTERM)
 	if err := p.end(t, 6*time.Second); err != nil {
 		t.Error(err)
-	}
-}
-
-// A push that began before Redis was changed still reaches the former one.
-func TestChangedRedis(t *testing.T) {
-	clients := [2]*sidekiq.Client{}
-	for i := range clients {
-		var err error
-		if clients[i], err = sidekiq.NewClient(sidekiq.Options{URL: "redis://" + startTestRedis(t)}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	link := newRedisLink(config.Redis{Queue: "first"}, clients[0], nil, slog.New(slog.DiscardHandler))
-	link.change(config.Redis{Queue: "second"}, clients[1])
-	if _, err := clients[0].Push(t.Context(), []sidekiq.Job{{JID: "a", Queue: "q", Payload: []byte("{}")}}); err != nil {
-		t.Error(err)
-	}
-	if link.Address() != clients[1].Address() {
-		t.Error("the new one is not in use")
-	}
-}
-
-// A consumer whose loop does not turn is noticed.
-func TestAlive(t *testing.T) {
-	s := &service{consumers: map[string]*consumer{"app": {poller: &poller.Poller{}}}}
-	if s.alive() {
-		t.Error("a loop that never turned is alive")
-	}
-	s.consumers = nil
-	if !s.alive() {
-		t.Error("without consumers, it is not alive")
 	}
 }

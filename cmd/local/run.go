@@ -1,0 +1,97 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"scout/config"
+	"scout/internal/daemon"
+	"scout/internal/sqsclient"
+)
+
+// A runCommand is scout run, the daemon.
+type runCommand struct {
+	*options
+	frequency int
+	listen    string
+}
+
+func (r *runCommand) addFlags(cmd *cobra.Command) {
+	cmd.Flags().IntVarP(&r.frequency, "freq", "f", 100, "poll an idle queue every `N` milliseconds")
+	cmd.Flags().StringVar(&r.listen, "listen", "", "serve /metrics, /healthz, /readyz and /status at `ADDRESS`; a port alone is on 127.0.0.1")
+}
+
+func (r *runCommand) run(cmd *cobra.Command, _ []string) error {
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	defer signal.Stop(reload)
+	ctx, stop := untilSignal(cmd.Context())
+	defer stop()
+	log, err := r.logger(cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	if r.frequency < 1 {
+		return &failedError{errors.New("--freq: must be at least 1 ms"), exitUsage}
+	}
+	err = r.serve(ctx, reload, log)
+	if ctx.Err() != nil {
+		return nil // the signal interrupted the start
+	}
+	return err
+}
+
+func (r *runCommand) serve(ctx context.Context, reload <-chan os.Signal, log *slog.Logger) error {
+	if os.Getenv("GOGC") == "" {
+		// The heap is small and nearly all of it soon garbage: 6 MB more save
+		// a tenth of the CPU time.
+		debug.SetGCPercent(200)
+	}
+	load := func(ctx context.Context) (*config.Config, error) {
+		return r.load(ctx, config.Loader{AWS: sqsclient.AWSConfig, NeedQueue: true})
+	}
+	listener, err := listen(r.listen)
+	if err != nil {
+		return err
+	}
+	c, err := load(ctx)
+	if err != nil {
+		return err
+	}
+	service := &daemon.Service{
+		Config:   c,
+		Load:     load,
+		Reload:   reload,
+		Interval: time.Duration(r.frequency) * time.Millisecond,
+		Listener: listener,
+		Version:  versionOf(debug.ReadBuildInfo()),
+		Log:      log,
+	}
+	return service.Run(ctx)
+}
+
+// listen listens at the address that --listen gives. It returns nil if that is "".
+func listen(address string) (net.Listener, error) {
+	if address == "" {
+		return nil, nil
+	}
+	if _, err := strconv.Atoi(address); err == nil {
+		address = ":" + address
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, &failedError{errors.New("--listen: must be a port, such as 9464, or host:port"), exitUsage}
+	}
+	return net.Listen("tcp", net.JoinHostPort(cmp.Or(host, "127.0.0.1"), port))
+}

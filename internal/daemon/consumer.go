@@ -1,0 +1,141 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"scout/config"
+	"scout/handler"
+	"scout/internal/monitor"
+	"scout/internal/poller"
+	"scout/internal/sqsclient"
+)
+
+// A consumer polls one SQS queue. What it does with the messages can change
+// while it polls.
+type consumer struct {
+	name   string // of the queue
+	client *sqs.Client
+	poller *poller.Poller
+	pusher handler.Pusher
+	log    *slog.Logger
+
+	observe []func(handler.Stats) // called with the Stats of each batch
+	handler atomic.Pointer[handler.Handler]
+	queues  atomic.Pointer[[]string] // the Sidekiq queues that it pushes to
+	depth   atomic.Pointer[monitor.Depth]
+
+	queueWaitTime time.Duration // the queue's own; a poll waits as long if the configuration says 0
+	stop          context.CancelFunc
+}
+
+// newConsumer finds the queue and connects a consumer to the rest of the
+// Service. It is to be configured, then started.
+func (s *Service) newConsumer(ctx context.Context, client *sqs.Client, q config.Queue) (*consumer, error) {
+	url, err := sqsclient.QueueURL(ctx, client, q)
+	if err != nil {
+		return nil, err
+	}
+	c := &consumer{name: config.QueueName(url), client: client, pusher: s.pusher}
+	c.log = s.Log.With("sqs_queue", c.name)
+	attributes, err := sqsclient.QueueAttributes(ctx, client, url, types.QueueAttributeNameVisibilityTimeout, types.QueueAttributeNameReceiveMessageWaitTimeSeconds)
+	if err != nil && ctx.Err() == nil {
+		c.log.Warn("queue attributes unavailable; assuming a visibility timeout of 30 s", "error", err)
+	}
+	c.queueWaitTime = time.Duration(attributes[types.QueueAttributeNameReceiveMessageWaitTimeSeconds]) * time.Second
+	c.poller = &poller.Poller{
+		SQS:        sqsclient.New(client),
+		QueueURL:   url,
+		Handle:     c.handle,
+		QueueARN:   sqsclient.QueueARN(client.Options().Region, url),
+		Visibility: time.Duration(attributes[types.QueueAttributeNameVisibilityTimeout]) * time.Second,
+		Ready:      func(ctx context.Context) error { return s.link.Ready(ctx, *c.queues.Load()...) },
+		Failing:    s.link.Failing,
+		OverLimit:  func() bool { return len(s.watcher.Exceeded(*c.queues.Load())) > 0 },
+		Interval:   s.Interval,
+		Log:        c.log,
+	}
+	return c, nil
+}
+
+// configure makes the consumer do what the configuration says, from the next
+// message and the next poll on.
+func (c *consumer) configure(all *config.Config, q config.Queue) {
+	queues := config.SidekiqQueues(q)
+	c.queues.Store(&queues)
+	c.handler.Store(&handler.Handler{Router: all.Router(q), Client: c.pusher, Log: c.log})
+	stopTimeout := all.ShutdownTimeout
+	if q.WaitTime == 0 {
+		stopTimeout = max(stopTimeout, c.queueWaitTime+config.StopTime)
+	}
+	c.poller.Tune(poller.Tuning{
+		WaitTime:          q.WaitTime,
+		VisibilityTimeout: q.VisibilityTimeout,
+		MaxMessages:       q.MaxMessages,
+		Concurrency:       q.Concurrency,
+		StopTimeout:       stopTimeout,
+	})
+}
+
+func (c *consumer) handle(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
+	response, stats, err := c.handler.Load().Process(ctx, event)
+	for _, observe := range c.observe {
+		observe(stats)
+	}
+	return response, err
+}
+
+// startConsumer starts a configured consumer. It polls until ctx ends or it is
+// stopped.
+func (s *Service) startConsumer(ctx context.Context, c *consumer) {
+	ctx, c.stop = context.WithCancel(ctx)
+	if s.Observe != nil {
+		c.observe = append(c.observe, s.Observe)
+	}
+	if s.Listener != nil {
+		c.observe = append(c.observe, s.monitor.Observe(c.name))
+		s.polling.Go(func() { c.watchDepth(ctx) })
+	}
+	s.polling.Go(func() { c.poller.Run(ctx) })
+}
+
+// depthInterval is the time between two requests for a queue's depth.
+const depthInterval = 30 * time.Second
+
+// watchDepth keeps c.depth up to date until ctx ends.
+func (c *consumer) watchDepth(ctx context.Context) {
+	for failed := false; ; {
+		depth, err := c.readDepth(ctx)
+		if ctx.Err() == nil {
+			c.depth.Store(depth)
+			if err != nil && !failed {
+				c.log.Warn("queue depth unavailable", "error", err)
+			}
+			failed = err != nil
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(depthInterval):
+		}
+	}
+}
+
+func (c *consumer) readDepth(ctx context.Context) (*monitor.Depth, error) {
+	n, err := sqsclient.QueueAttributes(ctx, c.client, c.poller.QueueURL, types.QueueAttributeNameApproximateNumberOfMessages,
+		types.QueueAttributeNameApproximateNumberOfMessagesNotVisible, types.QueueAttributeNameApproximateNumberOfMessagesDelayed)
+	if err != nil {
+		return nil, err
+	}
+	return &monitor.Depth{
+		Visible:  n[types.QueueAttributeNameApproximateNumberOfMessages],
+		InFlight: n[types.QueueAttributeNameApproximateNumberOfMessagesNotVisible],
+		Delayed:  n[types.QueueAttributeNameApproximateNumberOfMessagesDelayed],
+	}, nil
+}

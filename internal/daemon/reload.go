@@ -1,0 +1,113 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"scout/config"
+	"scout/internal/backpressure"
+	"scout/internal/sqsclient"
+	"scout/sidekiq"
+)
+
+// reload takes over the configuration as it is now. If that is not possible, the
+// previous one stays in use as a whole.
+func (s *Service) reload(ctx context.Context) {
+	c, err := s.Load(ctx)
+	if err == nil {
+		err = s.takeOver(ctx, c)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.Log.Error("reload failed; keeping the previous configuration", "error", err)
+		s.reloads.Failures++
+		s.reloads.LastError = err.Error()
+		return
+	}
+	s.Log.Info("configuration reloaded", "redis", c.Redis.Address(), "queues", len(c.Queues))
+	s.reloads.Reloads++
+}
+
+// takeOver makes a configuration take effect, or returns an error and changes
+// nothing. It is the only way for a configuration to take effect, at the start
+// and later. Calls must not overlap.
+func (s *Service) takeOver(ctx context.Context, c *config.Config) error {
+	p, err := s.preparePlan(ctx, c)
+	if err != nil {
+		return err
+	}
+	s.applyPlan(ctx, p)
+	return nil
+}
+
+// A plan is a configuration that can take effect, with what it takes.
+type plan struct {
+	config    *config.Config
+	redis     *sidekiq.Client      // nil: the one in use stays
+	consumers map[string]*consumer // by queueKey: the running ones that stay, and new ones
+}
+
+// queueKey tells the queues of an AWS account apart.
+func queueKey(q config.Queue) string { return q.Name + q.URL }
+
+// preparePlan finds out whether a configuration can take effect. It changes
+// nothing yet.
+func (s *Service) preparePlan(ctx context.Context, c *config.Config) (*plan, error) {
+	p := &plan{config: c, consumers: map[string]*consumer{}}
+	client, err := sqsclient.NewSDK(ctx, c.AWS, s.Log)
+	if err != nil {
+		return nil, err
+	}
+	for _, q := range c.Queues {
+		key := queueKey(q)
+		if s.config != nil && s.config.AWS == c.AWS && s.consumers[key] != nil {
+			p.consumers[key] = s.consumers[key]
+			continue
+		}
+		if p.consumers[key], err = s.newConsumer(ctx, client, q); err != nil {
+			return nil, err
+		}
+	}
+	if p.redis, err = s.link.NewClient(c.Redis); err != nil {
+		return nil, err
+	}
+	if err := s.checkRedis(ctx, p.redis, config.SidekiqQueues(c.Queues...)); err != nil {
+		p.redis.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// applyPlan makes a plan take effect, for the next message and the next poll.
+// Polls in flight go on, also those of queues that the plan no longer has.
+func (s *Service) applyPlan(ctx context.Context, p *plan) {
+	if s.link.Uses(p.config.Redis) {
+		p.redis.Close()
+	} else {
+		s.link.SwapClient(p.config.Redis, p.redis)
+	}
+	s.watcher.Set(backpressure.Limits(p.config.Limits), config.SidekiqQueues(p.config.Queues...))
+	s.watcher.Update(ctx) // before the first poll of a new queue
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, q := range p.config.Queues {
+		c, former := p.consumers[queueKey(q)], s.consumers[queueKey(q)]
+		c.configure(p.config, q)
+		if former != nil && former != c {
+			former.configure(p.config, q) // for what its last polls receive
+		}
+		if former != c {
+			s.startConsumer(ctx, c)
+			s.Log.Info("polling started", "queue", c.poller.QueueURL, "redis", p.config.Redis.Address(), "routes", len(q.Topics))
+		}
+	}
+	for key, former := range s.consumers {
+		if p.consumers[key] != former {
+			former.stop()
+		}
+	}
+	s.config, s.consumers = p.config, p.consumers
+	s.reloads.Loaded, s.reloads.LastError = time.Now(), ""
+}

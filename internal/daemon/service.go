@@ -1,0 +1,125 @@
+// Package daemon is Scout as a long-running process: it polls the configured
+// SQS queues and pushes jobs until it is stopped. Start at Service.
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	systemd "github.com/coreos/go-systemd/v22/daemon"
+
+	"scout/config"
+	"scout/handler"
+	"scout/internal/backpressure"
+	"scout/internal/monitor"
+	"scout/internal/redislink"
+)
+
+// A Service is the daemon: a consumer for each SQS queue and the Redis that they
+// share. Set the fields and call Run, once.
+type Service struct {
+	// Config is the configuration to start with.
+	Config *config.Config
+
+	// Load loads the configuration again: for each reload, and when Redis
+	// rejects the credentials. What it returned is not changed by the Service
+	// and must not be changed by others.
+	Load func(context.Context) (*config.Config, error)
+
+	// Reload makes the Service load its configuration again; nil: never.
+	Reload <-chan os.Signal
+
+	Interval time.Duration // between polls of an idle queue, see poller.Poller
+
+	// Listener is where /metrics, /healthz, /readyz and /status are served. Run
+	// closes it. nil: nowhere.
+	Listener net.Listener
+
+	Version string // for /status and /metrics
+	Log     *slog.Logger
+
+	// DecoratePusher returns what the handlers push to, given the link to
+	// Redis; nil: the link itself.
+	DecoratePusher func(handler.Pusher) handler.Pusher
+
+	// Observe is called with the Stats of each batch; nil: nobody is.
+	Observe func(handler.Stats)
+
+	link    *redislink.Link
+	pusher  handler.Pusher
+	watcher *backpressure.Watcher
+	monitor *monitor.Monitor
+	started time.Time
+	polling sync.WaitGroup // consumers and the watcher
+
+	mu        sync.Mutex // guards what follows
+	config    *config.Config
+	consumers map[string]*consumer // by queueKey
+	reloads   monitor.Config
+}
+
+// Run polls until ctx ends and what was received is handled, and returns when
+// all that it has started has ended. An error means that it could not start.
+func (s *Service) Run(ctx context.Context) error {
+	s.init(ctx)
+	if s.Listener != nil {
+		defer s.Listener.Close()
+	}
+	if err := s.takeOver(ctx, s.Config); err != nil {
+		return err
+	}
+	defer s.link.Close()
+	// Until the end, also while the consumers drain.
+	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	if s.Listener != nil {
+		s.Log.Info("listening", "address", s.Listener.Addr().String())
+		wg.Go(func() { s.monitor.Serve(background, s.Listener) })
+	}
+	wg.Go(func() { runWatchdog(background, func() bool { return ctx.Err() != nil || s.alive() }) })
+	s.polling.Go(func() { s.watcher.Run(ctx) })
+	notifySystemd(systemd.SdNotifyReady)
+	s.reloadUntil(ctx)
+	notifySystemd(systemd.SdNotifyStopping)
+	s.polling.Wait()
+	s.Log.Info("stopped")
+	return nil
+}
+
+// init makes what does not change with the configuration.
+func (s *Service) init(ctx context.Context) {
+	s.started = time.Now()
+	s.link = &redislink.Link{Log: s.Log, Load: func(ctx context.Context) (config.Redis, error) {
+		c, err := s.Load(ctx)
+		if err != nil {
+			return config.Redis{}, err
+		}
+		return c.Redis, nil
+	}}
+	s.pusher = s.link
+	if s.DecoratePusher != nil {
+		s.pusher = s.DecoratePusher(s.link)
+	}
+	s.watcher = &backpressure.Watcher{Measure: s.link.Usage, Watched: s.Listener != nil, Log: s.Log}
+	s.monitor = monitor.New(func() monitor.Status { return s.status(ctx) })
+}
+
+// reloadUntil reloads the configuration whenever it is told to, until ctx ends.
+func (s *Service) reloadUntil(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.Reload:
+			notifySystemd(systemd.SdNotifyReloading)
+			s.reload(ctx)
+			notifySystemd(systemd.SdNotifyReady)
+		}
+	}
+}

@@ -1,0 +1,363 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"scout/config"
+	"scout/handler"
+	"scout/internal/devstack"
+	"scout/internal/sqsclient"
+	"scout/sidekiq"
+)
+
+// A world is SNS and SQS with the topics and queues that a test creates, and
+// Redis, all in this process.
+type world struct {
+	*devstack.Server
+	addr     string
+	redis    *miniredis.Miniredis
+	receives atomic.Int64 // calls of ReceiveMessage
+}
+
+func newWorld(t *testing.T, queues ...string) *world {
+	t.Helper()
+	w := &world{Server: devstack.NewServer(), redis: startRedis(t)}
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Amz-Target") == "AmazonSQS.ReceiveMessage" {
+			w.receives.Add(1)
+		}
+		w.ServeHTTP(rw, r)
+	}))
+	t.Cleanup(func() { w.Close(); server.CloseClientConnections(); server.Close() })
+	w.addr = server.Listener.Addr().String()
+	for _, queue := range queues {
+		arn := must(w.CreateQueue(queue, nil))(t)
+		must(w.Subscribe(must(w.CreateTopic(queue, nil))(t), arn, nil))(t)
+	}
+	return w
+}
+
+// must returns a function that returns v, and fails the test if there is an error.
+func must[T any](v T, err error) func(t *testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func startRedis(t *testing.T) *miniredis.Miniredis {
+	t.Helper()
+	server := must(devstack.StartRedis("127.0.0.1:0"))(t)
+	t.Cleanup(server.Close)
+	return server
+}
+
+// publish publishes to the topic that the queue of the same name is subscribed to.
+func (w *world) publish(t *testing.T, topic, message string) {
+	t.Helper()
+	must(w.Publish(devstack.TopicARN(topic), devstack.Notification{Message: message}))(t)
+}
+
+// config returns a configuration: what is given, and where SQS is.
+func (w *world) config(t *testing.T, format string, args ...any) *config.Config {
+	t.Helper()
+	text := fmt.Sprintf(format, args...) + fmt.Sprintf("\naws: {region: us-east-1, access_key: x, secret_key: x, endpoint: \"http://%s\"}\n", w.addr)
+	return must(config.Loader{NeedQueue: true}.Load(t.Context(), text))(t)
+}
+
+// appConfig returns a configuration of the queue app with one route.
+func (w *world) appConfig(t *testing.T, redisAddr, class string) *config.Config {
+	t.Helper()
+	return w.config(t, "redis: {url: \"redis://%s\"}\nqueue: {name: app, wait_time: 1s, topics: {app: %s}}", redisAddr, class)
+}
+
+// A running is a Service that runs.
+type running struct {
+	*Service
+	log    syncBuffer
+	next   atomic.Pointer[config.Config] // what Load returns; nil: an error
+	reload chan os.Signal
+	stop   context.CancelFunc
+	done   chan error
+}
+
+// run runs a Service, which starts with c.
+func run(t *testing.T, c *config.Config, options ...func(*Service)) *running {
+	t.Helper()
+	r := &running{reload: make(chan os.Signal, 1), done: make(chan error, 1)}
+	r.next.Store(c)
+	r.Service = &Service{
+		Config: c,
+		Load: func(context.Context) (*config.Config, error) {
+			if c := r.next.Load(); c != nil {
+				return c, nil
+			}
+			return nil, errors.New("no such file")
+		},
+		Reload: r.reload,
+		Log:    slog.New(slog.NewTextHandler(&r.log, nil)),
+	}
+	for _, option := range options {
+		option(r.Service)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	r.stop = stop
+	go func() { r.done <- r.Run(ctx) }()
+	t.Cleanup(stop)
+	return r
+}
+
+// end stops the Service and waits for the end of Run.
+func (r *running) end(t *testing.T) {
+	t.Helper()
+	r.stop()
+	select {
+	case err := <-r.done:
+		if err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatalf("Run does not return; log:\n%s", r.log.String())
+	}
+}
+
+// reloadWith makes the Service reload, which gives it c; nil: an error. It waits
+// for the end of that, which is logged as want.
+func (r *running) reloadWith(t *testing.T, c *config.Config, want string) {
+	t.Helper()
+	r.next.Store(c)
+	before := strings.Count(r.log.String(), want)
+	r.reload <- syscall.SIGHUP
+	eventually(t, want, func() bool { return strings.Count(r.log.String(), want) > before })
+}
+
+// A syncBuffer can be read while it is written.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// eventually waits until a condition holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("still not: %s", what)
+		}
+	}
+}
+
+// eventuallyJobs waits until Redis holds jobs of these classes, in any order.
+func eventuallyJobs(t *testing.T, redis *miniredis.Miniredis, want ...string) {
+	t.Helper()
+	var got []string
+	slices.Sort(want)
+	defer func() {
+		if t.Failed() {
+			t.Logf("jobs of the classes %v, want %v", got, want)
+		}
+	}()
+	eventually(t, "the jobs are there", func() bool {
+		got = nil
+		payloads, _ := redis.List("queue:default") // an error while there is none
+		for _, payload := range payloads {
+			_, rest, _ := strings.Cut(payload, `"class":"`)
+			class, _, _ := strings.Cut(rest, `"`)
+			got = append(got, class)
+		}
+		slices.Sort(got)
+		return slices.Equal(got, want)
+	})
+}
+
+func TestRun(t *testing.T) {
+	w := newWorld(t, "app")
+	w.publish(t, "app", "1")
+	var handled atomic.Int64
+	var pushed syncBuffer
+	r := run(t, w.appConfig(t, w.redis.Addr(), "Worker"), func(s *Service) {
+		s.Observe = func(stats handler.Stats) { handled.Add(int64(stats.Received)) }
+		s.DecoratePusher = func(next handler.Pusher) handler.Pusher { return recorder{next, &pushed} }
+	})
+	eventuallyJobs(t, w.redis, "Worker")
+	eventually(t, "the batch is observed", func() bool { return handled.Load() == 1 })
+	if !strings.Contains(pushed.String(), `"class":"Worker"`) {
+		t.Errorf("pushed %s", pushed.String())
+	}
+	r.end(t)
+}
+
+// A recorder writes the payloads that are pushed.
+type recorder struct {
+	handler.Pusher
+	w *syncBuffer
+}
+
+func (r recorder) Push(ctx context.Context, jobs []sidekiq.Job) ([]sidekiq.Result, error) {
+	for _, job := range jobs {
+		_, _ = r.w.Write(job.Payload)
+	}
+	return r.Pusher.Push(ctx, jobs)
+}
+
+// Run stops receiving when its context ends, and returns when what was received
+// is a job and deleted.
+func TestRunDrains(t *testing.T) {
+	w := newWorld(t, "app")
+	c := w.config(t, "redis: {url: \"redis://%s\"}\nqueue: {name: app, wait_time: 20s, topics: {app: Worker}}", w.redis.Addr())
+	r := run(t, c)
+	eventually(t, "a long poll waits", func() bool { return w.receives.Load() == 1 })
+	r.stop()
+	w.publish(t, "app", "1")
+	r.end(t)
+	eventuallyJobs(t, w.redis, "Worker")
+	if n := w.receives.Load(); n != 1 {
+		t.Errorf("%d receives, want none after the end of the context", n)
+	}
+	client := must(sqsclient.NewSDK(t.Context(), c.AWS, r.Log))(t)
+	left := must(sqsclient.QueueAttributes(t.Context(), client, devstack.QueueURL(w.addr, "app"),
+		types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible))(t)
+	for name, n := range left {
+		if n > 0 {
+			t.Errorf("%s is %d, want 0", name, n)
+		}
+	}
+	if n := w.redis.CurrentConnectionCount(); n > 0 {
+		t.Errorf("%d connections to Redis are left open", n)
+	}
+}
+
+// What is wrong at the start ends Run with an error.
+func TestRunFails(t *testing.T) {
+	w := newWorld(t, "app")
+	w.redis.RequireAuth("right")
+	for name, c := range map[string]struct {
+		config *config.Config
+		want   string
+	}{
+		"no such queue":  {w.config(t, "redis: {url: \"redis://:right@%s\"}\nqueue: {name: missing, topics: {app: W}}", w.redis.Addr()), `there is no SQS queue "missing"`},
+		"wrong password": {w.appConfig(t, ":wr0ng@"+w.redis.Addr(), "W"), "wrong Redis credentials"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			listener := must(net.Listen("tcp", "127.0.0.1:0"))(t)
+			r := run(t, c.config, func(s *Service) { s.Listener = listener })
+			err := <-r.done
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "wr0ng") {
+				t.Errorf("error = %v, want %q", err, c.want)
+			}
+			if _, err := listener.Accept(); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("the listener was not closed: %v", err)
+			}
+		})
+	}
+	if n := w.receives.Load(); n > 0 {
+		t.Errorf("%d receives", n)
+	}
+}
+
+// A reload takes over everything: routes, queues and Redis.
+func TestReload(t *testing.T) {
+	w := newWorld(t, "app", "users")
+	second := startRedis(t)
+	r := run(t, w.appConfig(t, w.redis.Addr(), "OldWorker"))
+	w.publish(t, "app", "1")
+	eventuallyJobs(t, w.redis, "OldWorker")
+
+	r.reloadWith(t, w.appConfig(t, w.redis.Addr(), "NewWorker"), "configuration reloaded")
+	w.publish(t, "app", "2")
+	eventuallyJobs(t, w.redis, "OldWorker", "NewWorker")
+
+	r.reloadWith(t, w.config(t, "redis: {url: \"redis://%s\"}\nqueues:\n- {name: app, wait_time: 1s, topics: {app: AppWorker}}\n- {name: users, wait_time: 1s, topics: {users: UserWorker}}", second.Addr()), "configuration reloaded")
+	w.publish(t, "app", "3")
+	w.publish(t, "users", "4")
+	eventuallyJobs(t, second, "AppWorker", "UserWorker")
+	eventuallyJobs(t, w.redis, "OldWorker", "NewWorker")
+	eventually(t, "the former Redis has no connections", func() bool { return w.redis.CurrentConnectionCount() == 0 })
+	if s := r.status(t.Context()); s.Config.Reloads != 2 || s.Config.Failures != 0 || s.Redis.Address != second.Addr() || len(s.Queues) != 2 {
+		t.Errorf("status = %+v", s)
+	}
+	r.end(t)
+}
+
+// A reload that fails changes nothing, and the status says why it failed.
+func TestReloadFails(t *testing.T) {
+	w := newWorld(t, "app")
+	w.redis.RequireAuth("right")
+	good := ":right@" + w.redis.Addr()
+	r := run(t, w.appConfig(t, good, "Worker"))
+	w.publish(t, "app", "0")
+	want := []string{"Worker"}
+	eventuallyJobs(t, w.redis, want...)
+	for i, c := range []struct {
+		name   string
+		config *config.Config
+		reason string
+	}{
+		{"cannot be loaded", nil, "no such file"},
+		{"no such queue", w.config(t, "redis: {url: \"redis://%s\"}\nqueues:\n- {name: app, topics: {app: LostWorker}}\n- {name: missing, topics: {app: LostWorker}}", good), `there is no SQS queue "missing"`},
+		{"wrong password", w.appConfig(t, ":wr0ng@"+w.redis.Addr(), "LostWorker"), "wrong Redis credentials"},
+	} {
+		r.reloadWith(t, c.config, "reload failed; keeping the previous configuration")
+		if s := r.status(t.Context()).Config; s.Failures != i+1 || s.Reloads != 0 || !strings.Contains(s.LastError, c.reason) {
+			t.Errorf("%s: status = %+v, want the reason %q", c.name, s, c.reason)
+		}
+		w.publish(t, "app", fmt.Sprint(i+1))
+		want = append(want, "Worker")
+		eventuallyJobs(t, w.redis, want...)
+	}
+	if strings.Contains(r.log.String(), "wr0ng") {
+		t.Errorf("the password is in the log:\n%s", r.log.String())
+	}
+	r.reloadWith(t, w.appConfig(t, good, "Worker"), "configuration reloaded")
+	if s := r.status(t.Context()).Config; s.LastError != "" || s.Reloads != 1 {
+		t.Errorf("after a good reload: status = %+v", s)
+	}
+	r.end(t)
+}
+
+// A configuration is a value: the Service does not change it.
+func TestConfigIsNotChanged(t *testing.T) {
+	w := newWorld(t, "app")
+	c := w.appConfig(t, w.redis.Addr(), "Worker")
+	before := c.String()
+	r := run(t, c)
+	eventually(t, "a poll", func() bool { return w.receives.Load() > 0 })
+	r.reloadWith(t, c, "configuration reloaded")
+	r.end(t)
+	if c.String() != before {
+		t.Errorf("the configuration was changed:\n%s\nbefore:\n%s", c, before)
+	}
+}
