@@ -15,12 +15,12 @@ import (
 )
 
 // emf writes metrics in CloudWatch's embedded metric format: log lines that
-// CloudWatch makes metrics of. See "Specification: Embedded metric format" in
+// CloudWatch turns into metrics. See "Specification: Embedded metric format" in
 // the Amazon CloudWatch User Guide.
 type emf struct {
 	w        io.Writer
 	function string
-	level    string // of the function's log, so that Lambda does not filter the line out; "" means INFO
+	level    string // the log's minimum, so that Lambda does not drop the lines; "" means INFO
 }
 
 type emfMetric struct{ Name, Unit string }
@@ -31,8 +31,8 @@ type emfDirective struct {
 	Metrics    []emfMetric
 }
 
-// write writes one line for a batch. The names of its metrics are part of
-// what dashboards and alarms rely on.
+// write writes the line of a batch. Dashboards and alarms rely on the names of
+// the metrics.
 func (e *emf) write(ctx context.Context, s handler.Stats) {
 	line := map[string]any{"FunctionName": e.function, "level": "INFO"}
 	if e.level != "" {
@@ -63,11 +63,11 @@ func (e *emf) write(ctx context.Context, s handler.Stats) {
 		"Timestamp":         time.Now().UnixMilli(),
 		"CloudWatchMetrics": []emfDirective{{"Scout", [][]string{{"FunctionName"}}, metrics}},
 	}
-	// A metric that cannot be written must not fail the batch.
+	// A failed write must not fail the batch.
 	_ = json.NewEncoder(e.w).Encode(line)
 }
 
-// camel turns snake_case into CamelCase.
+// camel converts snake_case to CamelCase.
 func camel(s string) string {
 	var b strings.Builder
 	for word := range strings.SplitSeq(s, "_") {

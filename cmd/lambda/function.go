@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"reflect"
 	"sync"
 	"time"
 
@@ -13,99 +11,97 @@ import (
 
 	"scout/config"
 	"scout/handler"
-	"scout/sidekiq"
+	"scout/internal/redislink"
 )
 
-// How often the configuration is loaded at most: regularly, and after Redis
-// has refused the credentials, which may have been rotated.
 const (
-	refreshEvery   = 5 * time.Minute
-	refreshAtLeast = 10 * time.Second
+	reloadInterval = 5 * time.Minute  // between two loads of the configuration
+	initTimeout    = 8 * time.Second  // leaves some of the 10 s that Lambda gives the init phase
+	retryFor       = 15 * time.Minute // longer than any invocation
 )
 
-// A function handles batches with a configuration that it keeps fresh.
+// A function handles batches by a configuration that it loads again now and
+// then. It is safe for concurrent use.
 type function struct {
 	load    func(context.Context) (*config.Config, error)
 	observe func(context.Context, handler.Stats)
 	log     *slog.Logger
+	link    *redislink.Link
 
-	mu      sync.Mutex     // Lambda may be set up for several batches at a time
-	config  *config.Config // the last good one
-	handler *handler.Handler
-	client  *sidekiq.Client
-	loaded  time.Time // when that was tried last
+	mu       sync.Mutex       // guards what follows
+	handler  *handler.Handler // of the last configuration that could be loaded
+	loadedAt time.Time        // when that was last tried
 }
 
-// initTimeout leaves some of the 10 s that Lambda gives the init phase.
-const initTimeout = 8 * time.Second
-
-// init loads the configuration for the first time. Redis is dialled by the
-// first batch: were it down now, no environment could start.
-func (f *function) init() error {
+// newFunction returns a function with a configuration. It does not connect to
+// Redis yet: if that is down, the first batch fails and not the init phase.
+func newFunction(load func(context.Context) (*config.Config, error), observe func(context.Context, handler.Stats), log *slog.Logger) (*function, error) {
+	f := &function{load: load, observe: observe, log: log, loadedAt: time.Now()}
+	f.link = &redislink.Link{
+		Load: func(ctx context.Context) (config.Redis, error) {
+			c, err := load(ctx)
+			if err != nil {
+				return config.Redis{}, err
+			}
+			return c.Redis, nil
+		},
+		Conns: 2,
+		// While Redis is down, Push tries until the deadline and then fails the
+		// batch: unlike failed messages, an error slows the event source
+		// mapping down.
+		RetryFor: retryFor,
+		Log:      log,
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), initTimeout)
 	defer cancel()
-	_, err := f.refresh(ctx)
-	return err
+	return f, f.update(ctx)
 }
 
-// Handle is handler.Handler's with a fresh configuration. If Redis refuses the
-// credentials, it loads them again and, if they have changed, tries again.
+// Handle is (*handler.Handler).Handle with the current configuration.
 func (f *function) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
-	h, _ := f.fresh(ctx, refreshEvery)
-	response, stats, err := h.Process(ctx, event)
-	if errors.Is(err, sidekiq.ErrCredentials) {
-		if h, changed := f.fresh(ctx, refreshAtLeast); changed {
-			response, stats, err = h.Process(ctx, event)
-		}
-	}
+	response, stats, err := f.currentHandler(ctx).Process(ctx, event)
 	f.observe(ctx, stats)
 	return response, err
 }
 
-// fresh returns the handler, after loading the configuration again if that was
-// done longer ago than age. A configuration that cannot be loaded leaves the
-// last good one in use.
-func (f *function) fresh(ctx context.Context, age time.Duration) (h *handler.Handler, changed bool) {
+// currentHandler returns the handler, after loading the configuration if that
+// is due. Until it is loaded, other invocations go on with the previous one.
+func (f *function) currentHandler(ctx context.Context) *handler.Handler {
+	f.mu.Lock()
+	due := time.Since(f.loadedAt) >= reloadInterval
+	if due {
+		f.loadedAt = time.Now()
+	}
+	f.mu.Unlock()
+	if due {
+		if err := f.update(ctx); err != nil {
+			f.log.ErrorContext(ctx, "reload failed; keeping the previous configuration", "error", err)
+		}
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if time.Since(f.loaded) < age {
-		return f.handler, false
-	}
-	changed, err := f.refresh(ctx)
-	if err != nil {
-		f.log.ErrorContext(ctx, "the configuration could not be loaded again; the last one stays in use", "error", err)
-	}
-	return f.handler, changed
+	return f.handler
 }
 
-// refresh loads the configuration and, if it has changed, makes a new handler.
-// Connections to Redis are kept if not.
-func (f *function) refresh(ctx context.Context) (changed bool, err error) {
-	f.loaded = time.Now()
+// update loads the configuration and makes it take effect, as a whole or not at
+// all. Connections to Redis are kept if its section has not changed.
+func (f *function) update(ctx context.Context) error {
 	c, err := f.load(ctx)
-	if err != nil || reflect.DeepEqual(c, f.config) {
-		return false, err
+	if err != nil {
+		return err
 	}
 	if len(c.Queues) > 1 {
-		return false, fmt.Errorf("the configuration has %d queues, and the Lambda function is for one: give each a function, with a configuration of its own", len(c.Queues))
+		return fmt.Errorf("the configuration has %d queues, and a Lambda function takes one: deploy a function for each, with its own configuration", len(c.Queues))
 	}
-	// During an outage of Redis, Push tries until the deadline and then fails
-	// the batch: the error slows the event source mapping down, as failed
-	// messages would not.
-	options := c.Redis.ClientOptions()
-	options.Conns, options.RetryFor = 2, 15*time.Minute
-	client, err := sidekiq.NewClient(options)
-	if err != nil {
-		return false, err
+	if !f.link.Uses(c.Redis) {
+		client, err := f.link.NewClient(c.Redis)
+		if err != nil {
+			return err
+		}
+		f.link.SwapClient(c.Redis, client)
 	}
-	if f.client != nil {
-		f.client.Close()
-	}
-	f.config, f.client = c, client
-	f.handler = &handler.Handler{
-		Router: c.Router(c.Queues[0]),
-		Client: client,
-		Log:    f.log,
-	}
-	return true, nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.handler = &handler.Handler{Router: c.Router(c.Queues[0]), Client: f.link, Log: f.log}
+	return nil
 }

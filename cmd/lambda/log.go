@@ -8,12 +8,12 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
-// A logHandler writes JSON lines in the form that Lambda filters by level,
-// with the id of the request that they belong to.
+// A logHandler writes JSON lines in the format that Lambda filters by level, with
+// the request's id.
 type logHandler struct{ slog.Handler }
 
-// newLogHandler returns a handler for records of at least the given level,
-// which is named as Lambda does; anything unknown means INFO.
+// newLogHandler returns a handler with a minimum level, which has one of Lambda's
+// names: TRACE, DEBUG, INFO, WARN, ERROR or FATAL. Any other means INFO.
 func newLogHandler(w io.Writer, level string) slog.Handler {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {

@@ -1,7 +1,7 @@
-// Command lambda is Scout as an AWS Lambda function on an SQS event source
-// mapping with ReportBatchItemFailures. Its configuration is where
-// SCOUT_CONFIG says: in Parameter Store (ssm:/path/name), in a file of the
-// deployment package, or in the variable itself.
+// Command lambda is Scout as an AWS Lambda function for an SQS event source
+// mapping with ReportBatchItemFailures. SCOUT_CONFIG holds its configuration or
+// says where it is: ssm:/path/name in Parameter Store, or the path of a file in
+// the deployment package.
 package main
 
 import (
@@ -22,22 +22,21 @@ func main() {
 	handler := newLogHandler(os.Stdout, level)
 	log.SetFlags(0) // aws-lambda-go reports errors to the standard logger
 	log.SetOutput(slog.NewLogLogger(handler, slog.LevelError).Writer())
+	logger := slog.New(handler)
 	loader := config.Loader{AWS: awsConfig}
-	f := &function{
-		load:    func(ctx context.Context) (*config.Config, error) { return loader.Load(ctx, "") },
-		observe: (&emf{w: os.Stdout, function: os.Getenv("AWS_LAMBDA_FUNCTION_NAME"), level: level}).write,
-		log:     slog.New(handler),
-	}
-	if err := f.init(); err != nil {
-		f.log.Error("Scout cannot start", "error", err)
+	load := func(ctx context.Context) (*config.Config, error) { return loader.Load(ctx, "") }
+	metrics := &emf{w: os.Stdout, function: os.Getenv("AWS_LAMBDA_FUNCTION_NAME"), level: level}
+	f, err := newFunction(load, metrics.write, logger)
+	if err != nil {
+		logger.Error("start failed", "error", err)
 		os.Exit(1)
 	}
 	lambda.StartHandlerFunc[events.SQSEvent, events.SQSEventResponse](f.Handle)
 }
 
-// awsConfig reaches AWS with the role that Lambda puts into the environment.
-// The SDK's own way to find credentials and regions would double the size of
-// the binary and the time to start it.
+// awsConfig returns how to reach AWS with the credentials of the function's role,
+// which Lambda puts into the environment. The SDK's config package, which finds
+// credentials anywhere, would double the binary's size and its start time.
 func awsConfig(_ context.Context, c config.AWS) (aws.Config, error) {
 	credentials := aws.Credentials{
 		AccessKeyID:     os.Getenv("AWS_ACCESS_KEY_ID"),

@@ -34,8 +34,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// newFunction returns the function as Lambda runs it, and its log.
-func newFunction(t *testing.T, config string) (f *lambdaruntime.Function, log *bytes.Buffer) {
+// newBootstrap returns the function as Lambda runs it, and its log.
+func newBootstrap(t *testing.T, config string) (f *lambdaruntime.Function, log *bytes.Buffer) {
 	t.Helper()
 	log = &bytes.Buffer{}
 	f = &lambdaruntime.Function{
@@ -77,7 +77,7 @@ func lines(t *testing.T, output *bytes.Buffer) []map[string]any {
 
 func TestFunction(t *testing.T) {
 	redis := miniredis.RunT(t)
-	f, log := newFunction(t, sampleConfig(t, "redis://"+redis.Addr()))
+	f, log := newBootstrap(t, sampleConfig(t, "redis://"+redis.Addr()))
 
 	response, err := f.Invoke(t.Context(), sample(t, "hundred.json"))
 	if got := string(response); err != nil || got != `{"batchItemFailures":[]}` {
@@ -129,10 +129,10 @@ func checkLog(t *testing.T, log *bytes.Buffer) {
 func TestFunctionWithoutConfiguration(t *testing.T) {
 	for config, want := range map[string]string{
 		"":                           "no configuration: give --config, or set SCOUT_CONFIG",
-		"redis: {url: x}\nqueue: {}": `"level":"ERROR","message":"Scout cannot start"`,
-		"redis: {url: redis://localhost}\nqueues:\n- {name: a, topics: {t: W}}\n- {name: b, topics: {t: W}}": "the configuration has 2 queues, and the Lambda function is for one",
+		"redis: {url: x}\nqueue: {}": `"level":"ERROR","message":"start failed"`,
+		"redis: {url: redis://localhost}\nqueues:\n- {name: a, topics: {t: W}}\n- {name: b, topics: {t: W}}": "the configuration has 2 queues, and a Lambda function takes one",
 	} {
-		f, log := newFunction(t, config)
+		f, log := newBootstrap(t, config)
 		err := f.Init(t.Context())
 		f.Close()
 		if err == nil || !strings.Contains(log.String(), want) {
@@ -141,20 +141,21 @@ func TestFunctionWithoutConfiguration(t *testing.T) {
 	}
 }
 
-// Parameters change: a rotated password is fetched at once, and a configuration
-// that cannot be loaded leaves the last one in use.
-func TestRefresh(t *testing.T) {
+// A rotated password is loaded at once, and a configuration that cannot be
+// loaded leaves the previous one in use.
+func TestReload(t *testing.T) {
 	redis := miniredis.RunT(t)
 	redis.RequireAuth("old")
 	url, loads, fails := "redis://:old@"+redis.Addr(), 0, false
 	observed := 0
-	f := &function{log: slog.New(slog.NewTextHandler(t.Output(), nil)), observe: func(context.Context, handler.Stats) { observed++ }, load: func(ctx context.Context) (*config.Config, error) {
+	load := func(ctx context.Context) (*config.Config, error) {
 		if loads++; fails {
 			return nil, errors.New("access denied")
 		}
 		return config.Loader{}.Load(ctx, sampleConfig(t, url))
-	}}
-	if err := f.init(); err != nil {
+	}
+	f, err := newFunction(load, func(context.Context, handler.Stats) { observed++ }, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	if err != nil {
 		t.Fatal(err)
 	}
 	var event lambdaevents.SQSEvent
@@ -167,25 +168,24 @@ func TestRefresh(t *testing.T) {
 			t.Errorf("%s: %v after %d loads, want an error: %t, after %d", step, err, loads, wantErr, wantLoads)
 		}
 	}
-	handle("fresh", false, 1)
-	first := f.client
-	f.loaded = time.Now().Add(-refreshEvery)
+	handle("at first", false, 1)
+	connections := redis.TotalConnectionCount()
+	f.loadedAt = time.Now().Add(-reloadInterval)
 	handle("after 5 minutes", false, 2)
-	if f.client != first {
-		t.Error("the connections were not kept, though nothing has changed")
+	if redis.TotalConnectionCount() != connections {
+		t.Error("the connections were not kept although nothing has changed")
 	}
 
-	redis.Close() // cuts the connections that are authenticated
+	redis.Close() // cuts the authenticated connections
 	redis.RequireAuth("new")
 	if err := redis.Restart(); err != nil {
 		t.Fatal(err)
 	}
 	url = "redis://:new@" + redis.Addr()
-	f.loaded = time.Now().Add(-refreshAtLeast)
 	handle("after a rotation", false, 3)
 
 	url = "redis://:wrong@" + redis.Addr()
-	f.loaded, fails = time.Now().Add(-refreshEvery), true
+	f.loadedAt, fails = time.Now().Add(-reloadInterval), true
 	handle("Parameter Store is down", false, 4)
 	handle("and is not asked again", false, 4)
 	if observed != 5 {
