@@ -12,8 +12,9 @@ import (
 	"strings"
 )
 
-// Attribute is a message attribute of SQS or SNS. DataType is String, Number or Binary, perhaps with a ".suffix";
-// a Binary one has its value in BinaryValue, all others in StringValue.
+// Attribute is a message attribute of SQS or SNS. DataType is String, Number or Binary, optionally
+// followed by a dot and a custom type. BinaryValue holds the value of a Binary attribute, StringValue
+// that of all others.
 type Attribute struct {
 	DataType    string
 	StringValue string `json:",omitempty"`
@@ -27,7 +28,7 @@ func (a Attribute) kind() string {
 	return kind
 }
 
-// value returns the bytes of the value, whatever its type.
+// value returns the value as bytes, whatever its type.
 func (a Attribute) value() []byte {
 	if a.binary() {
 		return a.BinaryValue
@@ -37,8 +38,8 @@ func (a Attribute) value() []byte {
 
 var validAttributeName = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
 
-// attributesFault returns why AWS would refuse the attributes, "" if it would not.
-func attributesFault(attributes map[string]Attribute) string {
+// invalidAttribute returns the reason why AWS would reject the attributes, or "" if it would accept them.
+func invalidAttribute(attributes map[string]Attribute) string {
 	for name, a := range attributes {
 		lower := strings.ToLower(name)
 		reserved := strings.HasPrefix(lower, "aws.") || strings.HasPrefix(lower, "amazon.")
@@ -61,7 +62,7 @@ func attributesFault(attributes map[string]Attribute) string {
 	return ""
 }
 
-// attributesSize returns how much the attributes count towards the limit of a message.
+// attributesSize returns the number of bytes by which the attributes count towards a message's limit.
 func attributesSize(attributes map[string]Attribute) int {
 	size := 0
 	for name, a := range attributes {
@@ -70,8 +71,8 @@ func attributesSize(attributes map[string]Attribute) int {
 	return size
 }
 
-// selectAttributes returns those of the attributes that a receive asks for by name, by prefix ("foo.*") or
-// altogether ("All", ".*").
+// selectAttributes returns the attributes that a receive asks for: by name, by prefix ("foo.*"), or
+// all of them ("All", ".*").
 func selectAttributes(attributes map[string]Attribute, names []string) map[string]Attribute {
 	selected := make(map[string]Attribute)
 	for name, a := range attributes {
@@ -90,8 +91,8 @@ func md5Hex(s string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// md5Attributes returns the digest of the attributes that SDKs verify, "" if there are none. See "Calculating the MD5
-// message digest for message attributes" in the SQS developer guide.
+// md5Attributes returns the digest of the attributes that SDKs verify, or "" if there are no attributes.
+// See "Calculating the MD5 message digest for message attributes" in the SQS developer guide.
 func md5Attributes(attributes map[string]Attribute) string {
 	if len(attributes) == 0 {
 		return ""

@@ -11,7 +11,7 @@ type entryID struct {
 
 func (e entryID) id() string { return e.ID }
 
-// batchFailure says why an entry of a batch failed, by SQS in JSON and by SNS in XML.
+// batchFailure is the error of one entry of a batch. SQS sends it in JSON, SNS in XML.
 type batchFailure struct {
 	ID          string `json:"Id" xml:"Id"`
 	Code        string
@@ -21,7 +21,8 @@ type batchFailure struct {
 
 var validEntryID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
 
-// checkBatch returns the error for which AWS refuses a batch as a whole, nil if its entries can be tried one by one.
+// checkBatch returns the error with which AWS rejects a batch as a whole, or nil if each entry can be
+// tried on its own.
 func checkBatch[E interface{ id() string }](entries []E) error {
 	if len(entries) == 0 {
 		return errBatch("EmptyBatchRequest", "There should be at least one entry in the request.")
@@ -44,8 +45,8 @@ func checkBatch[E interface{ id() string }](entries []E) error {
 	return nil
 }
 
-// runBatch does each entry by itself and collects what succeeded and what failed, in the entries' order.
-// Both results are non-nil, to be encoded as empty lists: they are required members of the answers.
+// runBatch calls do for each entry and collects the results and the failures, in the order of the
+// entries. Both slices are non-nil, so that they encode as empty lists: responses require both.
 func runBatch[E interface{ id() string }, R any](entries []E, do func(E) (R, error)) ([]R, []batchFailure) {
 	successful, failed := []R{}, []batchFailure{}
 	for _, e := range entries {

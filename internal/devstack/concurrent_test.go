@@ -10,11 +10,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// Producers and consumers at work at once: each message is received and deleted exactly once.
+// TestConcurrentProducersAndConsumers checks that each message is received and deleted exactly once.
 func TestConcurrentProducersAndConsumers(t *testing.T) {
 	const producers, consumers, batches = 4, 8, 50
 	const total = producers * batches * maxBatch
-	c := newCloud(t, startServer(t))
+	c := newClient(t, startServer(t))
 	queue := c.queue(nil)
 
 	var wg sync.WaitGroup
@@ -31,7 +31,7 @@ func TestConcurrentProducersAndConsumers(t *testing.T) {
 			}
 		})
 	}
-	var received sync.Map // how often, by body
+	var received sync.Map // bodies
 	var deleted atomic.Int64
 	consume := func(messages []types.Message) {
 		for _, m := range messages {

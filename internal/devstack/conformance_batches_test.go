@@ -29,16 +29,16 @@ func deleteEntries(messages []types.Message) []types.DeleteMessageBatchRequestEn
 	return entries
 }
 
-func (c *cloud) sendBatch(queue string, entries []types.SendMessageBatchRequestEntry) (*sqs.SendMessageBatchOutput, error) {
+func (c *client) sendBatch(queue string, entries []types.SendMessageBatchRequestEntry) (*sqs.SendMessageBatchOutput, error) {
 	return c.sqs.SendMessageBatch(c.Context(), &sqs.SendMessageBatchInput{QueueUrl: &queue, Entries: entries})
 }
 
-func (c *cloud) deleteBatch(queue string, entries []types.DeleteMessageBatchRequestEntry) (*sqs.DeleteMessageBatchOutput, error) {
+func (c *client) deleteBatch(queue string, entries []types.DeleteMessageBatchRequestEntry) (*sqs.DeleteMessageBatchOutput, error) {
 	return c.sqs.DeleteMessageBatch(c.Context(), &sqs.DeleteMessageBatchInput{QueueUrl: &queue, Entries: entries})
 }
 
 var batchTests = []conformanceTest{
-	{"ten messages are sent and deleted at once", func(c *cloud) {
+	{"ten messages are sent and deleted at once", func(c *client) {
 		url := c.queue(nil)
 		sent, err := c.sendBatch(url, sendEntries(10))
 		c.must(err)
@@ -56,7 +56,7 @@ var batchTests = []conformanceTest{
 		wantEqual(c, "deleted", len(deleted.Successful), 10)
 		wantEqual(c, "in flight", c.attribute(url, "ApproximateNumberOfMessagesNotVisible"), "0")
 	}},
-	{"an entry that cannot be sent fails alone", func(c *cloud) {
+	{"an entry that cannot be sent fails alone", func(c *client) {
 		url := c.queue(nil)
 		entries := sendEntries(3)
 		entries[1].DelaySeconds = 901
@@ -71,7 +71,7 @@ var batchTests = []conformanceTest{
 		wantEqual(c, "sender's fault", out.Failed[0].SenderFault, true)
 		wantEqual(c, "received", len(c.receive(url)), 2)
 	}},
-	{"an entry that cannot be deleted fails alone", func(c *cloud) {
+	{"an entry that cannot be deleted fails alone", func(c *client) {
 		url := c.queue(nil)
 		c.send(url, "x")
 		entries := deleteEntries([]types.Message{c.receiveOne(url), {ReceiptHandle: aws.String("nope")}})
@@ -82,7 +82,7 @@ var batchTests = []conformanceTest{
 		wantEqual(c, "id", *out.Failed[0].Id, "1")
 		wantEqual(c, "code", *out.Failed[0].Code, "ReceiptHandleIsInvalid")
 	}},
-	{"an entry whose visibility cannot be changed fails alone", func(c *cloud) {
+	{"an entry whose visibility cannot be changed fails alone", func(c *client) {
 		url := c.queue(nil)
 		c.send(url, "x")
 		out, err := c.sqs.ChangeMessageVisibilityBatch(c.Context(), &sqs.ChangeMessageVisibilityBatchInput{
@@ -98,9 +98,9 @@ var batchTests = []conformanceTest{
 		wantEqual(c, "failed id", *out.Failed[0].Id, "bad")
 		c.receiveOne(url) // waits
 	}},
-	{"a batch is refused as a whole with typed errors", func(c *cloud) {
+	{"a batch is rejected as a whole with typed errors", func(c *client) {
 		url := c.queue(nil)
-		// moto checks the entries of the other batches less; server_test.go has them.
+		// moto checks the entries of other batches less strictly; see server_test.go.
 		_, err := c.sendBatch(url, []types.SendMessageBatchRequestEntry{})
 		wantError[*types.EmptyBatchRequest](c, err)
 		_, err = c.sendBatch(url, sendEntries(11))
@@ -115,7 +115,7 @@ var batchTests = []conformanceTest{
 		wantError[*types.InvalidBatchEntryId](c, err)
 		c.receiveNone(url)
 	}},
-	{"a batch has at most 1 MiB", func(c *cloud) {
+	{"a batch has a maximum of 1 MiB", func(c *client) {
 		url := c.queue(nil)
 		entries := sendEntries(2)
 		for i := range entries {

@@ -9,8 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// sendFIFO sends a message, whose body is its de-duplication id as well, to a group.
-func (c *cloud) sendFIFO(queue, group string, bodies ...string) {
+// sendFIFO sends messages to a group. The body of each is its de-duplication id.
+func (c *client) sendFIFO(queue, group string, bodies ...string) {
 	c.Helper()
 	for _, body := range bodies {
 		_, err := c.sqs.SendMessage(c.Context(), &sqs.SendMessageInput{
@@ -20,13 +20,13 @@ func (c *cloud) sendFIFO(queue, group string, bodies ...string) {
 	}
 }
 
-func (c *cloud) wantBodies(what string, messages []types.Message, want string) {
+func (c *client) wantBodies(what string, messages []types.Message, want string) {
 	c.Helper()
 	wantEqual(c, what, strings.Join(bodies(messages), " "), want)
 }
 
 var fifoTests = []conformanceTest{
-	{"messages of a group come in order, and with their ids", func(c *cloud) {
+	{"messages of a group arrive in order and with their ids", func(c *client) {
 		url := c.fifoQueue(nil)
 		c.sendFIFO(url, "g", "1", "2", "3")
 		received := c.receive(url)
@@ -36,37 +36,37 @@ var fifoTests = []conformanceTest{
 		wantEqual(c, "length of sequence number", len(received[1].Attributes["SequenceNumber"]), 20)
 		wantEqual(c, "FifoQueue", c.attribute(url, "FifoQueue"), "true")
 	}},
-	{"a group with a message in flight is locked until it is deleted", func(c *cloud) {
+	{"a group with a message in flight is blocked until the message is deleted", func(c *client) {
 		url := c.fifoQueue(nil)
 		c.sendFIFO(url, "a", "a1", "a2")
 		c.sendFIFO(url, "b", "b1")
-		first := c.receive(url, atMost(1))
+		first := c.receive(url, maxMessages(1))
 		c.wantBodies("first", first, "a1")
-		c.wantBodies("while a is locked", c.receive(url), "b1")
+		c.wantBodies("while a is blocked", c.receive(url), "b1")
 		c.receiveNone(url)
 		c.delete(url, first[0])
 		c.wantBodies("after the delete", c.receive(url, waiting(2)), "a2")
 	}},
-	{"a group goes on with the same message after the visibility timeout", func(c *cloud) {
+	{"a group continues with the same message after the visibility timeout", func(c *client) {
 		url := c.fifoQueue(map[string]string{"VisibilityTimeout": "1"})
 		c.sendFIFO(url, "g", "1", "2")
-		c.wantBodies("first", c.receive(url, atMost(1)), "1")
+		c.wantBodies("first", c.receive(url, maxMessages(1)), "1")
 		c.receiveNone(url)
 		c.wantBodies("then", c.receive(url, waiting(3)), "1 2")
 	}},
-	{"a group is unlocked by a visibility of 0", func(c *cloud) {
+	{"a visibility of 0 unblocks a group", func(c *client) {
 		url := c.fifoQueue(nil)
 		c.sendFIFO(url, "g", "1", "2")
-		c.setVisibility(url, c.receiveOne(url, atMost(1)), 0)
-		time.Sleep(10 * time.Millisecond) // moto counts milliseconds
+		c.setVisibility(url, c.receiveOne(url, maxMessages(1)), 0)
+		time.Sleep(10 * time.Millisecond) // moto's clock has milliseconds
 		c.wantBodies("then", c.receive(url, waiting(2)), "1 2")
 	}},
-	{"a duplicate is accepted and not delivered", func(c *cloud) {
+	{"a duplicate is accepted and not delivered", func(c *client) {
 		url := c.fifoQueue(nil)
 		c.sendFIFO(url, "g", "1", "1", "2")
 		c.wantBodies("received", c.receive(url), "1 2")
 	}},
-	{"a queue may take the content for the de-duplication id", func(c *cloud) {
+	{"a queue may use the content as the de-duplication id", func(c *client) {
 		url := c.fifoQueue(map[string]string{"ContentBasedDeduplication": "true"})
 		for _, body := range []string{"1", "2", "1"} {
 			_, err := c.sqs.SendMessage(c.Context(), &sqs.SendMessageInput{
@@ -76,7 +76,7 @@ var fifoTests = []conformanceTest{
 		}
 		c.wantBodies("received", c.receive(url), "1 2")
 	}},
-	{"a message needs a group and a de-duplication id", func(c *cloud) {
+	{"a message needs a group and a de-duplication id", func(c *client) {
 		url := c.fifoQueue(nil)
 		_, err := c.sqs.SendMessage(c.Context(), &sqs.SendMessageInput{
 			QueueUrl: &url, MessageBody: aws.String("x"), MessageDeduplicationId: aws.String("x"),
@@ -87,7 +87,7 @@ var fifoTests = []conformanceTest{
 		})
 		wantCode(c, err, "InvalidParameterValue")
 	}},
-	{"a batch keeps its order", func(c *cloud) {
+	{"a batch keeps its order", func(c *client) {
 		url := c.fifoQueue(nil)
 		entries := sendEntries(10)
 		for i := range entries {
@@ -99,7 +99,7 @@ var fifoTests = []conformanceTest{
 		c.must(err)
 		c.wantBodies("received", c.receive(url), "0 1 2 3 4 5 6 7 8 9")
 	}},
-	{"messages of a group received too often go to the dead-letter queue", func(c *cloud) {
+	{"messages of a group that are received too often go to the dead-letter queue", func(c *client) {
 		deadLetters := c.fifoQueue(nil)
 		attributes := c.redrivePolicy(deadLetters, 1)
 		attributes["VisibilityTimeout"] = "1"
@@ -107,7 +107,7 @@ var fifoTests = []conformanceTest{
 		c.sendFIFO(url, "g", "1", "2", "3")
 		c.wantBodies("received", c.receive(url), "1 2 3")
 		c.wantBodies("received again", c.receive(url, waiting(2)), "")
-		// AWS keeps the order; moto not always. queue_test.go checks it.
-		wantEqual(c, "dead letters", len(c.receive(deadLetters)), 3)
+		// AWS keeps the order, moto does not always; queue_test.go checks it.
+		wantEqual(c, "dead-letter messages", len(c.receive(deadLetters)), 3)
 	}},
 }

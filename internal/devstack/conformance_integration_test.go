@@ -10,12 +10,13 @@ import (
 	"scout/internal/test/env"
 )
 
-// What our Server is held to, moto does too: so the tests do not only say what we believe.
+// TestConformanceOfMoto runs the conformance tests against moto, an independent implementation, because
+// otherwise they would only check what we believe about AWS.
 func TestConformanceOfMoto(t *testing.T) {
 	conformance(t, env.Moto(t))
 }
 
-// awsCLI returns a function that runs the AWS CLI on the endpoint, and puts what it prints into out.
+// awsCLI returns a function that runs the AWS CLI against the endpoint and decodes its output into out.
 func awsCLI(t *testing.T, endpoint string) func(out any, args ...string) {
 	program := env.AWSCLI(t)
 	return func(out any, args ...string) {
@@ -70,6 +71,6 @@ func TestServerWithAWSCLI(t *testing.T) {
 	run(nil, "sqs", "delete-message", "--queue-url", queue.QueueUrl, "--receipt-handle", received.Messages[0].ReceiptHandle)
 	run(&attributes, "sqs", "get-queue-attributes", "--queue-url", queue.QueueUrl, "--attribute-names", "All")
 	if n := attributes.Attributes["ApproximateNumberOfMessagesNotVisible"]; n != "0" {
-		t.Errorf("%s messages are left", n)
+		t.Errorf("%s messages are still in flight", n)
 	}
 }

@@ -13,7 +13,7 @@ import (
 )
 
 var messageTests = []conformanceTest{
-	{"a message is sent, received and deleted", func(c *cloud) {
+	{"a message is sent, received and deleted", func(c *client) {
 		url, body := c.queue(map[string]string{"VisibilityTimeout": "1"}), "Grüße <&> \"日本\"\n\t🙂"
 		id := c.send(url, body)
 		m := c.receiveOne(url)
@@ -25,7 +25,7 @@ var messageTests = []conformanceTest{
 		time.Sleep(1100 * time.Millisecond)
 		c.receiveNone(url)
 	}},
-	{"a message is received again after the visibility timeout, with another handle", func(c *cloud) {
+	{"a message is redelivered after the visibility timeout with another receipt handle", func(c *client) {
 		url := c.queue(map[string]string{"VisibilityTimeout": "1"})
 		c.send(url, "x")
 		first := c.receiveOne(url)
@@ -38,30 +38,30 @@ var messageTests = []conformanceTest{
 		wantEqual(c, "second count", second.Attributes["ApproximateReceiveCount"], "2")
 		wantEqual(c, "first receive", second.Attributes["ApproximateFirstReceiveTimestamp"],
 			first.Attributes["ApproximateFirstReceiveTimestamp"])
-		c.delete(url, first) // an old handle is as good in a standard queue
-		c.delete(url, first) // and gone is gone
+		c.delete(url, first) // a standard queue accepts an old handle
+		c.delete(url, first) // deleting again is no error
 		time.Sleep(1100 * time.Millisecond)
 		c.receiveNone(url)
 	}},
-	{"a receive may have a visibility timeout of its own", func(c *cloud) {
+	{"a receive may have its own visibility timeout", func(c *client) {
 		url := c.queue(nil)
 		c.send(url, "x")
 		c.receiveOne(url, invisibleFor(1))
 		c.receiveNone(url)
 		c.receiveOne(url)
 	}},
-	{"visibility can be changed to now, and to later", func(c *cloud) {
+	{"the visibility timeout can be shortened and extended", func(c *client) {
 		url := c.queue(map[string]string{"VisibilityTimeout": "1"})
 		c.send(url, "x")
 		c.setVisibility(url, c.receiveOne(url), 0)
-		time.Sleep(10 * time.Millisecond) // moto counts milliseconds
+		time.Sleep(10 * time.Millisecond) // moto's clock has milliseconds
 		again := c.receive(url)
 		wantEqual(c, "received", len(again), 1)
 		c.setVisibility(url, again[0], 30)
 		time.Sleep(1200 * time.Millisecond)
 		c.receiveNone(url)
 	}},
-	{"a handle that never was is refused", func(c *cloud) {
+	{"a receipt handle that never existed is rejected", func(c *client) {
 		url := c.queue(nil)
 		_, err := c.sqs.DeleteMessage(c.Context(), &sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: aws.String("nope")})
 		wantError[*types.ReceiptHandleIsInvalid](c, err)
@@ -70,29 +70,29 @@ var messageTests = []conformanceTest{
 		})
 		wantError[*types.ReceiptHandleIsInvalid](c, err)
 	}},
-	{"a delayed message is received later", func(c *cloud) {
+	{"a delayed message is received after its delay", func(c *client) {
 		url := c.queue(nil)
 		c.sendDelayed(url, "x", 1)
 		c.receiveNone(url)
 		c.receiveOne(url)
 	}},
-	{"a queue delays messages that have no delay", func(c *cloud) {
+	{"a queue delays messages without their own delay", func(c *client) {
 		url := c.queue(map[string]string{"DelaySeconds": "1"})
 		c.send(url, "x")
 		c.receiveNone(url)
 		c.receiveOne(url)
 	}},
-	{"a long poll of an empty queue ends after its wait", func(c *cloud) {
+	{"a long poll of an empty queue ends after its wait", func(c *client) {
 		url := c.queue(nil)
 		c.within(900*time.Millisecond, 4*time.Second, func() {
 			wantEqual(c, "received", len(c.receive(url, waiting(1))), 0)
 		})
 	}},
-	{"a queue may have a wait of its own", func(c *cloud) {
+	{"a queue may have its own wait time", func(c *client) {
 		url := c.queue(map[string]string{"ReceiveMessageWaitTimeSeconds": "1"})
 		c.within(900*time.Millisecond, 4*time.Second, func() { c.receiveNone(url) })
 	}},
-	{"a long poll ends when a message arrives", func(c *cloud) {
+	{"a long poll ends when a message arrives", func(c *client) {
 		url := c.queue(nil)
 		c.within(200*time.Millisecond, 5*time.Second, func() {
 			sent := make(chan struct{})
@@ -104,12 +104,12 @@ var messageTests = []conformanceTest{
 			<-sent
 		})
 	}},
-	{"a receive returns 1 to 10 messages, each once", func(c *cloud) {
+	{"a receive returns 1 to 10 messages, each once", func(c *client) {
 		url := c.queue(nil)
 		for i := range 12 {
 			c.send(url, strconv.Itoa(i))
 		}
-		ten, one, rest := c.receive(url), c.receive(url, atMost(1)), c.receive(url)
+		ten, one, rest := c.receive(url), c.receive(url, maxMessages(1)), c.receive(url)
 		if len(ten) != 10 || len(one) != 1 || len(rest) != 1 {
 			c.Errorf("received %d, %d and %d messages, want 10, 1 and 1", len(ten), len(one), len(rest))
 		}
@@ -119,8 +119,8 @@ var messageTests = []conformanceTest{
 		wantCode(c, err, "InvalidParameterValue")
 	}},
 	{"message attributes are returned by name, prefix or all", testMessageAttributes},
-	{"system attributes are returned under both names of the parameter", testSystemAttributes},
-	{"a message received too often goes to the dead-letter queue", func(c *cloud) {
+	{"system attributes are returned for both names of the parameter", testSystemAttributes},
+	{"a message that is received too often goes to the dead-letter queue", func(c *client) {
 		deadLetters := c.queue(nil)
 		attributes := c.redrivePolicy(deadLetters, 2)
 		attributes["VisibilityTimeout"] = "1"
@@ -134,7 +134,7 @@ var messageTests = []conformanceTest{
 		wantEqual(c, "body", *m.Body, "x")
 		wantEqual(c, "messages left", c.attribute(url, "ApproximateNumberOfMessages"), "0")
 	}},
-	{"a dead-letter queue must exist", func(c *cloud) {
+	{"a dead-letter queue must exist", func(c *client) {
 		_, err := c.sqs.CreateQueue(c.Context(), &sqs.CreateQueueInput{
 			QueueName: aws.String("queue-" + newID()),
 			Attributes: map[string]string{
@@ -145,7 +145,7 @@ var messageTests = []conformanceTest{
 			c.Error("it was accepted")
 		}
 	}},
-	{"a message has at most 1 MiB", func(c *cloud) {
+	{"a message has a maximum of 1 MiB", func(c *client) {
 		url := c.queue(nil)
 		body := strings.Repeat("x", 1<<20)
 		c.send(url, body)
@@ -153,7 +153,7 @@ var messageTests = []conformanceTest{
 		_, err := c.sqs.SendMessage(c.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String(body + "x")})
 		wantCode(c, err, "InvalidParameterValue")
 	}},
-	{"a delay has at most 15 minutes", func(c *cloud) {
+	{"a delay has a maximum of 15 minutes", func(c *client) {
 		url := c.queue(nil)
 		_, err := c.sqs.SendMessage(c.Context(), &sqs.SendMessageInput{
 			QueueUrl: &url, MessageBody: aws.String("x"), DelaySeconds: 901,
@@ -166,7 +166,7 @@ func stringAttribute(dataType, value string) types.MessageAttributeValue {
 	return types.MessageAttributeValue{DataType: &dataType, StringValue: &value}
 }
 
-func testMessageAttributes(c *cloud) {
+func testMessageAttributes(c *client) {
 	url := c.queue(nil)
 	sent, err := c.sqs.SendMessage(c.Context(), &sqs.SendMessageInput{
 		QueueUrl: &url, MessageBody: aws.String("x"),
@@ -178,7 +178,8 @@ func testMessageAttributes(c *cloud) {
 		},
 	})
 	c.must(err)
-	// The names in order; each with its type, a 1 for a string or a 2 for binary, and its value; all with their lengths.
+	// The names in order, each with its type, 1 for a string or 2 for binary, and its value. A length
+	// precedes each text.
 	count := "\x00\x00\x00\x05count\x00\x00\x00\x06Number\x01\x00\x00\x00\x0242"
 	all := "\x00\x00\x00\x04blob\x00\x00\x00\x06Binary\x02\x00\x00\x00\x02\x00\xff" + count +
 		"\x00\x00\x00\x0ctrace.parent\x00\x00\x00\x06String\x01\x00\x00\x00\x0500-ä" +
@@ -219,15 +220,15 @@ func md5Of(s string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func testSystemAttributes(c *cloud) {
+func testSystemAttributes(c *client) {
 	url := c.queue(nil)
 	before := time.Now().Add(-time.Second).UnixMilli()
 	c.send(url, "x")
 	check := func(what string, m types.Message, want ...string) {
-		wantEqual(c, what+": how many", len(m.Attributes), len(want))
+		wantEqual(c, what+": number of attributes", len(m.Attributes), len(want))
 		for _, name := range want {
 			if m.Attributes[name] == "" {
-				c.Errorf("%s: there is no %s", what, name)
+				c.Errorf("%s: %s is missing", what, name)
 			}
 		}
 		c.setVisibility(url, m, 0)

@@ -14,15 +14,15 @@ import (
 var raw = map[string]string{"RawMessageDelivery": "true"}
 
 // publish publishes a notification and returns its id.
-func (c *cloud) publish(in sns.PublishInput) string {
+func (c *client) publish(in sns.PublishInput) string {
 	c.Helper()
 	out, err := c.sns.Publish(c.Context(), &in)
 	c.must(err)
 	return *out.MessageId
 }
 
-// envelope decodes an envelope, whose keys must be exactly those given.
-func (c *cloud) envelope(m sqstypes.Message, keys ...string) map[string]any {
+// envelope decodes an envelope and checks that it has exactly the given keys.
+func (c *client) envelope(m sqstypes.Message, keys ...string) map[string]any {
 	c.Helper()
 	var envelope map[string]any
 	c.must(json.Unmarshal([]byte(*m.Body), &envelope))
@@ -42,7 +42,7 @@ var envelopeKeys = []string{
 }
 
 var notificationTests = []conformanceTest{
-	{"a notification is delivered in an envelope", func(c *cloud) {
+	{"a notification is delivered in an envelope", func(c *client) {
 		topic, queue := c.topic(), c.queue(nil)
 		c.subscribe(topic, queue, nil)
 		message := `{"a": "<ä> & \"b\"", "big": 12345678901234567890}`
@@ -59,7 +59,7 @@ var notificationTests = []conformanceTest{
 			c.Errorf("Timestamp is %v", envelope["Timestamp"])
 		}
 	}},
-	{"an envelope has the subject and the attributes", func(c *cloud) {
+	{"an envelope contains the subject and the attributes", func(c *client) {
 		topic, queue := c.topic(), c.queue(nil)
 		c.subscribe(topic, queue, nil)
 		c.publish(sns.PublishInput{
@@ -81,7 +81,7 @@ var notificationTests = []conformanceTest{
 		wantEqual(c, "type of blob", attribute("blob", "Type"), any("Binary"))
 		wantEqual(c, "value of blob", attribute("blob", "Value"), any("aGVsbG8="))
 	}},
-	{"a raw delivery is the message itself", func(c *cloud) {
+	{"a raw delivery is the message itself", func(c *client) {
 		topic, queue := c.topic(), c.queue(nil)
 		c.subscribe(topic, queue, raw)
 		c.publish(sns.PublishInput{
@@ -96,7 +96,7 @@ var notificationTests = []conformanceTest{
 		wantEqual(c, "MD5", aws.ToString(m.MD5OfMessageAttributes),
 			md5Of("\x00\x00\x00\x04text\x00\x00\x00\x06String\x01\x00\x00\x00\x02ä"))
 	}},
-	{"every subscriber gets a notification, with the same id", func(c *cloud) {
+	{"every subscriber receives a notification with the same id", func(c *client) {
 		topic, one, two := c.topic(), c.queue(nil), c.queue(nil)
 		c.subscribe(topic, one, nil)
 		ended := c.subscribe(topic, two, nil)
@@ -109,7 +109,7 @@ var notificationTests = []conformanceTest{
 		c.receiveOne(one)
 		c.receiveNone(two)
 	}},
-	{"a structured message has a text for queues", func(c *cloud) {
+	{"a structured message may have a text for queues", func(c *client) {
 		topic, queue := c.topic(), c.queue(nil)
 		c.subscribe(topic, queue, raw)
 		publish := func(message string) {
@@ -124,7 +124,7 @@ var notificationTests = []conformanceTest{
 		})
 		wantError[*types.InvalidParameterException](c, err)
 	}},
-	{"a notification has at most 256 KiB", func(c *cloud) {
+	{"a notification has a maximum of 256 KiB", func(c *client) {
 		topic, queue := c.topic(), c.queue(nil)
 		c.subscribe(topic, queue, raw)
 		longest := strings.Repeat("x", 256<<10)
@@ -133,7 +133,7 @@ var notificationTests = []conformanceTest{
 		_, err := c.sns.Publish(c.Context(), &sns.PublishInput{TopicArn: &topic, Message: aws.String(longest + "x")})
 		wantError[*types.InvalidParameterException](c, err)
 	}},
-	{"notifications are published in batches", func(c *cloud) {
+	{"notifications are published in batches", func(c *client) {
 		topic, queue := c.topic(), c.queue(nil)
 		c.subscribe(topic, queue, raw)
 		entry := func(id, message string) types.PublishBatchRequestEntry {
@@ -160,7 +160,7 @@ var notificationTests = []conformanceTest{
 		wantError[*types.TooManyEntriesInBatchRequestException](c, err)
 		c.receiveNone(queue)
 	}},
-	{"a FIFO topic passes groups and de-duplication ids on", func(c *cloud) {
+	{"a FIFO topic passes groups and de-duplication ids on", func(c *client) {
 		topic, queue := c.fifoTopic(nil), c.fifoQueue(nil)
 		c.subscribe(topic, queue, raw)
 		for _, message := range []string{"1", "1", "2"} {
@@ -173,7 +173,7 @@ var notificationTests = []conformanceTest{
 		wantEqual(c, "group", received[1].Attributes["MessageGroupId"], "g")
 		wantEqual(c, "de-duplication id", received[1].Attributes["MessageDeduplicationId"], "2")
 	}},
-	{"a FIFO topic needs a group and a de-duplication id, and others take no such id", func(c *cloud) {
+	{"a FIFO topic needs a group and a de-duplication id, and a standard topic rejects the latter", func(c *client) {
 		fifo, standard := c.fifoTopic(nil), c.topic()
 		publish := func(topic string, group, id *string) error {
 			_, err := c.sns.Publish(c.Context(), &sns.PublishInput{
@@ -181,9 +181,9 @@ var notificationTests = []conformanceTest{
 			})
 			return err
 		}
-		// moto says MissingParameter for the first; server_test.go has what AWS does.
+		// moto returns MissingParameter for the first; server_test.go checks what AWS returns.
 		if err := publish(fifo, nil, aws.String("x")); err == nil {
-			c.Error("a FIFO topic took a message without a group")
+			c.Error("a FIFO topic accepted a message without a group")
 		}
 		wantError[*types.InvalidParameterException](c, publish(fifo, aws.String("g"), nil))
 		wantError[*types.InvalidParameterException](c, publish(standard, nil, aws.String("x")))

@@ -9,7 +9,7 @@ import (
 )
 
 var queueTests = []conformanceTest{
-	{"a queue is found by its name until it is deleted", func(c *cloud) {
+	{"a queue is found by name until it is deleted", func(c *client) {
 		name := "queue-" + newID()
 		url := c.createQueue(name, nil)
 		found, err := c.sqs.GetQueueUrl(c.Context(), &sqs.GetQueueUrlInput{QueueName: &name})
@@ -24,7 +24,7 @@ var queueTests = []conformanceTest{
 		wantError[*types.QueueDoesNotExist](c, err)
 		wantCode(c, err, "AWS.SimpleQueueService.NonExistentQueue")
 	}},
-	{"every action on an unknown queue is a QueueDoesNotExist", func(c *cloud) {
+	{"every action on an unknown queue returns QueueDoesNotExist", func(c *client) {
 		url := aws.String("http://localhost/000000000000/nope")
 		_, err := c.sqs.SendMessage(c.Context(), &sqs.SendMessageInput{QueueUrl: url, MessageBody: aws.String("x")})
 		wantError[*types.QueueDoesNotExist](c, err)
@@ -37,7 +37,7 @@ var queueTests = []conformanceTest{
 		_, err = c.sqs.PurgeQueue(c.Context(), &sqs.PurgeQueueInput{QueueUrl: url})
 		wantError[*types.QueueDoesNotExist](c, err)
 	}},
-	{"creating a queue again returns it, unless an attribute differs", func(c *cloud) {
+	{"creating a queue again returns its URL unless an attribute differs", func(c *client) {
 		name := "queue-" + newID()
 		url := c.createQueue(name, map[string]string{"VisibilityTimeout": "7"})
 		wantEqual(c, "URL", c.createQueue(name, nil), url)
@@ -47,18 +47,18 @@ var queueTests = []conformanceTest{
 		})
 		wantCode(c, err, "QueueAlreadyExists")
 	}},
-	{"a bad name is refused", func(c *cloud) {
+	{"an invalid name is rejected", func(c *client) {
 		_, err := c.sqs.CreateQueue(c.Context(), &sqs.CreateQueueInput{QueueName: aws.String("a b")})
 		wantCode(c, err, "InvalidParameterValue")
 	}},
-	{"queues are listed by prefix", func(c *cloud) {
+	{"queues are listed by prefix", func(c *client) {
 		prefix := "list-" + newID()
 		one, two := c.createQueue(prefix+"-1", nil), c.createQueue(prefix+"-2", nil)
 		out, err := c.sqs.ListQueues(c.Context(), &sqs.ListQueuesInput{QueueNamePrefix: &prefix})
 		c.must(err)
 		wantEqual(c, "URLs", strings.Join(out.QueueUrls, " "), one+" "+two)
 	}},
-	{"attributes have the documented defaults", func(c *cloud) {
+	{"attributes have the documented defaults", func(c *client) {
 		url := c.queue(nil)
 		out, err := c.sqs.GetQueueAttributes(c.Context(), &sqs.GetQueueAttributesInput{
 			QueueUrl: &url, AttributeNames: []types.QueueAttributeName{"All"},
@@ -77,7 +77,7 @@ var queueTests = []conformanceTest{
 			wantEqual(c, attribute, out.Attributes[attribute], want)
 		}
 	}},
-	{"attributes can be set, and are returned when asked for", func(c *cloud) {
+	{"attributes can be set and requested by name", func(c *client) {
 		url := c.queue(nil)
 		_, err := c.sqs.SetQueueAttributes(c.Context(), &sqs.SetQueueAttributesInput{
 			QueueUrl: &url, Attributes: map[string]string{"VisibilityTimeout": "12"},
@@ -93,7 +93,7 @@ var queueTests = []conformanceTest{
 		})
 		wantError[*types.InvalidAttributeName](c, err)
 	}},
-	{"messages are counted as visible, in flight and delayed", func(c *cloud) {
+	{"messages are counted as visible, in flight and delayed", func(c *client) {
 		url := c.queue(nil)
 		c.send(url, "received")
 		c.receiveOne(url)
@@ -103,7 +103,7 @@ var queueTests = []conformanceTest{
 		wantEqual(c, "in flight", c.attribute(url, "ApproximateNumberOfMessagesNotVisible"), "1")
 		wantEqual(c, "delayed", c.attribute(url, "ApproximateNumberOfMessagesDelayed"), "1")
 	}},
-	{"a purge removes all messages", func(c *cloud) {
+	{"a purge removes all messages", func(c *client) {
 		url := c.queue(nil)
 		c.send(url, "one")
 		c.receiveOne(url)
@@ -115,7 +115,7 @@ var queueTests = []conformanceTest{
 	}},
 }
 
-func (c *cloud) sendDelayed(queue, body string, seconds int32) {
+func (c *client) sendDelayed(queue, body string, seconds int32) {
 	c.Helper()
 	_, err := c.sqs.SendMessage(c.Context(), &sqs.SendMessageInput{
 		QueueUrl: &queue, MessageBody: &body, DelaySeconds: seconds,

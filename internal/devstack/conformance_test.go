@@ -19,7 +19,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	_ = flag.Set("test.parallel", "16") // the tests mostly wait
+	_ = flag.Set("test.parallel", "16") // because the tests mostly wait
 	goleak.VerifyTestMain(m)
 }
 
@@ -38,8 +38,9 @@ func startServer(t testing.TB) string {
 	return endpoint.URL
 }
 
-// conformance checks that an endpoint behaves as SNS and SQS do. It asserts what AWS documents and what our Server and
-// moto have in common; where moto is less exact, the stricter assertions are in server_test.go and queue_test.go.
+// conformance checks that an endpoint behaves as SNS and SQS do. It asserts what AWS documents and both
+// Server and moto implement. Where moto is less exact, server_test.go and queue_test.go have the
+// stricter assertions.
 func conformance(t *testing.T, endpoint string) {
 	for _, group := range []struct {
 		name  string
@@ -56,7 +57,7 @@ func conformance(t *testing.T, endpoint string) {
 			for _, test := range group.tests {
 				t.Run(test.name, func(t *testing.T) {
 					t.Parallel()
-					test.run(newCloud(t, endpoint))
+					test.run(newClient(t, endpoint))
 				})
 			}
 		})
@@ -65,17 +66,18 @@ func conformance(t *testing.T, endpoint string) {
 
 type conformanceTest struct {
 	name string
-	run  func(c *cloud)
+	run  func(c *client)
 }
 
-// cloud is the real clients on an endpoint, with what the tests repeat. Its queues and topics have names of their own.
-type cloud struct {
+// client holds the SDK's clients for an endpoint and the steps that the tests repeat. The queues and
+// topics that it creates have unique names.
+type client struct {
 	*testing.T
 	sqs *sqs.Client
 	sns *sns.Client
 }
 
-func newCloud(t *testing.T, endpoint string) *cloud {
+func newClient(t *testing.T, endpoint string) *client {
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	t.Cleanup(transport.CloseIdleConnections)
 	config := aws.Config{
@@ -85,10 +87,10 @@ func newCloud(t *testing.T, endpoint string) *cloud {
 		HTTPClient:   &http.Client{Transport: transport},
 		Retryer:      func() aws.Retryer { return aws.NopRetryer{} },
 	}
-	return &cloud{t, sqs.NewFromConfig(config), sns.NewFromConfig(config)}
+	return &client{t, sqs.NewFromConfig(config), sns.NewFromConfig(config)}
 }
 
-func (c *cloud) must(err error) {
+func (c *client) must(err error) {
 	c.Helper()
 	if err != nil {
 		c.Fatal(err)
@@ -96,13 +98,13 @@ func (c *cloud) must(err error) {
 }
 
 // queue creates a standard queue and returns its URL.
-func (c *cloud) queue(attributes map[string]string) string {
+func (c *client) queue(attributes map[string]string) string {
 	c.Helper()
 	return c.createQueue("queue-"+newID(), attributes)
 }
 
 // fifoQueue creates a FIFO queue and returns its URL.
-func (c *cloud) fifoQueue(attributes map[string]string) string {
+func (c *client) fifoQueue(attributes map[string]string) string {
 	c.Helper()
 	all := map[string]string{"FifoQueue": "true"}
 	for name, value := range attributes {
@@ -111,7 +113,7 @@ func (c *cloud) fifoQueue(attributes map[string]string) string {
 	return c.createQueue("queue-"+newID()+".fifo", all)
 }
 
-func (c *cloud) createQueue(name string, attributes map[string]string) string {
+func (c *client) createQueue(name string, attributes map[string]string) string {
 	c.Helper()
 	out, err := c.sqs.CreateQueue(c.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
 	c.must(err)
@@ -119,7 +121,7 @@ func (c *cloud) createQueue(name string, attributes map[string]string) string {
 }
 
 // attribute returns one attribute of a queue.
-func (c *cloud) attribute(queue string, name types.QueueAttributeName) string {
+func (c *client) attribute(queue string, name types.QueueAttributeName) string {
 	c.Helper()
 	out, err := c.sqs.GetQueueAttributes(c.Context(), &sqs.GetQueueAttributesInput{
 		QueueUrl: &queue, AttributeNames: []types.QueueAttributeName{name},
@@ -129,15 +131,15 @@ func (c *cloud) attribute(queue string, name types.QueueAttributeName) string {
 }
 
 // send sends a message and returns its id.
-func (c *cloud) send(queue, body string) string {
+func (c *client) send(queue, body string) string {
 	c.Helper()
 	out, err := c.sqs.SendMessage(c.Context(), &sqs.SendMessageInput{QueueUrl: &queue, MessageBody: &body})
 	c.must(err)
 	return *out.MessageId
 }
 
-// receive receives up to 10 messages, with all of their attributes, without waiting.
-func (c *cloud) receive(queue string, options ...func(*sqs.ReceiveMessageInput)) []types.Message {
+// receive receives up to 10 messages with all their attributes, without waiting.
+func (c *client) receive(queue string, options ...func(*sqs.ReceiveMessageInput)) []types.Message {
 	c.Helper()
 	in := &sqs.ReceiveMessageInput{
 		QueueUrl:                    &queue,
@@ -157,7 +159,7 @@ func waiting(seconds int32) func(*sqs.ReceiveMessageInput) {
 	return func(in *sqs.ReceiveMessageInput) { in.WaitTimeSeconds = seconds }
 }
 
-func atMost(n int32) func(*sqs.ReceiveMessageInput) {
+func maxMessages(n int32) func(*sqs.ReceiveMessageInput) {
 	return func(in *sqs.ReceiveMessageInput) { in.MaxNumberOfMessages = n }
 }
 
@@ -165,8 +167,8 @@ func invisibleFor(seconds int32) func(*sqs.ReceiveMessageInput) {
 	return func(in *sqs.ReceiveMessageInput) { in.VisibilityTimeout = seconds }
 }
 
-// receiveOne receives exactly one message, for which it waits a little.
-func (c *cloud) receiveOne(queue string, options ...func(*sqs.ReceiveMessageInput)) types.Message {
+// receiveOne receives exactly one message and waits up to 5 s for it.
+func (c *client) receiveOne(queue string, options ...func(*sqs.ReceiveMessageInput)) types.Message {
 	c.Helper()
 	messages := c.receive(queue, append(options, waiting(5))...)
 	if len(messages) != 1 {
@@ -175,22 +177,22 @@ func (c *cloud) receiveOne(queue string, options ...func(*sqs.ReceiveMessageInpu
 	return messages[0]
 }
 
-// receiveNone checks that nothing can be received.
-func (c *cloud) receiveNone(queue string) {
+// receiveNone checks that no message can be received.
+func (c *client) receiveNone(queue string) {
 	c.Helper()
 	if messages := c.receive(queue); len(messages) > 0 {
 		c.Fatalf("received %q, want nothing", bodies(messages))
 	}
 }
 
-func (c *cloud) delete(queue string, m types.Message) {
+func (c *client) delete(queue string, m types.Message) {
 	c.Helper()
 	_, err := c.sqs.DeleteMessage(c.Context(), &sqs.DeleteMessageInput{QueueUrl: &queue, ReceiptHandle: m.ReceiptHandle})
 	c.must(err)
 }
 
 // setVisibility changes the visibility of a received message.
-func (c *cloud) setVisibility(queue string, m types.Message, seconds int32) {
+func (c *client) setVisibility(queue string, m types.Message, seconds int32) {
 	c.Helper()
 	_, err := c.sqs.ChangeMessageVisibility(c.Context(), &sqs.ChangeMessageVisibilityInput{
 		QueueUrl: &queue, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: seconds,
@@ -207,7 +209,7 @@ func bodies(messages []types.Message) []string {
 }
 
 // wantError checks that err is one of the SDK's error types.
-func wantError[E error](c *cloud, err error) {
+func wantError[E error](c *client, err error) {
 	c.Helper()
 	if _, ok := errors.AsType[E](err); !ok {
 		var want E
@@ -216,22 +218,22 @@ func wantError[E error](c *cloud, err error) {
 }
 
 // wantCode checks the code of an error for which the SDK has no type.
-func wantCode(c *cloud, err error, code string) {
+func wantCode(c *client, err error, code string) {
 	c.Helper()
 	if e, ok := errors.AsType[smithy.APIError](err); !ok || e.ErrorCode() != code {
 		c.Errorf("got error %v, want code %s", err, code)
 	}
 }
 
-func wantEqual[T comparable](c *cloud, what string, got, want T) {
+func wantEqual[T comparable](c *client, what string, got, want T) {
 	c.Helper()
 	if got != want {
 		c.Errorf("%s: got %v, want %v", what, got, want)
 	}
 }
 
-// redrivePolicy is a queue's attributes with a dead-letter queue.
-func (c *cloud) redrivePolicy(deadLetters string, maxReceiveCount int) map[string]string {
+// redrivePolicy returns the attributes of a queue with a dead-letter queue.
+func (c *client) redrivePolicy(deadLetters string, maxReceiveCount int) map[string]string {
 	c.Helper()
 	policy, err := json.Marshal(map[string]any{
 		"deadLetterTargetArn": c.attribute(deadLetters, "QueueArn"),
@@ -241,12 +243,12 @@ func (c *cloud) redrivePolicy(deadLetters string, maxReceiveCount int) map[strin
 	return map[string]string{"RedrivePolicy": string(policy)}
 }
 
-// within checks how long something took.
-func (c *cloud) within(least, most time.Duration, do func()) {
+// within checks that do takes from min to max.
+func (c *client) within(min, max time.Duration, do func()) {
 	c.Helper()
 	start := time.Now()
 	do()
-	if took := time.Since(start); took < least || took > most {
-		c.Errorf("took %v, want %v to %v", took, least, most)
+	if took := time.Since(start); took < min || took > max {
+		c.Errorf("took %v, want %v to %v", took, min, max)
 	}
 }

@@ -9,13 +9,13 @@ import (
 )
 
 // topic creates a standard topic and returns its ARN.
-func (c *cloud) topic() string {
+func (c *client) topic() string {
 	c.Helper()
 	return c.createTopic("topic-"+newID(), nil)
 }
 
 // fifoTopic creates a FIFO topic and returns its ARN.
-func (c *cloud) fifoTopic(attributes map[string]string) string {
+func (c *client) fifoTopic(attributes map[string]string) string {
 	c.Helper()
 	all := map[string]string{"FifoTopic": "true"}
 	for name, value := range attributes {
@@ -24,7 +24,7 @@ func (c *cloud) fifoTopic(attributes map[string]string) string {
 	return c.createTopic("topic-"+newID()+".fifo", all)
 }
 
-func (c *cloud) createTopic(name string, attributes map[string]string) string {
+func (c *client) createTopic(name string, attributes map[string]string) string {
 	c.Helper()
 	out, err := c.sns.CreateTopic(c.Context(), &sns.CreateTopicInput{Name: &name, Attributes: attributes})
 	c.must(err)
@@ -32,7 +32,7 @@ func (c *cloud) createTopic(name string, attributes map[string]string) string {
 }
 
 // subscribe subscribes a queue to a topic and returns the subscription's ARN.
-func (c *cloud) subscribe(topic, queue string, attributes map[string]string) string {
+func (c *client) subscribe(topic, queue string, attributes map[string]string) string {
 	c.Helper()
 	out, err := c.sns.Subscribe(c.Context(), &sns.SubscribeInput{
 		TopicArn: &topic, Protocol: aws.String("sqs"), Endpoint: aws.String(c.attribute(queue, "QueueArn")),
@@ -43,7 +43,7 @@ func (c *cloud) subscribe(topic, queue string, attributes map[string]string) str
 }
 
 // subscriptions returns the ARNs of a topic's subscriptions.
-func (c *cloud) subscriptions(topic string) string {
+func (c *client) subscriptions(topic string) string {
 	c.Helper()
 	out, err := c.sns.ListSubscriptionsByTopic(c.Context(), &sns.ListSubscriptionsByTopicInput{TopicArn: &topic})
 	c.must(err)
@@ -55,7 +55,7 @@ func (c *cloud) subscriptions(topic string) string {
 }
 
 var topicTests = []conformanceTest{
-	{"a topic is there from create to delete", func(c *cloud) {
+	{"a topic exists from its creation to its deletion", func(c *client) {
 		name := "topic-" + newID()
 		arn := c.createTopic(name, nil)
 		if !strings.HasPrefix(arn, "arn:aws:sns:us-east-1:") || !strings.HasSuffix(arn, ":"+name) {
@@ -76,7 +76,7 @@ var topicTests = []conformanceTest{
 			return false
 		}
 		wantEqual(c, "listed", listed(), true)
-		for range 2 { // to delete what is gone is no error
+		for range 2 { // deleting a deleted topic is no error
 			_, err := c.sns.DeleteTopic(c.Context(), &sns.DeleteTopicInput{TopicArn: &arn})
 			c.must(err)
 		}
@@ -86,16 +86,16 @@ var topicTests = []conformanceTest{
 		_, err = c.sns.Publish(c.Context(), &sns.PublishInput{TopicArn: &arn, Message: aws.String("x")})
 		wantError[*types.NotFoundException](c, err)
 	}},
-	{"a topic has attributes", func(c *cloud) {
+	{"a topic has attributes", func(c *client) {
 		arn := c.topic()
 		c.subscribe(arn, c.queue(nil), nil)
 		out, err := c.sns.GetTopicAttributes(c.Context(), &sns.GetTopicAttributesInput{TopicArn: &arn})
 		c.must(err)
 		wantEqual(c, "TopicArn", out.Attributes["TopicArn"], arn)
 		wantEqual(c, "SubscriptionsPending", out.Attributes["SubscriptionsPending"], "0")
-		// moto counts no SubscriptionsConfirmed; server_test.go does.
+		// moto does not count SubscriptionsConfirmed; server_test.go checks it.
 	}},
-	{"a FIFO topic has a name that says so", func(c *cloud) {
+	{"the name of a FIFO topic ends with .fifo", func(c *client) {
 		arn := c.fifoTopic(nil)
 		out, err := c.sns.GetTopicAttributes(c.Context(), &sns.GetTopicAttributesInput{TopicArn: &arn})
 		c.must(err)
@@ -107,7 +107,7 @@ var topicTests = []conformanceTest{
 		_, err = c.sns.CreateTopic(c.Context(), &sns.CreateTopicInput{Name: aws.String("a b")})
 		wantCode(c, err, "InvalidParameter")
 	}},
-	{"a queue is subscribed once", func(c *cloud) {
+	{"a queue is subscribed once", func(c *client) {
 		topic, queue := c.topic(), c.queue(nil)
 		arn := c.subscribe(topic, queue, nil)
 		if !strings.HasPrefix(arn, topic+":") {
@@ -115,13 +115,13 @@ var topicTests = []conformanceTest{
 		}
 		wantEqual(c, "ARN of the same again", c.subscribe(topic, queue, nil), arn)
 		wantEqual(c, "subscriptions", c.subscriptions(topic), arn)
-		for range 2 { // to end what is ended is no error
+		for range 2 { // ending an ended subscription is no error
 			_, err := c.sns.Unsubscribe(c.Context(), &sns.UnsubscribeInput{SubscriptionArn: &arn})
 			c.must(err)
 		}
 		wantEqual(c, "subscriptions", c.subscriptions(topic), "")
 	}},
-	{"subscriptions of all topics are listed", func(c *cloud) {
+	{"subscriptions of all topics are listed", func(c *client) {
 		one, two := c.subscribe(c.topic(), c.queue(nil), nil), c.subscribe(c.topic(), c.queue(nil), nil)
 		found := 0
 		pages := sns.NewListSubscriptionsPaginator(c.sns, &sns.ListSubscriptionsInput{})
@@ -137,7 +137,7 @@ var topicTests = []conformanceTest{
 		}
 		wantEqual(c, "found", found, 2)
 	}},
-	{"a subscription has attributes, which can be set", func(c *cloud) {
+	{"a subscription has attributes that can be set", func(c *client) {
 		topic, queue := c.topic(), c.queue(nil)
 		arn := c.subscribe(topic, queue, nil)
 		get := func() map[string]string {
@@ -159,7 +159,7 @@ var topicTests = []conformanceTest{
 		})
 		wantError[*types.InvalidParameterException](c, err)
 	}},
-	{"what is subscribed must fit the topic, which must exist", func(c *cloud) {
+	{"only a standard queue can be subscribed to a standard topic, which must exist", func(c *client) {
 		topic, queueARN := c.topic(), c.attribute(c.fifoQueue(nil), "QueueArn")
 		_, err := c.sns.Subscribe(c.Context(), &sns.SubscribeInput{
 			TopicArn: &topic, Protocol: aws.String("sqs"), Endpoint: &queueARN,

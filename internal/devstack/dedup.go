@@ -2,18 +2,19 @@ package devstack
 
 import "time"
 
-// dedupTime is how long a FIFO queue or topic remembers what it has accepted.
-const dedupTime = 5 * time.Minute
+// dedupPeriod is how long a FIFO queue or topic remembers the messages that it accepted.
+const dedupPeriod = 5 * time.Minute
 
-// accepted is what the sender of a message is told.
-type accepted struct {
+// sendResult is what SQS or SNS returns to the sender of a message.
+type sendResult struct {
 	id       string
-	sequence string // "" but for FIFO
+	sequence string // FIFO queues and topics only
 }
 
-// dedupWindow remembers what was accepted in the last five minutes, by de-duplication id. The zero value is empty.
+// dedupWindow remembers the messages of the last dedupPeriod by de-duplication id. The zero value is
+// an empty window.
 type dedupWindow struct {
-	byKey map[string]accepted
+	byKey map[string]sendResult
 	keys  []dedupKey // oldest first
 }
 
@@ -22,21 +23,21 @@ type dedupKey struct {
 	at  time.Time
 }
 
-// find returns what was accepted for the key, and forgets all that is too old.
-func (w *dedupWindow) find(key string, now time.Time) (accepted, bool) {
-	for len(w.keys) > 0 && now.Sub(w.keys[0].at) >= dedupTime {
+// find forgets all expired keys, then returns the result remembered for key.
+func (w *dedupWindow) find(key string, now time.Time) (sendResult, bool) {
+	for len(w.keys) > 0 && now.Sub(w.keys[0].at) >= dedupPeriod {
 		delete(w.byKey, w.keys[0].key)
 		w.keys = w.keys[1:]
 	}
-	a, ok := w.byKey[key]
-	return a, ok
+	result, ok := w.byKey[key]
+	return result, ok
 }
 
-// remember records what was accepted for a key that find did not find.
-func (w *dedupWindow) remember(key string, a accepted, now time.Time) {
+// remember records the result for a key that find did not find.
+func (w *dedupWindow) remember(key string, result sendResult, now time.Time) {
 	if w.byKey == nil {
-		w.byKey = make(map[string]accepted)
+		w.byKey = make(map[string]sendResult)
 	}
-	w.byKey[key] = a
+	w.byKey[key] = result
 	w.keys = append(w.keys, dedupKey{key, now})
 }

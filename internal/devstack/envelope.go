@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// signature has the length of a real one, and will not verify.
+// signature has the length of a real signature but does not verify.
 var signature = base64.StdEncoding.EncodeToString(make([]byte, 256))
 
-// envelope returns the JSON in which SNS delivers to a queue: its keys in its order, with its spaces and line breaks
-// (SNS developer guide, "Parsing Amazon SNS message formats").
-func (n Notification) envelope(sub *subscription, a accepted, now time.Time) string {
+// envelope returns the JSON that SNS delivers to a queue, with SNS's order of keys, spaces and line
+// breaks (SNS developer guide, "Parsing Amazon SNS message formats").
+func (n Notification) envelope(sub *subscription, result sendResult, now time.Time) string {
 	endpoint := "https://sns." + strings.Split(sub.topicARN, ":")[3] + ".amazonaws.com/"
-	fields := []field{{"Type", "Notification"}, {"MessageId", a.id}}
-	if a.sequence != "" {
-		fields = append(fields, field{"SequenceNumber", a.sequence})
+	fields := []field{{"Type", "Notification"}, {"MessageId", result.id}}
+	if result.sequence != "" {
+		fields = append(fields, field{"SequenceNumber", result.sequence})
 	}
 	fields = append(fields, field{"TopicArn", sub.topicARN})
 	if n.Subject != "" {
@@ -59,12 +59,12 @@ func writeFields(b *bytes.Buffer, indent string, fields []field) {
 			b.WriteString(",\n")
 		}
 		b.WriteString(indent + `"` + f.name + `" : `)
-		_ = encoder.Encode(f.value) // strings always can be
-		b.Truncate(b.Len() - 1)     // the encoder ends with a line break
+		_ = encoder.Encode(f.value) // encoding strings cannot fail
+		b.Truncate(b.Len() - 1)     // the encoder appends a line break
 	}
 }
 
-// envelopeAttributes returns the attributes as the values that an envelope has for them, by name.
+// envelopeAttributes returns the attributes as an envelope shows them, sorted by name.
 func envelopeAttributes(attributes map[string]Attribute) []field {
 	var fields []field
 	for _, name := range slices.Sorted(maps.Keys(attributes)) {

@@ -6,16 +6,16 @@ import (
 	"net/http"
 )
 
-// apiError is an error of the caller, as AWS reports it.
+// apiError is an error that AWS blames on the caller.
 type apiError struct {
-	code    string // SNS: the error's code. SQS: the JSON protocol's name of it, by which SDKs choose a type
-	query   string // SQS only: the code in the older Query protocol, which SDKs show to their users
+	code    string // SNS: the error code. SQS: its name in the JSON protocol, by which SDKs choose a type
+	query   string // SQS only: the code in the older Query protocol, which SDKs show to users
 	message string
 }
 
 func (e *apiError) Error() string { return e.query + ": " + e.message }
 
-// status returns the HTTP status that goes with the error.
+// status returns the HTTP status of the error.
 func (e *apiError) status() int {
 	if e.code == "NotFound" {
 		return http.StatusNotFound
@@ -23,7 +23,7 @@ func (e *apiError) status() int {
 	return http.StatusBadRequest
 }
 
-// asAPIError returns err as what a client is told. Whatever is not an apiError is a malformed request.
+// asAPIError returns err as an apiError. Any other error means that the request is malformed.
 func asAPIError(err error) *apiError {
 	if e, ok := errors.AsType[*apiError](err); ok {
 		return e
@@ -35,7 +35,7 @@ func errInvalidAction(action, hint string) *apiError {
 	return &apiError{"InvalidAction", "InvalidAction", fmt.Sprintf("The action %q is not supported here.%s", action, hint)}
 }
 
-// Errors of SQS. The pairs of codes are those of its service model.
+// Errors of SQS. The pairs of codes come from its service model.
 
 var (
 	errQueueDoesNotExist = &apiError{
@@ -55,7 +55,7 @@ func errInvalidValue(format string, args ...any) *apiError {
 	return &apiError{"InvalidParameterValueException", "InvalidParameterValue", fmt.Sprintf(format, args...)}
 }
 
-// errInvalidFor is an errInvalidValue in the words that AWS uses for most parameters.
+// errInvalidFor returns an errInvalidValue in the words that AWS uses for most parameters.
 func errInvalidFor(parameter string, value any, reason string) *apiError {
 	return errInvalidValue("Value %v for parameter %s is invalid. Reason: %s", value, parameter, reason)
 }
@@ -89,7 +89,7 @@ func errNotFound(what string) *apiError {
 	return &apiError{"NotFound", "NotFound", what + " does not exist"}
 }
 
-// errBatch is an error of a whole batch; the codes are common to SQS and SNS.
+// errBatch returns an error of a whole batch. SQS and SNS share the codes.
 func errBatch(code, format string, args ...any) *apiError {
 	return &apiError{code, "AWS.SimpleQueueService." + code, fmt.Sprintf(format, args...)}
 }

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// form reads the parameters of AWS's Query protocol, in which lists and maps are numbered from 1:
-// "Attributes.entry.1.key". A prefix selects an element.
+// form reads the parameters of AWS's Query protocol, which numbers the elements of lists and maps from
+// 1: "Attributes.entry.1.key". The prefix selects an element.
 type form struct {
 	values url.Values
 	prefix string
@@ -15,7 +15,7 @@ type form struct {
 
 func (f form) get(name string) string { return f.values.Get(f.prefix + name) }
 
-// elements returns the elements of a list or map, for as long as they have the parameter required.
+// elements returns the elements of a list or map, up to the first one without the required parameter.
 func (f form) elements(list, required string) []form {
 	var elements []form
 	for i := 1; ; i++ {
@@ -36,7 +36,7 @@ func (f form) attributes() map[string]string {
 	return attributes
 }
 
-// notification returns what Publish, or an entry of PublishBatch, is to publish.
+// notification returns the notification of a Publish request or of an entry of PublishBatch.
 func (f form) notification() (Notification, error) {
 	n := Notification{
 		Message:         f.get("Message"),
@@ -49,7 +49,7 @@ func (f form) notification() (Notification, error) {
 	for _, e := range f.elements("MessageAttributes.entry", "Name") {
 		binary, err := base64.StdEncoding.DecodeString(e.get("Value.BinaryValue"))
 		if err != nil {
-			return n, errInvalidParameter("MessageAttributes", "BinaryValue is not in base64")
+			return n, errInvalidParameter("MessageAttributes", "BinaryValue is not base64")
 		}
 		n.Attributes[e.get("Name")] = Attribute{
 			DataType: e.get("Value.DataType"), StringValue: e.get("Value.StringValue"), BinaryValue: binary,

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// pollResult is how a long poll ended.
+// pollResult is the result of a long poll.
 type pollResult struct {
 	messages int
 	err      error
 	after    time.Duration
 }
 
-// startPoll starts a long poll of 20 s on the queue "q".
+// startPoll starts a long poll of 20 s of the queue "q".
 func startPoll(ctx context.Context, s *Server) <-chan pollResult {
 	done := make(chan pollResult, 1)
 	wait, start := 20*time.Second, time.Now()
@@ -25,8 +25,8 @@ func startPoll(ctx context.Context, s *Server) <-chan pollResult {
 	return done
 }
 
-// poll runs a test with a Server that has the queue "q", on synctest's clock.
-func poll(t *testing.T, attributes map[string]string, test func(t *testing.T, s *Server)) {
+// testPoll runs a test on synctest's clock with a Server that has the queue "q".
+func testPoll(t *testing.T, attributes map[string]string, test func(t *testing.T, s *Server)) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer()
 		if _, err := s.CreateQueue("q", attributes); err != nil {
@@ -36,10 +36,10 @@ func poll(t *testing.T, attributes map[string]string, test func(t *testing.T, s 
 	})
 }
 
-func sendTo(t *testing.T, s *Server, d draft) {
+func send(t *testing.T, s *Server, in sendInput) {
 	t.Helper()
 	err := s.withQueue("q", func(q *queue, now time.Time) error {
-		_, err := q.send(d, now)
+		_, err := q.send(in, now)
 		return err
 	})
 	if err != nil {
@@ -56,12 +56,12 @@ func TestPollEndsWhen(t *testing.T) {
 	}{
 		{"nothing happens", func(*testing.T, *Server, context.CancelFunc) {}, pollResult{after: 20 * time.Second}},
 		{"a message arrives", func(t *testing.T, s *Server, _ context.CancelFunc) {
-			sendTo(t, s, draft{Body: "x"})
+			send(t, s, sendInput{Body: "x"})
 		}, pollResult{messages: 1, after: time.Second}},
 		{"a message's delay is over", func(t *testing.T, s *Server, _ context.CancelFunc) {
-			sendTo(t, s, draft{Body: "x", DelaySeconds: &five})
+			send(t, s, sendInput{Body: "x", DelaySeconds: &five})
 		}, pollResult{messages: 1, after: 6 * time.Second}},
-		{"its client goes", func(_ *testing.T, _ *Server, cancel context.CancelFunc) {
+		{"its client disconnects", func(_ *testing.T, _ *Server, cancel context.CancelFunc) {
 			cancel()
 		}, pollResult{after: time.Second}},
 		{"the Server is closed", func(_ *testing.T, s *Server, _ context.CancelFunc) {
@@ -75,7 +75,7 @@ func TestPollEndsWhen(t *testing.T) {
 		}, pollResult{err: errQueueDoesNotExist, after: time.Second}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			poll(t, nil, func(t *testing.T, s *Server) {
+			testPoll(t, nil, func(t *testing.T, s *Server) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				done := startPoll(ctx, s)
@@ -89,9 +89,9 @@ func TestPollEndsWhen(t *testing.T) {
 	}
 }
 
-func TestPollGetsWhatIsVisibleAgain(t *testing.T) {
-	poll(t, map[string]string{"VisibilityTimeout": "10"}, func(t *testing.T, s *Server) {
-		sendTo(t, s, draft{Body: "x"})
+func TestPollReceivesMessageThatBecomesVisibleAgain(t *testing.T) {
+	testPoll(t, map[string]string{"VisibilityTimeout": "10"}, func(t *testing.T, s *Server) {
+		send(t, s, sendInput{Body: "x"})
 		if got := <-startPoll(t.Context(), s); got.messages != 1 {
 			t.Fatalf("got %+v", got)
 		}
@@ -101,37 +101,37 @@ func TestPollGetsWhatIsVisibleAgain(t *testing.T) {
 	})
 }
 
-func TestPollThatIsCancelledTakesNothing(t *testing.T) {
-	poll(t, nil, func(t *testing.T, s *Server) {
+func TestCancelledPollReceivesNothing(t *testing.T) {
+	testPoll(t, nil, func(t *testing.T, s *Server) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := startPoll(ctx, s)
 		synctest.Wait()
 		cancel()
-		sendTo(t, s, draft{Body: "x"}) // now the poll may see either first
+		send(t, s, sendInput{Body: "x"}) // the poll may see either first
 		cancelled := <-done
 		left := <-startPoll(t.Context(), s)
 		if cancelled.messages != 0 || left.messages != 1 {
-			t.Errorf("the cancelled poll got %d, the next one %d messages, want 0 and 1", cancelled.messages, left.messages)
+			t.Errorf("the cancelled poll received %d messages, the next one %d, want 0 and 1", cancelled.messages, left.messages)
 		}
 	})
 }
 
-func TestManyPollsGetEachMessageOnce(t *testing.T) {
-	poll(t, nil, func(t *testing.T, s *Server) {
+func TestConcurrentPollsReceiveEachMessageOnce(t *testing.T) {
+	testPoll(t, nil, func(t *testing.T, s *Server) {
 		var polls []<-chan pollResult
 		for range 64 {
 			polls = append(polls, startPoll(t.Context(), s))
 		}
 		synctest.Wait()
 		for range 10 {
-			sendTo(t, s, draft{Body: "x"})
+			send(t, s, sendInput{Body: "x"})
 		}
 		total := 0
 		for _, done := range polls {
 			total += (<-done).messages
 		}
 		if total != 10 {
-			t.Errorf("the polls got %d messages, want 10", total)
+			t.Errorf("the polls received %d messages, want 10", total)
 		}
 	})
 }

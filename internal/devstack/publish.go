@@ -11,27 +11,28 @@ import (
 
 const maxSubject = 100 // characters
 
-// Notification is what is published to a topic.
+// Notification is a message to publish to a topic.
 type Notification struct {
 	Message         string
 	Subject         string // optional
 	Attributes      map[string]Attribute
-	GroupID         string // required by FIFO topics
+	GroupID         string // required for FIFO topics
 	DeduplicationID string // FIFO topics only
 
-	// Structure is empty or "json". Then Message is an object with a string for "default", and another one for "sqs"
-	// if queues shall get that instead.
+	// Structure is empty or "json". With "json", Message is a JSON object of strings, of which queues
+	// receive "sqs" or, without it, "default", which is required.
 	Structure string
 }
 
-// Publish sends a notification to every queue that is subscribed to the topic, and returns its id. A duplicate in a
-// FIFO topic is not sent, and has the id of the first. A queue that refuses the notification does not get it; see Log.
+// Publish sends a notification to every queue that is subscribed to the topic and returns its id. A
+// FIFO topic does not send duplicates; it returns the id of the first notification. If a queue rejects
+// the notification, Publish logs that to Log and still succeeds.
 func (s *Server) Publish(topicARN string, n Notification) (messageID string, err error) {
-	a, err := s.publish(topicARN, n)
-	return a.id, err
+	result, err := s.publish(topicARN, n)
+	return result.id, err
 }
 
-func (s *Server) publish(topicARN string, n Notification) (a accepted, err error) {
+func (s *Server) publish(topicARN string, n Notification) (result sendResult, err error) {
 	err = s.withTopic(topicARN, func(t *topic) error {
 		if err := n.check(t); err != nil {
 			return err
@@ -39,15 +40,15 @@ func (s *Server) publish(topicARN string, n Notification) (a accepted, err error
 		if n.Message, err = n.forQueues(); err != nil {
 			return err
 		}
-		a = s.fanOut(t, n, time.Now())
+		result = s.fanOut(t, n, time.Now())
 		return nil
 	})
-	return a, err
+	return result, err
 }
 
 // fanOut delivers the notification to all subscribers of the topic, unless it is a duplicate.
-func (s *Server) fanOut(t *topic, n Notification, now time.Time) accepted {
-	a := accepted{id: newID()}
+func (s *Server) fanOut(t *topic, n Notification, now time.Time) sendResult {
+	result := sendResult{id: newID()}
 	if t.fifo() {
 		if n.DeduplicationID == "" {
 			n.DeduplicationID = contentID(n.Message)
@@ -55,55 +56,56 @@ func (s *Server) fanOut(t *topic, n Notification, now time.Time) accepted {
 		if first, ok := t.recent.find(n.DeduplicationID, now); ok {
 			return first
 		}
-		a.sequence = sequenceNumber(t.published + 1)
-		t.recent.remember(n.DeduplicationID, a, now)
+		result.sequence = sequenceNumber(t.published + 1)
+		t.recent.remember(n.DeduplicationID, result, now)
 	}
 	t.published++
 	for _, sub := range t.subscriptions {
-		if err := s.deliver(sub, n, a, now); err != nil && s.Log != nil {
-			s.Log.Warn("notification not delivered", "topic", t.arn, "queue", sub.queueARN, "message_id", a.id, "error", err)
+		if err := s.deliver(sub, n, result, now); err != nil && s.Log != nil {
+			s.Log.Warn("notification not delivered", "topic", t.arn, "queue", sub.queueARN, "message_id", result.id, "error", err)
 		}
 	}
-	return a
+	return result
 }
 
-// deliver sends the notification to the subscribed queue, in an envelope or raw. FIFO queues order and de-duplicate
-// it by the ids of the publisher; a standard one has no use for a de-duplication id, and would refuse it.
-func (s *Server) deliver(sub *subscription, n Notification, a accepted, now time.Time) error {
+// deliver sends the notification to the subscribed queue, in an envelope or raw. A FIFO queue orders and
+// de-duplicates notifications by the ids of their publisher. A standard queue would reject a
+// de-duplication id, so it receives none.
+func (s *Server) deliver(sub *subscription, n Notification, result sendResult, now time.Time) error {
 	q := queueByARN(s.queues, sub.queueARN)
 	if q == nil {
 		return errQueueDoesNotExist
 	}
-	d := draft{GroupID: n.GroupID}
+	in := sendInput{GroupID: n.GroupID}
 	if q.fifo {
-		d.DeduplicationID = n.DeduplicationID
+		in.DeduplicationID = n.DeduplicationID
 	}
 	if sub.raw {
-		d.Body, d.Attributes = n.Message, n.Attributes
+		in.Body, in.Attributes = n.Message, n.Attributes
 	} else {
-		d.Body = n.envelope(sub, a, now)
+		in.Body = n.envelope(sub, result, now)
 	}
-	_, err := q.send(d, now)
+	_, err := q.send(in, now)
 	return err
 }
 
-// size is what counts towards the limits.
+// size is the number of bytes that count towards the limits.
 func (n Notification) size() int { return len(n.Message) + attributesSize(n.Attributes) }
 
-// check returns why the topic refuses the notification.
+// check returns the error with which the topic rejects the notification.
 func (n Notification) check(t *topic) error {
 	if n.Message == "" {
 		return errInvalidParameter("Message", "Empty message")
 	}
 	if n.size() > t.maxSize() {
-		return errInvalidParameter("Message", fmt.Sprintf("Message too long: %d bytes of at most %d", n.size(), t.maxSize()))
+		return errInvalidParameter("Message", fmt.Sprintf("Message too long: %d bytes, the maximum is %d", n.size(), t.maxSize()))
 	}
 	if utf8.RuneCountInString(n.Subject) > maxSubject || strings.ContainsFunc(n.Subject, unicode.IsControl) {
 		return errInvalidParameter("Subject",
-			fmt.Sprintf("it must have at most %d characters, and no line breaks or control characters", maxSubject))
+			fmt.Sprintf("it must have a maximum of %d characters and no line breaks or control characters", maxSubject))
 	}
-	if fault := attributesFault(n.Attributes); fault != "" {
-		return errInvalidParameter("MessageAttributes", fault)
+	if reason := invalidAttribute(n.Attributes); reason != "" {
+		return errInvalidParameter("MessageAttributes", reason)
 	}
 	switch {
 	case n.GroupID != "" && !validFIFOID.MatchString(n.GroupID):
@@ -122,14 +124,14 @@ func (n Notification) check(t *topic) error {
 	return nil
 }
 
-// forQueues returns the message that queues get.
+// forQueues returns the message that queues receive.
 func (n Notification) forQueues() (string, error) {
 	switch n.Structure {
 	case "":
 		return n.Message, nil
 	case "json":
 	default:
-		return "", errInvalidParameter("MessageStructure", `it must be "json" if given`)
+		return "", errInvalidParameter("MessageStructure", `it must be "json" or unset`)
 	}
 	var byProtocol map[string]any
 	if err := json.Unmarshal([]byte(n.Message), &byProtocol); err != nil {

@@ -7,19 +7,20 @@ import (
 	"time"
 )
 
-// queue is a standard or FIFO queue: what happens to its messages, given the time. Server.mu guards it.
+// queue is a standard or FIFO queue. Its methods take the current time, so tests need no clock.
+// Server.mu guards it.
 type queue struct {
 	name, arn         string
 	created, modified time.Time
-	attributes        map[string]string // as reported
-	settings                            // the same, for use
+	attributes        map[string]string // as GetQueueAttributes returns them
+	settings                            // the same, parsed
 
-	messages map[string]*message // by id, all that were sent and not deleted
-	arrivals uint64              // how many ever came
-	lanes    laneHeap
-	groups   map[string]*lane // by message group, in a FIFO queue
-	recent   dedupWindow      // in a FIFO queue
-	changed  chan struct{}    // nil unless polls wait; notify closes it
+	messages   map[string]*message // by id, every message sent and not deleted
+	arrivals   uint64              // number of messages ever added
+	groups     groupHeap
+	groupsByID map[string]*messageGroup // FIFO queues only
+	recent     dedupWindow              // FIFO queues only
+	changed    chan struct{}            // nil unless polls wait; wakePolls closes it
 }
 
 func newQueue(name, arn string, now time.Time) *queue {
@@ -27,74 +28,75 @@ func newQueue(name, arn string, now time.Time) *queue {
 		name: name, arn: arn, created: now, modified: now,
 		attributes: defaultAttributes(isFIFO(name)),
 		messages:   make(map[string]*message),
-		groups:     make(map[string]*lane),
+		groupsByID: make(map[string]*messageGroup),
 	}
 }
 
-// send adds the draft as a message. Within the de-duplication window of a FIFO queue, the answer to a duplicate is
-// that to the first, and nothing is added.
-func (q *queue) send(d draft, now time.Time) (accepted, error) {
-	if err := d.check(q.settings); err != nil {
-		return accepted{}, err
+// send adds a message. Within the de-duplication window of a FIFO queue, a duplicate adds nothing and
+// returns the result of the first message.
+func (q *queue) send(in sendInput, now time.Time) (sendResult, error) {
+	if err := in.check(q.settings); err != nil {
+		return sendResult{}, err
 	}
-	a := accepted{id: newID()}
+	result := sendResult{id: newID()}
 	if q.fifo {
-		if d.DeduplicationID == "" {
-			d.DeduplicationID = contentID(d.Body)
+		if in.DeduplicationID == "" {
+			in.DeduplicationID = contentID(in.Body)
 		}
-		key := d.DeduplicationID
+		key := in.DeduplicationID
 		if q.dedupPerGroup {
-			key = d.GroupID + " " + key
+			key = in.GroupID + " " + key
 		}
 		if first, ok := q.recent.find(key, now); ok {
 			return first, nil
 		}
-		a.sequence = sequenceNumber(q.arrivals + 1)
-		q.recent.remember(key, a, now)
+		result.sequence = sequenceNumber(q.arrivals + 1)
+		q.recent.remember(key, result, now)
 	}
 	delay := q.delay
-	if d.DelaySeconds != nil {
-		delay = time.Duration(*d.DelaySeconds) * time.Second
+	if in.DelaySeconds != nil {
+		delay = time.Duration(*in.DelaySeconds) * time.Second
 	}
-	q.add(&message{draft: d, id: a.id, sequence: a.sequence, sentAt: now, visibleAt: now.Add(delay)})
-	return a, nil
+	q.add(&message{sendInput: in, id: result.id, sequence: result.sequence, sentAt: now, visibleAt: now.Add(delay)})
+	return result, nil
 }
 
-// contentID is the de-duplication id of a message that is identified by its content.
+// contentID returns the de-duplication id of a message that is identified by its content.
 func contentID(body string) string {
 	sum := sha256.Sum256([]byte(body))
 	return hex.EncodeToString(sum[:])
 }
 
-// add puts m at the end of its lane.
+// add appends m to its group.
 func (q *queue) add(m *message) {
 	q.arrivals++
 	m.queueARN, m.order = q.arn, q.arrivals
 	q.messages[m.id] = m
-	if l := q.groups[m.GroupID]; l != nil {
-		m.lane = l
-		l.messages = append(l.messages, m)
-		return // the lane's first message, and so its place, is as it was
+	if g := q.groupsByID[m.GroupID]; g != nil {
+		m.group = g
+		g.messages = append(g.messages, m)
+		return // the group's first message, and therefore its place in the heap, is unchanged
 	}
-	m.lane = &lane{group: m.GroupID, messages: []*message{m}}
+	m.group = &messageGroup{id: m.GroupID, messages: []*message{m}}
 	if q.fifo {
-		q.groups[m.GroupID] = m.lane
+		q.groupsByID[m.GroupID] = m.group
 	}
-	m.lane.update()
-	heap.Push(&q.lanes, m.lane)
-	q.notify()
+	m.group.update()
+	heap.Push(&q.groups, m.group)
+	q.wakePolls()
 }
 
-// receive takes up to n messages for the visibility timeout, and returns them as they are then.
-// Those received too often go to the dead-letter queue instead.
+// receive hides up to n messages for the visibility timeout and returns copies of them. Messages that
+// were received too often go to the dead-letter queue instead.
 func (q *queue) receive(n int, visibility time.Duration, now time.Time, deadLetters *queue) []message {
 	var received []message
-	var visited []*lane // put back when all is taken: with a visibility of 0 they are ready again at once
-	for len(received) < n && len(q.lanes) > 0 && !q.lanes[0].readyAt.After(now) {
-		l := heap.Pop(&q.lanes).(*lane)
-		visited = append(visited, l)
-		for l.taken = 0; l.taken < len(l.messages) && len(received) < n; {
-			m := l.messages[l.taken]
+	// The groups return to the heap at the end, because with a visibility of 0 they are ready again at once.
+	var visited []*messageGroup
+	for len(received) < n && len(q.groups) > 0 && !q.groups[0].readyAt.After(now) {
+		g := heap.Pop(&q.groups).(*messageGroup)
+		visited = append(visited, g)
+		for g.received = 0; g.received < len(g.messages) && len(received) < n; {
+			m := g.messages[g.received]
 			if !m.visible(now) {
 				break // sent with a delay
 			}
@@ -102,37 +104,28 @@ func (q *queue) receive(n int, visibility time.Duration, now time.Time, deadLett
 				q.moveTo(deadLetters, m, now)
 				continue
 			}
-			m.take(visibility, now)
-			l.taken++
+			m.markReceived(visibility, now)
+			g.received++
 			received = append(received, *m)
 		}
 	}
-	for _, l := range visited {
-		if len(l.messages) == 0 {
-			delete(q.groups, l.group)
+	for _, g := range visited {
+		if len(g.messages) == 0 {
+			delete(q.groupsByID, g.id)
 			continue
 		}
-		l.update()
-		heap.Push(&q.lanes, l)
+		g.update()
+		heap.Push(&q.groups, g)
 	}
 	return received
 }
 
-// take marks the message as received.
-func (m *message) take(visibility time.Duration, now time.Time) {
-	m.receives++
-	m.receivesHere++
-	m.visibleAt = now.Add(visibility)
-	if m.firstReceivedAt.IsZero() {
-		m.firstReceivedAt = now
-	}
-}
-
-// moveTo moves m, whose lane is not in the heap, to the end of the dead-letter queue. It stays the message it was,
-// but for a FIFO queue, where its age starts anew (SQS developer guide, "Dead-letter queues").
+// moveTo moves m, whose group is not in the heap, to the end of the dead-letter queue. The message
+// keeps its identity; only in a FIFO queue does its age restart (SQS developer guide, "Dead-letter
+// queues").
 func (q *queue) moveTo(deadLetters *queue, m *message, now time.Time) {
 	delete(q.messages, m.id)
-	m.lane.remove(m)
+	m.group.remove(m)
 	if q.fifo {
 		m.sentAt = now
 	}
@@ -140,11 +133,11 @@ func (q *queue) moveTo(deadLetters *queue, m *message, now time.Time) {
 	deadLetters.add(m)
 }
 
-// byHandle returns the message that a receipt handle is for, nil if it is gone. A standard queue takes any handle that
-// the message ever had, a FIFO queue only the last one, while the message is in flight (AWS re:Post, "How do I resolve
-// ReceiptHandleIsInvalid").
-func (q *queue) byHandle(handle string, now time.Time) (*message, error) {
-	id, receives, err := q.parseHandle(handle)
+// messageByHandle returns the message of a receipt handle, or nil if the message is deleted. A standard
+// queue accepts every handle that the message ever had. A FIFO queue accepts only the last one, while
+// the message is in flight (AWS re:Post, "How do I resolve ReceiptHandleIsInvalid").
+func (q *queue) messageByHandle(handle string, now time.Time) (*message, error) {
+	id, receives, err := q.parseReceiptHandle(handle)
 	if err != nil {
 		return nil, err
 	}
@@ -155,21 +148,21 @@ func (q *queue) byHandle(handle string, now time.Time) (*message, error) {
 	return m, nil
 }
 
-// delete removes the message that a receipt handle is for. It is no error if it is gone already.
+// delete removes the message of a receipt handle. Deleting a deleted message is no error.
 func (q *queue) delete(handle string, now time.Time) error {
-	m, err := q.byHandle(handle, now)
+	m, err := q.messageByHandle(handle, now)
 	if m == nil || err != nil {
 		return err
 	}
 	delete(q.messages, m.id)
-	m.lane.remove(m)
-	q.reschedule(m.lane)
+	m.group.remove(m)
+	q.reschedule(m.group)
 	return nil
 }
 
-// changeVisibility makes a message in flight visible after the given time from now.
+// changeVisibility makes a message in flight visible when the given time has passed.
 func (q *queue) changeVisibility(handle string, visibility time.Duration, now time.Time) error {
-	m, err := q.byHandle(handle, now)
+	m, err := q.messageByHandle(handle, now)
 	if err != nil {
 		return err
 	}
@@ -181,45 +174,46 @@ func (q *queue) changeVisibility(handle string, visibility time.Duration, now ti
 		return errMessageNotInflight
 	}
 	m.visibleAt = now.Add(visibility)
-	q.reschedule(m.lane)
+	q.reschedule(m.group)
 	return nil
 }
 
-// reschedule gives a lane whose messages changed its new place, if it has messages left.
-func (q *queue) reschedule(l *lane) {
-	if len(l.messages) == 0 {
-		heap.Remove(&q.lanes, l.index)
-		delete(q.groups, l.group)
+// reschedule restores the order of the heap after a change to the messages of a group. It removes the
+// group if it is empty.
+func (q *queue) reschedule(g *messageGroup) {
+	if len(g.messages) == 0 {
+		heap.Remove(&q.groups, g.index)
+		delete(q.groupsByID, g.id)
 		return
 	}
-	l.update()
-	heap.Fix(&q.lanes, l.index)
-	q.notify()
+	g.update()
+	heap.Fix(&q.groups, g.index)
+	q.wakePolls()
 }
 
-// purge removes all messages. What a FIFO queue knows of duplicates stays.
+// purge removes all messages. A FIFO queue keeps its de-duplication window.
 func (q *queue) purge() {
 	clear(q.messages)
-	clear(q.groups)
-	q.lanes = nil
+	clear(q.groupsByID)
+	q.groups = nil
 }
 
-// notify wakes the long polls when a lane may be ready earlier than it was, so that they look again.
-func (q *queue) notify() {
+// wakePolls makes the long polls look again, because a group may be ready earlier than before.
+func (q *queue) wakePolls() {
 	if q.changed != nil {
 		close(q.changed)
 		q.changed = nil
 	}
 }
 
-// nextEvent returns a channel that is closed on a change, and until when nothing gets ready without one, but not
-// later than the latest time.
-func (q *queue) nextEvent(latest time.Time) (changed <-chan struct{}, until time.Time) {
+// nextChange returns a channel that is closed when the queue changes, and the time until which no
+// group becomes ready unless it does. That time is at most latest.
+func (q *queue) nextChange(latest time.Time) (changed <-chan struct{}, until time.Time) {
 	if q.changed == nil {
 		q.changed = make(chan struct{})
 	}
-	if len(q.lanes) > 0 && q.lanes[0].readyAt.Before(latest) {
-		return q.changed, q.lanes[0].readyAt
+	if len(q.groups) > 0 && q.groups[0].readyAt.Before(latest) {
+		return q.changed, q.groups[0].readyAt
 	}
 	return q.changed, latest
 }

@@ -10,14 +10,15 @@ import (
 	"time"
 )
 
-// QueueURL returns the URL of a queue, given the host and port at which a Server is reached, and the queue's name.
+// QueueURL returns the URL of the queue with a name, on a Server that clients reach at host, which
+// includes the port.
 func QueueURL(host, name string) string {
 	return "http://" + host + "/" + accountID + "/" + name
 }
 
-// CreateQueue creates a queue with SQS's attributes, and returns its ARN. A name that ends in .fifo, with the
-// attribute FifoQueue true, makes a FIFO queue. It is no error if the queue exists with the same values of the
-// attributes given.
+// CreateQueue creates a queue with SQS's attributes and returns its ARN. A FIFO queue has a name that
+// ends in .fifo and the attribute FifoQueue set to true. Creating an existing queue again is an error
+// only if one of the attributes has another value.
 func (s *Server) CreateQueue(name string, attributes map[string]string) (arn string, err error) {
 	return s.createQueue(defaultRegion, name, attributes)
 }
@@ -49,7 +50,7 @@ func (s *Server) createQueue(region, name string, attributes map[string]string) 
 	return q.arn, nil
 }
 
-// withQueue calls do with the queue that a URL or a name is for, under the lock.
+// withQueue calls do with the queue that a URL or a name refers to, while it holds the lock.
 func (s *Server) withQueue(url string, do func(q *queue, now time.Time) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,7 +73,7 @@ func queueByARN(queues map[string]*queue, arn string) *queue {
 func (s *Server) deleteQueue(url string) error {
 	return s.withQueue(url, func(q *queue, _ time.Time) error {
 		delete(s.queues, q.name)
-		q.notify()
+		q.wakePolls()
 		return nil
 	})
 }
@@ -85,15 +86,15 @@ func (s *Server) queueNames(prefix string) []string {
 	return slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, prefix) })
 }
 
-// receiveOptions are the limits of a receive. What is nil is as the queue has it.
+// receiveOptions are the limits of a receive. Nil means the queue's own setting.
 type receiveOptions struct {
 	max        int
 	visibility *time.Duration
 	wait       *time.Duration
 }
 
-// receive returns messages as soon as there are any. It returns none after the wait, when ctx is done (nothing is
-// taken from the queue then) and when the Server is closed.
+// receive returns messages as soon as there are any. It returns none after the wait, when the Server
+// is closed, and when ctx is done, in which case all messages stay in the queue.
 func (s *Server) receive(ctx context.Context, url string, o receiveOptions) (received []message, err error) {
 	start := time.Now()
 	for ctx.Err() == nil {
@@ -103,7 +104,7 @@ func (s *Server) receive(ctx context.Context, url string, o receiveOptions) (rec
 			visibility, wait := orDefault(o.visibility, q.visibility), orDefault(o.wait, q.wait)
 			received = q.receive(o.max, visibility, now, queueByARN(s.queues, q.deadLetterARN))
 			var until time.Time
-			changed, until = q.nextEvent(start.Add(wait))
+			changed, until = q.nextChange(start.Add(wait))
 			pause = until.Sub(now)
 			return nil
 		})
@@ -121,9 +122,9 @@ func (s *Server) receive(ctx context.Context, url string, o receiveOptions) (rec
 	return nil, nil
 }
 
-func orDefault(given *time.Duration, otherwise time.Duration) time.Duration {
-	if given != nil {
-		return *given
+func orDefault(value *time.Duration, fallback time.Duration) time.Duration {
+	if value != nil {
+		return *value
 	}
-	return otherwise
+	return fallback
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/alicebob/miniredis/v2/server"
 )
 
-// redisInfo is what INFO says: as much as Sidekiq, its Web UI and Scout read.
+// redisInfo is the reply to INFO, with the fields that Sidekiq, its Web UI and Scout read.
 const redisInfo = `redis_version:7.0.15
 redis_mode:standalone
 uptime_in_days:0
@@ -19,9 +19,8 @@ maxmemory:0
 maxmemory_policy:noeviction
 `
 
-// StartRedis starts a Redis in this process that is good enough to push jobs
-// to, and for a Sidekiq to work them off. An address with port 0 is given a
-// free one; see its Addr. The caller closes it.
+// StartRedis starts a Redis in this process that can take jobs from Scout and serve a real Sidekiq.
+// With port 0 in addr, it listens on a free port, which Addr returns. The caller closes it.
 func StartRedis(addr string) (*miniredis.Miniredis, error) {
 	m := miniredis.NewMiniRedis()
 	m.ClockTTL(true)

@@ -1,6 +1,6 @@
-// Package devstack is what Scout needs around it, in memory and in one process, for laptops and tests: SNS and SQS
-// (start at Server) and Redis (StartRedis). What SNS and SQS do is written down in conformance_test.go, which holds
-// moto to the same.
+// Package devstack provides the services that Scout needs, in memory and in one process, for local
+// development and for tests: SNS and SQS (start at [Server]) and Redis ([StartRedis]). The conformance
+// tests specify what SNS and SQS do, and run against moto as well.
 package devstack
 
 import (
@@ -17,26 +17,30 @@ const (
 	accountID     = "000000000000"
 	defaultRegion = "us-east-1"
 
-	// maxRequest bounds a request's body: 1 MiB of message, with room for the worst of JSON and form escaping.
+	// maxRequest is the maximum size of a request's body in bytes: 1 MiB of message, with room for the
+	// worst case of JSON and form escaping.
 	maxRequest = 16 << 20
 )
 
-// Server is an http.Handler that speaks SQS (AWS JSON 1.0) and SNS (Query) at one URL, as the SDKs and the AWS CLI
-// expect them of an --endpoint-url. It asks for no credentials, and is safe for concurrent use.
+// Server is an http.Handler that serves SQS (AWS JSON 1.0) and SNS (Query) at one URL, as the SDKs and
+// the AWS CLI expect of an --endpoint-url. It checks no credentials, and is safe for concurrent use.
 //
-// Everything belongs to account 000000000000 and to the region that the creating request was signed for, us-east-1
-// if it was not signed. Names are unique in a Server, whatever the region.
+// Queues and topics belong to account 000000000000 and to the region for which the request that
+// created them was signed, or us-east-1 if it was not signed. Names are unique in a Server across all
+// regions.
 //
-// What it does not support it refuses, with these exceptions, which are accepted and have no effect: permissions,
-// encryption, tags, message retention, and the limits on requests per second and on messages in flight.
+// Server rejects what it does not support, with these exceptions, which it accepts and ignores:
+// permissions, encryption, tags, message retention, and the limits on requests per second and on
+// messages in flight.
 type Server struct {
-	// Log, if set before the first use, hears of notifications that a subscribed queue refused. SNS drops them too.
+	// Log receives a warning for each notification that a subscribed queue rejects and that is therefore
+	// dropped, as SNS does. Nil means no log. Set it before the first use.
 	Log *slog.Logger
 
-	// OnTopic, if set before the first use, is called with the ARN of each new topic.
+	// OnTopic is called with the ARN of each new topic unless it is nil. Set it before the first use.
 	OnTopic func(topicARN string)
 
-	mu     sync.Mutex        // guards what follows, and all that it leads to
+	mu     sync.Mutex        // guards queues, topics and everything reachable from them
 	queues map[string]*queue // by name
 	topics map[string]*topic // by name
 
@@ -44,7 +48,7 @@ type Server struct {
 	closeOnce sync.Once
 }
 
-// NewServer returns a Server without queues and topics.
+// NewServer returns a Server without queues or topics.
 func NewServer() *Server {
 	return &Server{
 		queues: make(map[string]*queue),
@@ -53,16 +57,17 @@ func NewServer() *Server {
 	}
 }
 
-// Close ends the long polls under way, with no messages, and lets later ones not wait. It may be called twice.
-// A http.Server in front of s should be shut down after that, or it waits for the polls.
+// Close ends all long polls without messages; later ones do not wait. It may be called more than once.
+// Shut down an http.Server in front of s after Close, because its Shutdown waits for the polls.
 func (s *Server) Close() {
 	s.closeOnce.Do(func() { close(s.closed) })
 }
 
-// ServeHTTP answers an SQS request, which names its action in a header, or an SNS one, which has it in a form.
+// ServeHTTP serves an SQS request, which names its action in a header, or an SNS request, which names
+// it in a form.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
-		http.Error(w, "SNS and SQS for development: use an AWS SDK with this URL as its endpoint", http.StatusMethodNotAllowed)
+		http.Error(w, "SNS and SQS for development: set this URL as the endpoint of an AWS SDK", http.StatusMethodNotAllowed)
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
@@ -76,7 +81,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 var credentialRegion = regexp.MustCompile(`Credential=[^/,]+/\d{8}/([a-z0-9-]+)/`)
 
-// region returns the region that the request's signature (SigV4) is for.
+// region returns the region in the request's signature (SigV4), or the default region.
 func region(r *http.Request) string {
 	if m := credentialRegion.FindStringSubmatch(r.Header.Get("Authorization")); m != nil {
 		return m[1]
@@ -84,15 +89,15 @@ func region(r *http.Request) string {
 	return defaultRegion
 }
 
-// afterLast returns what follows the last separator: the name in an ARN or a queue URL.
+// afterLast returns the part of s after the last separator: the name in an ARN or a queue URL.
 func afterLast(s, separator string) string {
 	return s[strings.LastIndex(s, separator)+1:]
 }
 
-// isFIFO tells from its name whether a queue or a topic is a FIFO one.
+// isFIFO reports whether the name is that of a FIFO queue or FIFO topic.
 func isFIFO(name string) bool { return strings.HasSuffix(name, ".fifo") }
 
-// sequenceNumber returns n in the 20 digits that AWS uses.
+// sequenceNumber formats n with 20 digits, as AWS does.
 func sequenceNumber(n uint64) string { return fmt.Sprintf("%020d", n) }
 
 // newID returns a random (version 4) UUID.

@@ -21,9 +21,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// What conformance cannot ask of moto is asked of our Server here.
+// These tests check what moto does not implement or implements differently.
 
-func TestEnvelopeIsLikeThatOfSNS(t *testing.T) {
+func TestEnvelopeMatchesSNS(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 67_000_000, time.FixedZone("", 3600))
 	topic := "arn:aws:sns:eu-west-1:000000000000:orders"
 	n := Notification{
@@ -34,7 +34,7 @@ func TestEnvelopeIsLikeThatOfSNS(t *testing.T) {
 			"b": {DataType: "Binary", BinaryValue: []byte("hello")},
 		},
 	}
-	got := n.envelope(&subscription{arn: topic + ":1", topicARN: topic}, accepted{"id", "00000000000000000007"}, at)
+	got := n.envelope(&subscription{arn: topic + ":1", topicARN: topic}, sendResult{"id", "00000000000000000007"}, at)
 	want := `{
   "Type" : "Notification",
   "MessageId" : "id",
@@ -75,7 +75,7 @@ func TestGoMethods(t *testing.T) {
 
 	endpoint := httptest.NewServer(s)
 	defer endpoint.Close()
-	c := newCloud(t, endpoint.URL)
+	c := newClient(t, endpoint.URL)
 	queueURL := QueueURL(strings.TrimPrefix(endpoint.URL, "http://"), "orders")
 	wantEqual(c, "body", *c.receiveOne(queueURL).Body, "x")
 
@@ -84,20 +84,20 @@ func TestGoMethods(t *testing.T) {
 	}
 	must(s.Publish(topicARN, Notification{Message: "y"}))
 	if !strings.Contains(log.String(), "notification not delivered") {
-		t.Errorf("what was not delivered is not in the log: %q", log.String())
+		t.Errorf("the log does not report the undelivered notification: %q", log.String())
 	}
 }
 
-func TestRegionIsThatOfTheSignature(t *testing.T) {
-	c := newCloud(t, startServer(t))
+func TestRegionComesFromSignature(t *testing.T) {
+	c := newClient(t, startServer(t))
 	name := "q"
 	_, err := c.sqs.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name}, func(o *sqs.Options) { o.Region = "eu-west-1" })
 	c.must(err)
 	wantEqual(c, "ARN", c.attribute(name, "QueueArn"), "arn:aws:sqs:eu-west-1:000000000000:q")
 }
 
-func TestBatchesAreRefused(t *testing.T) {
-	c := newCloud(t, startServer(t))
+func TestInvalidBatchesAreRejected(t *testing.T) {
+	c := newClient(t, startServer(t))
 	queue := c.queue(nil)
 	var eleven []types.Message
 	for range 11 {
@@ -135,7 +135,7 @@ func TestBatchesAreRefused(t *testing.T) {
 }
 
 func TestTopics(t *testing.T) {
-	c := newCloud(t, startServer(t))
+	c := newClient(t, startServer(t))
 	topic := c.createTopic("large", map[string]string{"MaximumMessageSize": "1048576"})
 	c.subscribe(topic, c.queue(nil), nil)
 	out, err := c.sns.GetTopicAttributes(t.Context(), &sns.GetTopicAttributesInput{TopicArn: &topic})
@@ -155,8 +155,8 @@ func TestTopics(t *testing.T) {
 	c.envelope(received[0], append(envelopeKeys, "SequenceNumber")...)
 }
 
-func TestSNSRefusesWhatItDoesNotSupport(t *testing.T) {
-	c := newCloud(t, startServer(t))
+func TestSNSRejectsUnsupportedRequests(t *testing.T) {
+	c := newClient(t, startServer(t))
 	topic, queue := c.topic(), c.queue(nil)
 	subscribe := func(protocol, endpoint string, attributes map[string]string) error {
 		_, err := c.sns.Subscribe(t.Context(), &sns.SubscribeInput{
@@ -183,9 +183,9 @@ func TestSNSRefusesWhatItDoesNotSupport(t *testing.T) {
 	wantError[*snstypes.InvalidParameterException](c, err)
 }
 
-func TestRequestsThatAreNone(t *testing.T) {
+func TestInvalidRequests(t *testing.T) {
 	endpoint := startServer(t)
-	c := newCloud(t, endpoint)
+	c := newClient(t, endpoint)
 	_, err := c.sqs.ListQueueTags(t.Context(), &sqs.ListQueueTagsInput{QueueUrl: aws.String(c.queue(nil))})
 	wantCode(c, err, "InvalidAction")
 	_, err = c.sns.ListOriginationNumbers(t.Context(), &sns.ListOriginationNumbersInput{})
@@ -197,7 +197,7 @@ func TestRequestsThatAreNone(t *testing.T) {
 		says               string
 	}{
 		{"another service", "AmazonSSM.GetParameter", "{}", 400, "AmazonSSM.GetParameter"},
-		{"no JSON", "AmazonSQS.SendMessage", "{", 400, "SerializationException"},
+		{"invalid JSON", "AmazonSQS.SendMessage", "{", 400, "SerializationException"},
 		{"no action", "", "", 400, "InvalidAction"},
 		{"SQS in the Query protocol", "", url.Values{"Action": {"SendMessage"}, "Version": {"2012-11-05"}}.Encode(), 400, "SendMessage"},
 	} {
@@ -223,8 +223,9 @@ func TestRequestsThatAreNone(t *testing.T) {
 	}
 }
 
-// Both lists are required members of the answer: clients need not expect that one is missing.
-func TestBatchAnswersHaveBothLists(t *testing.T) {
+// TestBatchResponsesHaveBothLists checks that neither list is missing when it is empty, because both are
+// required members of the response.
+func TestBatchResponsesHaveBothLists(t *testing.T) {
 	s := NewServer()
 	if _, err := s.CreateQueue("q", nil); err != nil {
 		t.Fatal(err)
@@ -234,17 +235,17 @@ func TestBatchAnswersHaveBothLists(t *testing.T) {
 	r.Header.Set("X-Amz-Target", "AmazonSQS.SendMessageBatch")
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
-	var answer map[string]json.RawMessage
-	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
+	var response map[string]json.RawMessage
+	if err := json.Unmarshal(w.Body.Bytes(), &response); err != nil {
 		t.Fatal(err)
 	}
-	if got := string(answer["Failed"]); got != "[]" {
+	if got := string(response["Failed"]); got != "[]" {
 		t.Errorf("Failed is %q in %s", got, w.Body)
 	}
 }
 
-func TestTraceHeaderIsCarried(t *testing.T) {
-	c := newCloud(t, startServer(t))
+func TestTraceHeaderIsDelivered(t *testing.T) {
+	c := newClient(t, startServer(t))
 	queue := c.queue(nil)
 	_, err := c.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{
 		QueueUrl: &queue, MessageBody: aws.String("x"),
@@ -260,7 +261,7 @@ func TestTraceHeaderIsCarried(t *testing.T) {
 	wantError[*types.InvalidAttributeName](c, err)
 }
 
-func TestClientThatGoesDuringAPollLosesNothing(t *testing.T) {
+func TestDisconnectDuringPollLosesNothing(t *testing.T) {
 	s := NewServer()
 	ended := make(chan struct{})
 	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -270,7 +271,7 @@ func TestClientThatGoesDuringAPollLosesNothing(t *testing.T) {
 		}
 	}))
 	defer endpoint.Close()
-	c := newCloud(t, endpoint.URL)
+	c := newClient(t, endpoint.URL)
 	queue := c.queue(nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()

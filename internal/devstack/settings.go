@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// settings are the attributes of a queue that decide something, parsed.
+// settings are the parsed attributes of a queue that have an effect.
 type settings struct {
 	fifo          bool
 	contentDedup  bool
@@ -19,17 +19,17 @@ type settings struct {
 	wait          time.Duration
 	maxSize       int
 	deadLetterARN string // "" without a redrive policy
-	maxReceives   int    // with one
+	maxReceives   int    // 0 without a redrive policy
 }
 
 const (
-	maxMessage    = 1 << 20 // bytes of body and attributes; of a batch, too
+	maxMessage    = 1 << 20 // bytes of body and attributes, of a message and of a batch
 	maxDelay      = 900     // seconds
 	maxVisibility = 43200   // seconds
 	maxWait       = 20      // seconds
 )
 
-// A numeric attribute of a queue has bounds and a default.
+// numericAttributes are the queue attributes with bounds and a default.
 var numericAttributes = map[string]struct{ min, max, initial int }{
 	"DelaySeconds":                  {0, maxDelay, 0},
 	"KmsDataKeyReusePeriodSeconds":  {60, 86400, 300},
@@ -39,7 +39,8 @@ var numericAttributes = map[string]struct{ min, max, initial int }{
 	"VisibilityTimeout":             {0, maxVisibility, 30},
 }
 
-// A textual attribute has its allowed values, if they are few, the default first.
+// textAttributes are the other queue attributes with their allowed values, the default first. Nil
+// allows any value.
 var textAttributes = map[string][]string{
 	"ContentBasedDeduplication": {"false", "true"},
 	"DeduplicationScope":        {"queue", "messageGroup"},
@@ -54,7 +55,7 @@ var textAttributes = map[string][]string{
 
 var fifoAttributes = []string{"ContentBasedDeduplication", "DeduplicationScope", "FifoQueue", "FifoThroughputLimit"}
 
-// defaultAttributes returns those that a new queue has, as AWS reports them.
+// defaultAttributes returns the attributes of a new queue, as AWS reports them.
 func defaultAttributes(fifo bool) map[string]string {
 	attributes := map[string]string{"SqsManagedSseEnabled": "true"}
 	for name, limits := range numericAttributes {
@@ -69,20 +70,20 @@ func defaultAttributes(fifo bool) map[string]string {
 	return attributes
 }
 
-// countedAttributes are reported, and cannot be set.
-var countedAttributes = []string{
+// readOnlyAttributes are reported but cannot be set.
+var readOnlyAttributes = []string{
 	"ApproximateNumberOfMessages", "ApproximateNumberOfMessagesDelayed", "ApproximateNumberOfMessagesNotVisible",
 	"CreatedTimestamp", "LastModifiedTimestamp", "QueueArn",
 }
 
-// isQueueAttribute tells whether some queue may report the attribute.
+// isQueueAttribute reports whether any queue may have the attribute.
 func isQueueAttribute(name string) bool {
 	_, isNumber := numericAttributes[name]
 	_, isText := textAttributes[name]
-	return isNumber || isText || slices.Contains(countedAttributes, name)
+	return isNumber || isText || slices.Contains(readOnlyAttributes, name)
 }
 
-// checkAttribute returns why name cannot be set to value on a queue.
+// checkAttribute returns an error if the attribute name of a queue cannot be set to value.
 func checkAttribute(name, value string, fifo bool) error {
 	if limits, ok := numericAttributes[name]; ok {
 		n, err := strconv.Atoi(value)
@@ -101,7 +102,8 @@ func checkAttribute(name, value string, fifo bool) error {
 	return nil
 }
 
-// configure applies the given attributes on top of those that the queue has, all or none.
+// configure adds the given attributes to those of the queue. It applies all of them or, on an error,
+// none.
 func (q *queue) configure(given map[string]string, queues map[string]*queue) error {
 	merged := maps.Clone(q.attributes)
 	for name, value := range given {
@@ -124,7 +126,7 @@ func (q *queue) configure(given map[string]string, queues map[string]*queue) err
 	return nil
 }
 
-// parseSettings returns the settings in a whole set of attributes that were checked one by one.
+// parseSettings parses a complete set of attributes that checkAttribute accepted one by one.
 func parseSettings(attributes map[string]string) (settings, error) {
 	number := func(name string) int {
 		n, _ := strconv.Atoi(attributes[name])
@@ -145,18 +147,18 @@ func parseSettings(attributes map[string]string) (settings, error) {
 	return s, err
 }
 
-// parseRedrivePolicy returns the parts of a RedrivePolicy. An empty one is none.
+// parseRedrivePolicy returns the parts of a RedrivePolicy. An empty policy means no dead-letter queue.
 func parseRedrivePolicy(policy string) (arn string, maxReceives int, err error) {
 	if policy == "" || policy == "{}" {
 		return "", 0, nil
 	}
 	var p struct {
 		DeadLetterTargetArn string
-		MaxReceiveCount     json.Number // AWS takes a number or a string
+		MaxReceiveCount     json.Number // AWS accepts a number or a string
 	}
 	invalid := func(reason string) error { return errInvalidFor("RedrivePolicy", policy, reason) }
 	if err := json.Unmarshal([]byte(policy), &p); err != nil {
-		return "", 0, invalid("It is not a JSON object of deadLetterTargetArn and maxReceiveCount.")
+		return "", 0, invalid("It is not a JSON object with deadLetterTargetArn and maxReceiveCount.")
 	}
 	n, err := p.MaxReceiveCount.Int64()
 	if err != nil || n < 1 || n > 1000 {
@@ -168,7 +170,7 @@ func parseRedrivePolicy(policy string) (arn string, maxReceives int, err error) 
 	return p.DeadLetterTargetArn, int(n), nil
 }
 
-// checkRedrive returns why the queue cannot have the dead-letter queue in s.
+// checkRedrive returns an error if the queue cannot have the dead-letter queue in s.
 func (q *queue) checkRedrive(s settings, queues map[string]*queue) error {
 	if s.deadLetterARN == "" {
 		return nil
@@ -185,8 +187,8 @@ func (q *queue) checkRedrive(s settings, queues map[string]*queue) error {
 	return nil
 }
 
-// report returns all attributes of the queue, with those that are counted.
-func (q *queue) report(now time.Time) map[string]string {
+// reportedAttributes returns all attributes of the queue, including the read-only ones.
+func (q *queue) reportedAttributes(now time.Time) map[string]string {
 	visible, delayed, inFlight := 0, 0, 0
 	for _, m := range q.messages {
 		switch {

@@ -9,7 +9,7 @@ import (
 
 const snsNamespace = "http://sns.amazonaws.com/doc/2010-03-31/"
 
-// snsAction does one action of SNS, and returns what to encode as its result, nil for nothing.
+// snsAction runs an action of SNS and returns the result to encode, or nil if the action has none.
 type snsAction func(s *Server, r *http.Request, f form) (any, error)
 
 var snsActions = map[string]snsAction{
@@ -27,7 +27,7 @@ var snsActions = map[string]snsAction{
 	"Unsubscribe":               (*Server).snsUnsubscribe,
 }
 
-// serveSNS answers a request of the AWS Query protocol: a form that names its action.
+// serveSNS serves a request of the AWS Query protocol: a form that names its action.
 func (s *Server) serveSNS(w http.ResponseWriter, r *http.Request) {
 	var result any
 	err := r.ParseForm()
@@ -36,14 +36,14 @@ func (s *Server) serveSNS(w http.ResponseWriter, r *http.Request) {
 		if do := snsActions[name]; do != nil {
 			result, err = do(s, r, form{values: r.PostForm})
 		} else if r.PostForm.Get("Version") == "2012-11-05" {
-			err = errInvalidAction(name, " It is of SQS, in the Query protocol: use an SDK that speaks JSON to SQS.")
+			err = errInvalidAction(name, " It belongs to SQS in the Query protocol: use an SDK that uses the JSON protocol for SQS.")
 		} else {
 			err = errInvalidAction(name, "")
 		}
 	}
 	w.Header().Set("Content-Type", "text/xml")
 	requestID := w.Header().Get("X-Amzn-Requestid")
-	var answer any = snsResponse{
+	var response any = snsResponse{
 		XMLName:   xml.Name{Space: snsNamespace, Local: name + "Response"},
 		Result:    snsResult{name: name + "Result", value: result},
 		RequestID: requestID,
@@ -51,9 +51,9 @@ func (s *Server) serveSNS(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		e := asAPIError(err)
 		w.WriteHeader(e.status())
-		answer = snsError{Type: "Sender", Code: e.code, Message: e.message, RequestID: requestID}
+		response = snsError{Type: "Sender", Code: e.code, Message: e.message, RequestID: requestID}
 	}
-	_ = xml.NewEncoder(w).Encode(answer) // fails only if the client has gone
+	_ = xml.NewEncoder(w).Encode(response) // fails only if the client has disconnected
 }
 
 type snsError struct {
@@ -64,7 +64,8 @@ type snsError struct {
 	RequestID string   `xml:"RequestId"`
 }
 
-// snsResponse is the answer to an action, and named after it, as is the result in it.
+// snsResponse is the response to an action. The response and the result in it are named after the
+// action.
 type snsResponse struct {
 	XMLName   xml.Name
 	Result    snsResult
@@ -84,7 +85,7 @@ func (r snsResult) MarshalXML(e *xml.Encoder, _ xml.StartElement) error {
 	return e.EncodeElement(r.value, xml.StartElement{Name: xml.Name{Local: r.name}})
 }
 
-// list is encoded as one element that holds a member for each item, also when there are none.
+// list encodes as one element that holds a member for each item, even if there are no items.
 type list[T any] struct {
 	Members []T `xml:"member"`
 }

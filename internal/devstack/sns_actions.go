@@ -26,7 +26,7 @@ func (s *Server) snsListTopics(*http.Request, form) (any, error) {
 
 func (s *Server) snsGetTopicAttributes(_ *http.Request, f form) (result any, err error) {
 	err = s.withTopic(f.get("TopicArn"), func(t *topic) error {
-		result = newAttributesResult(t.report())
+		result = newAttributesResult(t.reportedAttributes())
 		return nil
 	})
 	return result, err
@@ -36,7 +36,7 @@ type subscriptionResult struct{ SubscriptionArn string }
 
 func (s *Server) snsSubscribe(_ *http.Request, f form) (any, error) {
 	if protocol := f.get("Protocol"); protocol != "sqs" {
-		return nil, errInvalidParameter("Protocol", protocol+" is not supported here, only sqs")
+		return nil, errInvalidParameter("Protocol", protocol+" is not supported here; use sqs")
 	}
 	arn, err := s.Subscribe(f.get("TopicArn"), f.get("Endpoint"), f.attributes())
 	return subscriptionResult{arn}, err
@@ -53,7 +53,7 @@ func (s *Server) snsSetSubscriptionAttributes(_ *http.Request, f form) (any, err
 
 func (s *Server) snsGetSubscriptionAttributes(_ *http.Request, f form) (result any, err error) {
 	err = s.withSubscription(f.get("SubscriptionArn"), func(t *topic, i int) error {
-		result = newAttributesResult(t.subscriptions[i].report())
+		result = newAttributesResult(t.subscriptions[i].reportedAttributes())
 		return nil
 	})
 	return result, err
@@ -109,8 +109,8 @@ func (s *Server) snsPublish(_ *http.Request, f form) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := s.publish(target, n)
-	return publishResult{MessageID: a.id, SequenceNumber: a.sequence}, err
+	result, err := s.publish(target, n)
+	return publishResult{MessageID: result.id, SequenceNumber: result.sequence}, err
 }
 
 type publishEntry struct {
@@ -118,14 +118,14 @@ type publishEntry struct {
 	Notification
 }
 
-// checkBatch returns why the topic refuses the batch as a whole.
+// checkBatch returns the error with which the topic rejects the batch as a whole.
 func (t *topic) checkBatch(entries []publishEntry) error {
 	size := 0
 	for _, e := range entries {
 		size += e.size()
 	}
 	if size > t.maxSize() {
-		return errBatch("BatchRequestTooLong", "The batch has %d bytes of at most %d.", size, t.maxSize())
+		return errBatch("BatchRequestTooLong", "The batch has %d bytes, the maximum is %d.", size, t.maxSize())
 	}
 	return checkBatch(entries)
 }
@@ -148,8 +148,8 @@ func (s *Server) snsPublishBatch(_ *http.Request, f form) (any, error) {
 		Failed     list[batchFailure]
 	}
 	result.Successful.Members, result.Failed.Members = runBatch(entries, func(e publishEntry) (publishResult, error) {
-		a, err := s.publish(topicARN, e.Notification)
-		return publishResult{e.ID, a.id, a.sequence}, err
+		published, err := s.publish(topicARN, e.Notification)
+		return publishResult{e.ID, published.id, published.sequence}, err
 	})
 	return result, nil
 }

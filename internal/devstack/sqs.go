@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// sqsAction does one action of SQS: it decodes the request's body and returns what to encode, nil for nothing.
+// sqsAction runs an action of SQS: it decodes the request's body and returns the response to encode, or
+// nil if the response is empty.
 type sqsAction func(s *Server, r *http.Request, body []byte) (any, error)
 
 var sqsActions = map[string]sqsAction{
@@ -40,10 +41,10 @@ func action[Input any](do func(*Server, *http.Request, Input) (any, error)) sqsA
 	}
 }
 
-// serveSQS answers a request of the AWS JSON 1.0 protocol; target is "AmazonSQS." and the action.
+// serveSQS serves a request of the AWS JSON 1.0 protocol. Its target is "AmazonSQS." and the action.
 func (s *Server) serveSQS(w http.ResponseWriter, r *http.Request, target string) {
 	var out any
-	body, err := io.ReadAll(r.Body) // to its end, or net/http would not see that a client has gone
+	body, err := io.ReadAll(r.Body) // to its end, because only then does net/http notice that the client disconnects
 	if err == nil {
 		name := strings.TrimPrefix(target, "AmazonSQS.")
 		if do := sqsActions[name]; do != nil {
@@ -64,11 +65,11 @@ func (s *Server) serveSQS(w http.ResponseWriter, r *http.Request, target string)
 	}
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(out) // fails only if the client has gone
+	_ = encoder.Encode(out) // fails only if the client has disconnected
 }
 
-// forQueue is the input of the actions that need only a queue, and a part of most others.
-type forQueue struct {
+// queueInput is the input of the actions that need only a queue, and a part of most other inputs.
+type queueInput struct {
 	QueueURL string `json:"QueueUrl"`
 }
 
@@ -86,11 +87,11 @@ func (s *Server) sqsCreateQueue(r *http.Request, in struct {
 	return queueURLOutput{QueueURL(r.Host, in.QueueName)}, nil
 }
 
-func (s *Server) sqsDeleteQueue(_ *http.Request, in forQueue) (any, error) {
+func (s *Server) sqsDeleteQueue(_ *http.Request, in queueInput) (any, error) {
 	return nil, s.deleteQueue(in.QueueURL)
 }
 
-func (s *Server) sqsPurgeQueue(_ *http.Request, in forQueue) (any, error) {
+func (s *Server) sqsPurgeQueue(_ *http.Request, in queueInput) (any, error) {
 	return nil, s.withQueue(in.QueueURL, func(q *queue, _ time.Time) error {
 		q.purge()
 		return nil
@@ -113,7 +114,7 @@ func (s *Server) sqsListQueues(r *http.Request, in struct{ QueueNamePrefix strin
 }
 
 func (s *Server) sqsSetQueueAttributes(_ *http.Request, in struct {
-	forQueue
+	queueInput
 	Attributes map[string]string
 }) (any, error) {
 	return nil, s.withQueue(in.QueueURL, func(q *queue, _ time.Time) error {
@@ -122,7 +123,7 @@ func (s *Server) sqsSetQueueAttributes(_ *http.Request, in struct {
 }
 
 func (s *Server) sqsGetQueueAttributes(_ *http.Request, in struct {
-	forQueue
+	queueInput
 	AttributeNames []string
 }) (any, error) {
 	var out struct {
@@ -134,7 +135,7 @@ func (s *Server) sqsGetQueueAttributes(_ *http.Request, in struct {
 				return errAttributeName(name)
 			}
 		}
-		out.Attributes = q.report(now)
+		out.Attributes = q.reportedAttributes(now)
 		maps.DeleteFunc(out.Attributes, func(name, _ string) bool {
 			return !slices.Contains(in.AttributeNames, name) && !slices.Contains(in.AttributeNames, "All")
 		})

@@ -14,32 +14,32 @@ type sendOutput struct {
 	SequenceNumber        string `json:",omitempty"`
 }
 
-func newSendOutput(id string, d draft, a accepted) sendOutput {
+func newSendOutput(id string, in sendInput, result sendResult) sendOutput {
 	return sendOutput{
 		ID:                    id,
-		MessageID:             a.id,
-		MD5OfBody:             md5Hex(d.Body),
-		MD5OfAttributes:       md5Attributes(d.Attributes),
-		MD5OfSystemAttributes: md5Attributes(d.SystemAttributes),
-		SequenceNumber:        a.sequence,
+		MessageID:             result.id,
+		MD5OfBody:             md5Hex(in.Body),
+		MD5OfAttributes:       md5Attributes(in.Attributes),
+		MD5OfSystemAttributes: md5Attributes(in.SystemAttributes),
+		SequenceNumber:        result.sequence,
 	}
 }
 
 func (s *Server) sqsSendMessage(_ *http.Request, in struct {
-	forQueue
-	draft
+	queueInput
+	sendInput
 }) (any, error) {
-	var a accepted
+	var result sendResult
 	err := s.withQueue(in.QueueURL, func(q *queue, now time.Time) (err error) {
-		a, err = q.send(in.draft, now)
+		result, err = q.send(in.sendInput, now)
 		return err
 	})
-	return newSendOutput("", in.draft, a), err
+	return newSendOutput("", in.sendInput, result), err
 }
 
 type sendEntry struct {
 	entryID
-	draft
+	sendInput
 }
 
 func (s *Server) sqsSendMessageBatch(_ *http.Request, in batchInput[sendEntry]) (any, error) {
@@ -52,18 +52,18 @@ func (s *Server) sqsSendMessageBatch(_ *http.Request, in batchInput[sendEntry]) 
 			"Batch requests cannot be longer than %d bytes. You have sent %d bytes.", maxMessage, size)
 	}
 	return sqsBatch(s, in, func(q *queue, e sendEntry, now time.Time) (sendOutput, error) {
-		a, err := q.send(e.draft, now)
-		return newSendOutput(e.ID, e.draft, a), err
+		result, err := q.send(e.sendInput, now)
+		return newSendOutput(e.ID, e.sendInput, result), err
 	})
 }
 
-type forMessage struct {
+type receiptInput struct {
 	ReceiptHandle string
 }
 
 func (s *Server) sqsDeleteMessage(_ *http.Request, in struct {
-	forQueue
-	forMessage
+	queueInput
+	receiptInput
 }) (any, error) {
 	return nil, s.withQueue(in.QueueURL, func(q *queue, now time.Time) error {
 		return q.delete(in.ReceiptHandle, now)
@@ -72,7 +72,7 @@ func (s *Server) sqsDeleteMessage(_ *http.Request, in struct {
 
 type deleteEntry struct {
 	entryID
-	forMessage
+	receiptInput
 }
 
 func (s *Server) sqsDeleteMessageBatch(_ *http.Request, in batchInput[deleteEntry]) (any, error) {
@@ -82,7 +82,7 @@ func (s *Server) sqsDeleteMessageBatch(_ *http.Request, in batchInput[deleteEntr
 }
 
 type visibilityChange struct {
-	forMessage
+	receiptInput
 	VisibilityTimeout *int
 }
 
@@ -90,7 +90,7 @@ func (v visibilityChange) apply(q *queue, now time.Time) error {
 	if v.VisibilityTimeout == nil {
 		return errMissing("VisibilityTimeout")
 	}
-	visibility, err := secondsUpTo(maxVisibility, "VisibilityTimeout", v.VisibilityTimeout)
+	visibility, err := parseSeconds("VisibilityTimeout", v.VisibilityTimeout, maxVisibility)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (v visibilityChange) apply(q *queue, now time.Time) error {
 }
 
 func (s *Server) sqsChangeMessageVisibility(_ *http.Request, in struct {
-	forQueue
+	queueInput
 	visibilityChange
 }) (any, error) {
 	return nil, s.withQueue(in.QueueURL, in.apply)
@@ -116,11 +116,11 @@ func (s *Server) sqsChangeMessageVisibilityBatch(_ *http.Request, in batchInput[
 }
 
 type batchInput[E interface{ id() string }] struct {
-	forQueue
+	queueInput
 	Entries []E
 }
 
-// sqsBatch does the entries one by one, all at one time.
+// sqsBatch calls do for each entry of a batch, all with the same time.
 func sqsBatch[E interface{ id() string }, R any](
 	s *Server, in batchInput[E], do func(q *queue, e E, now time.Time) (R, error),
 ) (any, error) {

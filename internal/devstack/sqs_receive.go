@@ -11,12 +11,12 @@ import (
 
 const (
 	maxReceive = 10
-	senderID   = "AIDAEXAMPLEDEVSTACK00" // whoever it was
+	senderID   = "AIDAEXAMPLEDEVSTACK00" // of every message
 )
 
 type receiveInput struct {
-	forQueue
-	AttributeNames              []string // the deprecated name of the next
+	queueInput
+	AttributeNames              []string // the deprecated name of MessageSystemAttributeNames
 	MessageSystemAttributeNames []string
 	MessageAttributeNames       []string
 	MaxNumberOfMessages         *int
@@ -50,15 +50,15 @@ func (s *Server) sqsReceiveMessage(r *http.Request, in receiveInput) (any, error
 		Messages []receivedMessage `json:",omitempty"`
 	}
 	for _, m := range messages {
-		selected := selectAttributes(m.draft.Attributes, in.MessageAttributeNames)
+		selected := selectAttributes(m.sendInput.Attributes, in.MessageAttributeNames)
 		out.Messages = append(out.Messages, receivedMessage{
 			MessageID:         m.id,
-			ReceiptHandle:     m.handle(),
+			ReceiptHandle:     m.receiptHandle(),
 			Body:              m.Body,
 			MD5OfBody:         md5Hex(m.Body),
 			Attributes:        m.systemAttributes(systemNames),
 			MessageAttributes: selected,
-			MD5OfAttributes:   md5Attributes(selected), // of what is sent: that is what clients verify
+			MD5OfAttributes:   md5Attributes(selected), // of the attributes returned, because clients verify those
 		})
 	}
 	return out, err
@@ -73,20 +73,21 @@ func (in receiveInput) options() (o receiveOptions, err error) {
 		}
 		o.max = *n
 	}
-	if o.visibility, err = secondsUpTo(maxVisibility, "VisibilityTimeout", in.VisibilityTimeout); err != nil {
+	if o.visibility, err = parseSeconds("VisibilityTimeout", in.VisibilityTimeout, maxVisibility); err != nil {
 		return o, err
 	}
-	o.wait, err = secondsUpTo(maxWait, "WaitTimeSeconds", in.WaitTimeSeconds)
+	o.wait, err = parseSeconds("WaitTimeSeconds", in.WaitTimeSeconds, maxWait)
 	return o, err
 }
 
-// secondsUpTo returns the seconds as a duration, or nil for nil.
-func secondsUpTo(limit int, parameter string, seconds *int) (*time.Duration, error) {
+// parseSeconds returns the seconds as a duration, or nil for nil. Negative values and values above max
+// are an error.
+func parseSeconds(parameter string, seconds *int, max int) (*time.Duration, error) {
 	if seconds == nil {
 		return nil, nil
 	}
-	if *seconds < 0 || *seconds > limit {
-		return nil, errInvalidFor(parameter, *seconds, fmt.Sprintf("Must be >= 0 and <= %d, if provided.", limit))
+	if *seconds < 0 || *seconds > max {
+		return nil, errInvalidFor(parameter, *seconds, fmt.Sprintf("Must be >= 0 and <= %d, if provided.", max))
 	}
 	d := time.Duration(*seconds) * time.Second
 	return &d, nil
@@ -97,7 +98,7 @@ var systemAttributeNames = []string{
 	"MessageDeduplicationId", "MessageGroupId", "SenderId", "SentTimestamp", "SequenceNumber",
 }
 
-// systemAttributes returns those that were asked for and have a value.
+// systemAttributes returns the requested attributes that have a value.
 func (m message) systemAttributes(names []string) map[string]string {
 	milliseconds := func(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }
 	all := map[string]string{

@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// Subscribe has a topic's notifications delivered to a queue, and returns the subscription's ARN. The only attribute
-// that is supported is RawMessageDelivery, "true" or "false". A topic and a queue have one subscription at most: for
-// the same attributes its ARN is returned again.
+// Subscribe subscribes a queue to a topic and returns the subscription's ARN. The only supported
+// attribute is RawMessageDelivery, "true" or "false". Subscribing a queue again with the same attributes
+// returns the existing ARN; with other attributes it is an error.
 func (s *Server) Subscribe(topicARN, queueARN string, attributes map[string]string) (arn string, err error) {
 	wanted := subscription{topicARN: topicARN, queueARN: queueARN}
 	for name, value := range attributes {
@@ -17,7 +17,7 @@ func (s *Server) Subscribe(topicARN, queueARN string, attributes map[string]stri
 	}
 	err = s.withTopic(topicARN, func(t *topic) error {
 		q := queueByARN(s.queues, queueARN)
-		if q == nil { // AWS takes it, and then delivers to nowhere
+		if q == nil { // AWS accepts it and then drops every notification
 			return errInvalidParameter("Endpoint", fmt.Sprintf("there is no queue with the ARN %q", queueARN))
 		}
 		if q.fifo && !t.fifo() {
@@ -29,7 +29,7 @@ func (s *Server) Subscribe(topicARN, queueARN string, attributes map[string]stri
 	return arn, err
 }
 
-// subscribe adds the subscription, or finds it.
+// subscribe adds the subscription or finds the existing one.
 func (t *topic) subscribe(wanted subscription) (arn string, err error) {
 	for _, existing := range t.subscriptions {
 		if existing.queueARN != wanted.queueARN {
@@ -45,11 +45,11 @@ func (t *topic) subscribe(wanted subscription) (arn string, err error) {
 	return wanted.arn, nil
 }
 
-// set sets an attribute, under its name in SNS.
+// set sets the attribute with SNS's name.
 func (sub *subscription) set(name, value string) error {
 	switch {
 	case name != "RawMessageDelivery":
-		return errInvalidParameter("Attributes", name+" is not supported here, only RawMessageDelivery")
+		return errInvalidParameter("Attributes", name+" is not supported here; use RawMessageDelivery")
 	case value != "true" && value != "false":
 		return errInvalidParameter("Attributes", "RawMessageDelivery must be true or false")
 	}
@@ -57,7 +57,8 @@ func (sub *subscription) set(name, value string) error {
 	return nil
 }
 
-// withSubscription calls do with the topic and with the subscription's index in it, under the lock.
+// withSubscription calls do with a subscription's topic and its index in the topic, while it holds the
+// lock.
 func (s *Server) withSubscription(arn string, do func(t *topic, i int) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,7 +75,7 @@ func (s *Server) setSubscriptionAttribute(arn, name, value string) error {
 	return s.withSubscription(arn, func(t *topic, i int) error { return t.subscriptions[i].set(name, value) })
 }
 
-// unsubscribe ends a subscription. It is no error if there is none.
+// unsubscribe ends a subscription. It is no error if the subscription does not exist.
 func (s *Server) unsubscribe(arn string) {
 	_ = s.withSubscription(arn, func(t *topic, i int) error {
 		t.subscriptions = slices.Delete(t.subscriptions, i, i+1)
@@ -82,8 +83,8 @@ func (s *Server) unsubscribe(arn string) {
 	})
 }
 
-// report returns the subscription's attributes, as AWS does.
-func (sub *subscription) report() map[string]string {
+// reportedAttributes returns the subscription's attributes, as AWS does.
+func (sub *subscription) reportedAttributes() map[string]string {
 	return map[string]string{
 		"SubscriptionArn": sub.arn, "TopicArn": sub.topicARN,
 		"Protocol": "sqs", "Endpoint": sub.queueARN, "Owner": accountID,

@@ -14,14 +14,14 @@ type topic struct {
 	name, arn     string
 	attributes    map[string]string // as set
 	subscriptions []*subscription
-	published     uint64      // how many notifications ever
-	recent        dedupWindow // in a FIFO topic
+	published     uint64      // number of notifications ever published
+	recent        dedupWindow // FIFO topics only
 }
 
 // subscription delivers a topic's notifications to a queue.
 type subscription struct {
 	arn, topicARN, queueARN string
-	raw                     bool // deliver the message as it is, without an envelope
+	raw                     bool // deliver the message itself, without an envelope
 }
 
 func (t *topic) fifo() bool         { return isFIFO(t.name) }
@@ -29,7 +29,7 @@ func (t *topic) contentDedup() bool { return t.attributes["ContentBasedDeduplica
 
 const defaultMaxNotification = 256 << 10
 
-// maxSize is the limit of a notification in bytes, with its attributes.
+// maxSize returns the maximum size of a notification with its attributes, in bytes.
 func (t *topic) maxSize() int {
 	if n, err := strconv.Atoi(t.attributes["MaximumMessageSize"]); err == nil {
 		return n
@@ -37,8 +37,9 @@ func (t *topic) maxSize() int {
 	return defaultMaxNotification
 }
 
-// CreateTopic creates a topic with SNS's attributes, and returns its ARN. A name that ends in .fifo, with the
-// attribute FifoTopic true, makes a FIFO topic. If the topic exists, only its ARN is returned.
+// CreateTopic creates a topic with SNS's attributes and returns its ARN. A FIFO topic has a name that
+// ends in .fifo and the attribute FifoTopic set to true. If the topic exists, CreateTopic only returns
+// its ARN.
 func (s *Server) CreateTopic(name string, attributes map[string]string) (arn string, err error) {
 	return s.createTopic(defaultRegion, name, attributes)
 }
@@ -51,7 +52,7 @@ func (s *Server) createTopic(region, name string, attributes map[string]string) 
 			"it must be made up of ASCII letters, numbers, underscores and hyphens, 1 to 256 of them")
 	}
 	if isFIFO(name) != (attributes["FifoTopic"] == "true") {
-		return "", errInvalidParameter("Topic Name", "FIFO topics, and only they, have names that end in .fifo")
+		return "", errInvalidParameter("Topic Name", "the name of a FIFO topic, and no other, must end with .fifo")
 	}
 	for attribute, value := range attributes {
 		if err := checkTopicAttribute(attribute, value); err != nil {
@@ -86,7 +87,7 @@ func topicARN(region, name string) string {
 	return "arn:aws:sns:" + region + ":" + accountID + ":" + name
 }
 
-// checkTopicAttribute returns why a topic cannot be created with the attribute.
+// checkTopicAttribute returns an error if a topic cannot be created with the attribute.
 func checkTopicAttribute(name, value string) error {
 	switch name {
 	case "DisplayName", "FifoTopic", "KmsMasterKeyId", "Policy":
@@ -102,15 +103,15 @@ func checkTopicAttribute(name, value string) error {
 	default:
 		return errInvalidParameter("Attributes", name+" is not supported here")
 	}
-	return errInvalidParameter("Attributes", fmt.Sprintf("%q is no value for %s", value, name))
+	return errInvalidParameter("Attributes", fmt.Sprintf("%q is not a value of %s", value, name))
 }
 
-// sortedTopics returns the topics by name. The caller holds s.mu.
+// sortedTopics returns the topics sorted by name. The caller holds s.mu.
 func (s *Server) sortedTopics() []*topic {
 	return slices.SortedFunc(maps.Values(s.topics), func(a, b *topic) int { return strings.Compare(a.name, b.name) })
 }
 
-// withTopic calls do with the topic, under the lock.
+// withTopic calls do with the topic, while it holds the lock.
 func (s *Server) withTopic(arn string, do func(t *topic) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,7 +122,7 @@ func (s *Server) withTopic(arn string, do func(t *topic) error) error {
 	return do(t)
 }
 
-// deleteTopic deletes the topic and its subscriptions. It is no error if there is none.
+// deleteTopic deletes the topic and its subscriptions. It is no error if the topic does not exist.
 func (s *Server) deleteTopic(arn string) {
 	_ = s.withTopic(arn, func(t *topic) error {
 		delete(s.topics, t.name)
@@ -129,8 +130,8 @@ func (s *Server) deleteTopic(arn string) {
 	})
 }
 
-// report returns the topic's attributes, as AWS does.
-func (t *topic) report() map[string]string {
+// reportedAttributes returns the topic's attributes, as AWS does.
+func (t *topic) reportedAttributes() map[string]string {
 	attributes := map[string]string{
 		"TopicArn": t.arn, "Owner": accountID, "DisplayName": "",
 		"MaximumMessageSize":     strconv.Itoa(t.maxSize()),
