@@ -24,11 +24,11 @@ func newCheckCommand(o *options) *cobra.Command {
 	var online bool
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Validate the configuration and, with --online, what it points at",
-		Long: `Validate the configuration and show it with its defaults, without its secrets.
+		Short: "Validate the configuration and, with --online, check Redis and SQS",
+		Long: `Validate the configuration and print it with its defaults and without secrets.
 
-With --online, also look at Redis and the SQS queue, and say what to change.
-Exits with 1 if something there would keep Scout from working or lose jobs.`,
+With --online, also connect to Redis and SQS, and say what to change there. The
+exit code is 1 if something there would keep Scout from working or lose messages.`,
 		Args: cobra.NoArgs,
 		RunE: withExitCode(func(cmd *cobra.Command, _ []string) error {
 			c, err := o.load(cmd.Context(), config.Loader{AWS: sqsclient.AWSConfig})
@@ -37,7 +37,7 @@ Exits with 1 if something there would keep Scout from working or lose jobs.`,
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "# The configuration is valid.\n%s", c)
 			if c.Queues[0].Label() == "" {
-				fmt.Fprintln(cmd.OutOrStdout(), "# It names no SQS queue: the Lambda function needs none, scout run does.")
+				fmt.Fprintln(cmd.OutOrStdout(), "# It names no SQS queue: scout run needs one, the Lambda function does not.")
 			}
 			if !online {
 				return nil
@@ -48,16 +48,16 @@ Exits with 1 if something there would keep Scout from working or lose jobs.`,
 			checkRedisOnline(ctx, c, report)
 			checkQueuesOnline(ctx, c, report)
 			if report.failed > 0 {
-				return fmt.Errorf("%d of the checks failed", report.failed)
+				return fmt.Errorf("%d checks failed", report.failed)
 			}
 			return nil
 		}),
 	}
-	cmd.Flags().BoolVar(&online, "online", false, "connect to Redis and SQS as well")
+	cmd.Flags().BoolVar(&online, "online", false, "also connect to Redis and SQS")
 	return cmd
 }
 
-// A report prints findings, one a line.
+// A report prints one finding per line.
 type report struct {
 	w      io.Writer
 	failed int
@@ -83,48 +83,48 @@ func checkRedisOnline(ctx context.Context, c *config.Config, r *report) {
 		r.fail("%v", err)
 		return
 	}
-	r.ok("Redis %s at %s answers%s", info.Version, client.Address(), sidekiqGeneration(info.Version))
+	r.ok("Redis %s at %s answers%s", info.Version, client.Address(), sidekiqAdvice(info.Version))
 	if info.Cluster {
-		r.fail("Redis is a cluster, which Sidekiq does not work with: use one without cluster mode")
+		r.fail("Redis runs in cluster mode, which Sidekiq does not support: use a Redis without cluster mode")
 		return
 	}
 	switch {
 	case info.Eviction == "" || info.Eviction == "noeviction":
-		r.ok("Redis evicts nothing")
+		r.ok("Redis evicts no keys")
 	case strings.HasPrefix(info.Eviction, "allkeys"):
 		r.fail("maxmemory-policy is %s: %s", info.Eviction, daemon.EvictionAdvice(info.Eviction))
 	default:
 		r.warn("maxmemory-policy is %s: %s", info.Eviction, daemon.EvictionAdvice(info.Eviction))
 	}
 	if info.Max > 0 && info.Used > info.Max*8/10 {
-		r.warn("%d %% of Redis's memory is in use", info.Used*100/info.Max)
+		r.warn("Redis uses %d %% of its memory", info.Used*100/info.Max)
 	}
 	queues := config.SidekiqQueues(c.Queues...)
 	if err := client.Ready(ctx, queues...); err != nil {
-		r.fail("Redis would take no jobs: %v", err)
+		r.fail("Redis would accept no jobs: %v", err)
 		return
 	}
-	r.ok("Redis takes jobs for the queues %s", strings.Join(queues, ", "))
+	r.ok("Redis accepts jobs for the queues %s", strings.Join(queues, ", "))
 	if c.Limits != (config.Limits{}) {
 		checkLimits(ctx, client, c.Limits, queues, r)
 	}
 }
 
 func checkLimits(ctx context.Context, client *sidekiq.Client, limits config.Limits, queues []string, r *report) {
-	load, err := client.Usage(ctx, queues)
+	usage, err := client.Usage(ctx, queues)
 	if err != nil {
-		r.fail("the limits would have no effect: %v; a Redis user needs +llen +lindex +info", err)
+		r.fail("limits would have no effect: %v; the Redis user needs +llen +lindex +info", err)
 		return
 	}
-	r.ok("the load that the limits are about can be measured")
-	if limits.RedisMemory > 0 && load.MemoryMax == 0 {
+	r.ok("Scout can measure what limits refer to")
+	if limits.RedisMemory > 0 && usage.MemoryMax == 0 {
 		r.warn("the limit redis_memory has no effect: Redis has no maxmemory")
 	}
 }
 
-// sidekiqGeneration says which Sidekiqs a Redis is new enough for: 6 wants
-// Redis 4.0, 7 wants 6.2, and 8 wants 7.0.
-func sidekiqGeneration(version string) string {
+// sidekiqAdvice returns which versions of Sidekiq need a newer Redis: 6 needs
+// Redis 4.0, 7 needs 6.2, and 8 needs 7.0.
+func sidekiqAdvice(version string) string {
 	major, minor, _ := strings.Cut(version, ".")
 	minor, _, _ = strings.Cut(minor, ".")
 	x, _ := strconv.Atoi(major)
@@ -133,17 +133,17 @@ func sidekiqGeneration(version string) string {
 	case x >= 7:
 		return ""
 	case x == 6 && y >= 2:
-		return "; Sidekiq 8 would need Redis 7.0"
+		return "; Sidekiq 8 needs Redis 7.0"
 	case x >= 4:
-		return "; Sidekiq 7 would need Redis 6.2, and Sidekiq 8 Redis 7.0"
+		return "; Sidekiq 7 needs Redis 6.2, Sidekiq 8 needs Redis 7.0"
 	default:
-		return "; Sidekiq 6 and newer need at least Redis 4.0"
+		return "; Sidekiq 6 and newer need Redis 4.0 or newer"
 	}
 }
 
 func checkQueuesOnline(ctx context.Context, c *config.Config, r *report) {
 	if c.Queues[0].Label() == "" {
-		r.ok("no SQS queue is configured; a Lambda function needs none here")
+		r.ok("no SQS queue is configured; the Lambda function needs none")
 		return
 	}
 	client, err := sqsclient.NewSDK(ctx, c.AWS, slog.New(slog.DiscardHandler))
@@ -167,7 +167,7 @@ func checkQueueOnline(ctx context.Context, client *sqs.Client, q config.Queue, r
 		r.fail("reading the attributes of %s: %v", url, err)
 		return
 	}
-	r.ok("the SQS queue %s is there, with %s messages", url, out.Attributes["ApproximateNumberOfMessages"])
+	r.ok("the SQS queue %s exists and holds %s messages", url, out.Attributes["ApproximateNumberOfMessages"])
 	checkDeadLetters(out.Attributes["RedrivePolicy"], r)
 	checkVisibility(q, out.Attributes["VisibilityTimeout"], r)
 }
@@ -178,14 +178,14 @@ func checkDeadLetters(policy string, r *report) {
 		MaxReceiveCount     json.Number
 	}
 	if err := json.Unmarshal([]byte(policy), &redrive); err != nil || redrive.DeadLetterTargetArn == "" {
-		r.fail("the queue has no dead-letter queue: a message that Scout refuses comes back until its retention ends, and is gone then; set a RedrivePolicy")
+		r.fail("the queue has no dead-letter queue: a message that Scout rejects returns to the queue until its retention period ends, and is then lost; set a RedrivePolicy")
 		return
 	}
 	if n, _ := redrive.MaxReceiveCount.Int64(); n < 5 {
-		r.warn("a message goes to the dead-letter queue after %d receives: with fewer than 5, a short outage of Redis is enough; raise maxReceiveCount", n)
+		r.warn("messages go to the dead-letter queue after %d receives: with fewer than 5, a short outage of Redis moves them there; raise maxReceiveCount", n)
 		return
 	}
-	r.ok("refused messages go to %s after %s receives", redrive.DeadLetterTargetArn, redrive.MaxReceiveCount)
+	r.ok("rejected messages go to %s after %s receives", redrive.DeadLetterTargetArn, redrive.MaxReceiveCount)
 }
 
 func checkVisibility(q config.Queue, attribute string, r *report) {
@@ -195,8 +195,8 @@ func checkVisibility(q config.Queue, attribute string, r *report) {
 		visibility = q.VisibilityTimeout
 	}
 	if visibility < 30*time.Second {
-		r.warn("messages are visible again after %v: Redis may need longer when it is in trouble, and they would be received twice; use at least 30s", visibility)
+		r.warn("failed messages are redelivered after %v: a slow Redis may need longer, and messages are then received twice; set the visibility timeout to 30s or more", visibility)
 		return
 	}
-	r.ok("messages that failed come back after %v", visibility)
+	r.ok("failed messages are redelivered after %v", visibility)
 }

@@ -21,7 +21,7 @@ import (
 	"scout/sidekiq"
 )
 
-// A show prints each job that is pushed and counts what becomes of messages.
+// A show prints each new job and counts the outcomes of messages.
 type show struct {
 	handler.Pusher
 
@@ -47,7 +47,7 @@ func (s *show) printf(format string, args ...any) {
 	fmt.Fprintf(s.w, format, args...)
 }
 
-// Push pushes jobs and prints those that were new.
+// Push pushes jobs and prints those that are new.
 func (s *show) Push(ctx context.Context, jobs []sidekiq.Job) ([]sidekiq.Result, error) {
 	results, err := s.Pusher.Push(ctx, jobs)
 	s.mu.Lock()
@@ -78,7 +78,8 @@ func (s *show) handled() int {
 	return s.stats.Received
 }
 
-// runDemo publishes the samples, waits until Scout has seen them all, and sums up.
+// runDemo publishes the sample events, waits until Scout has handled them all, and
+// prints a summary.
 func (s *stack) runDemo(ctx context.Context, show *show) error {
 	files, err := events.Files.ReadDir(".")
 	if err != nil {
@@ -100,14 +101,14 @@ func (s *stack) runDemo(ctx context.Context, show *show) error {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("after a minute, Scout has seen %d of the %d samples", show.handled(), published)
+			return fmt.Errorf("after a minute, Scout has handled %d of %d sample messages", show.handled(), published)
 		}
 	}
 	show.summary(published)
 	return nil
 }
 
-// publishFile publishes the messages of a sample event, and returns how many.
+// publishFile publishes the messages of a sample event and returns their number.
 func (s *stack) publishFile(ctx context.Context, name string) (int, error) {
 	text, err := events.Files.ReadFile(name)
 	if err != nil {
@@ -125,8 +126,8 @@ func (s *stack) publishFile(ctx context.Context, name string) (int, error) {
 	return len(event.Records), nil
 }
 
-// publish publishes what a message of the samples was made of: a notification
-// to its topic, anything else straight to the queue.
+// publish publishes a sample message: a notification to its topic, any other body
+// directly to the queue.
 func (s *stack) publish(ctx context.Context, m lambdaevents.SQSMessage) error {
 	var envelope struct {
 		Type, TopicArn, Message, Subject string
@@ -142,7 +143,7 @@ func (s *stack) publish(ctx context.Context, m lambdaevents.SQSMessage) error {
 	}
 	attributes := map[string]devstack.Attribute{}
 	for name, a := range envelope.MessageAttributes {
-		attributes[name] = devstack.Attribute{DataType: a.Type, StringValue: a.Value} // the samples have no binary ones
+		attributes[name] = devstack.Attribute{DataType: a.Type, StringValue: a.Value} // the samples have no binary attributes
 	}
 	_, err = s.server.Publish(topic, devstack.Notification{
 		Message:         envelope.Message,
@@ -165,6 +166,6 @@ func (s *show) summary(published int) {
 	}
 	fmt.Fprintf(table, "\nMESSAGES\t\npublished\t%d\nenqueued\t%d\n", published, s.stats.Enqueued)
 	for _, reason := range slices.Sorted(maps.Keys(s.stats.Failed)) {
-		fmt.Fprintf(table, "refused, %s\t%d\n", reason, s.stats.Failed[reason])
+		fmt.Fprintf(table, "rejected, %s\t%d\n", reason, s.stats.Failed[reason])
 	}
 }

@@ -21,17 +21,17 @@ import (
 func newExplainCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain FILE",
-		Short: "Show what would become of a Lambda event or a message; pushes nothing",
-		Long: `Show what would become of the messages in FILE (- for standard input): their
-topic, the route, and the job or the reason why there is none. Pushes nothing.
-With several queues in the configuration, a message that does not say which one
-it is from is shown for each.
+		Short: "Show the jobs that Scout would make from a Lambda event or a message",
+		Long: `Show for each message in FILE (- for standard input) its topic, its route, and
+the job that Scout would push or the reason why it would reject the message.
+Scout pushes nothing. If the configuration has several queues and a message does
+not name the one that it comes from, it is shown for each queue.
 
-FILE holds a Lambda event, what aws sqs receive-message prints, an SNS envelope,
-or any other message body.`,
+FILE holds a Lambda event, the output of aws sqs receive-message, an SNS
+envelope, or any other message body.`,
 		Args: cobra.ExactArgs(1),
 		RunE: withExitCode(func(cmd *cobra.Command, args []string) error {
-			// Nothing is pushed, so that no secret is needed.
+			// Explaining pushes nothing and therefore needs no secrets.
 			c, err := o.load(cmd.Context(), config.Loader{LocalRedis: "redis://localhost"})
 			if err != nil {
 				return err
@@ -40,9 +40,9 @@ or any other message body.`,
 			if err != nil {
 				return err
 			}
-			messages := messagesIn(text)
+			messages := parseMessages(text)
 			if len(messages) == 0 {
-				return errors.New("there is no message in it")
+				return errors.New("the file contains no messages")
 			}
 			explain(cmd.OutOrStdout(), c, messages)
 			return nil
@@ -57,10 +57,10 @@ func readInput(stdin io.Reader, file string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-// messagesIn finds the messages in a Lambda event or in the answer of SQS to
-// ReceiveMessage. Anything else is the body of one, such as the event of
-// another service, which has Records too.
-func messagesIn(text []byte) []events.SQSMessage {
+// parseMessages returns the messages of a Lambda event or of the output of
+// aws sqs receive-message. Any other text is the body of one message. That
+// includes the events of other services, which have Records too.
+func parseMessages(text []byte) []events.SQSMessage {
 	var in struct {
 		Records  []events.SQSMessage
 		Messages []struct {
@@ -90,14 +90,15 @@ func explain(w io.Writer, c *config.Config, messages []events.SQSMessage) {
 		fmt.Fprintf(w, "message %d of %d  %s\n", i+1, len(messages), m.MessageId)
 		for _, q := range queuesOf(m, c.Queues) {
 			if len(c.Queues) > 1 {
-				fmt.Fprintf(w, "  queue    %s\n", cmp.Or(q.Name, q.URL))
+				fmt.Fprintf(w, "  queue     %s\n", cmp.Or(q.Name, q.URL))
 			}
 			explainIn(w, c.Router(q), m)
 		}
 	}
 }
 
-// queuesOf returns the queue that a message is from, or all if it does not say.
+// queuesOf returns the queue that the message comes from, or all queues if the
+// message does not name one.
 func queuesOf(m *events.SQSMessage, queues []config.Queue) []config.Queue {
 	for _, q := range queues {
 		name := q.Label()
@@ -111,20 +112,20 @@ func queuesOf(m *events.SQSMessage, queues []config.Queue) []config.Queue {
 func explainIn(w io.Writer, router *handler.Router, m *events.SQSMessage) {
 	topic, jobs, err := router.Translate(m, time.Now())
 	if topic != "" {
-		fmt.Fprintf(w, "  topic    %s\n", topic)
+		fmt.Fprintf(w, "  topic     %s\n", topic)
 	}
 	if route := router.Route(topic); topic != "" && len(route.Workers) > 0 {
-		fmt.Fprintf(w, "  route    %s\n", describe(route))
+		fmt.Fprintf(w, "  route     %s\n", describe(route))
 	}
 	if rejection, ok := errors.AsType[*handler.Rejection](err); ok {
-		fmt.Fprintf(w, "  refused  %s (%s)\n", rejection.Detail, rejection.Reason)
+		fmt.Fprintf(w, "  rejected  %s (%s)\n", rejection.Detail, rejection.Reason)
 	}
 	for _, job := range jobs {
-		fmt.Fprintf(w, "  job      %s\n", job.Payload)
+		fmt.Fprintf(w, "  job       %s\n", job.Payload)
 	}
 }
 
-// describe shows a route in one line: its key in the configuration and its workers.
+// describe returns a route in one line: its key in the configuration and its workers.
 func describe(route handler.Route) string {
 	workers := make([]string, len(route.Workers))
 	for i, w := range route.Workers {

@@ -8,13 +8,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// newManCommand returns the command that the packages' manual page comes from.
-// It is written here and not by cobra/doc, which makes a page of each command
-// and would bring a Markdown parser into the binary.
+// newManCommand returns the command that prints the manual page of the packages.
+// It does not use cobra/doc, which writes a page for each command and would add
+// a Markdown parser to the binary.
 func newManCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "man",
-		Short:  "Print the manual page, for man -l -",
+		Short:  "Print the manual page; view it with man -l -",
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: withExitCode(func(cmd *cobra.Command, _ []string) error {
@@ -24,8 +24,7 @@ func newManCommand() *cobra.Command {
 	}
 }
 
-// manual returns scout(1): what the commands say about themselves, and what
-// only the manual says.
+// manual returns scout(1): the help of the commands, followed by manualEnd.
 func manual(root *cobra.Command) string {
 	root.InitDefaultHelpFlag()
 	root.InitDefaultVersionFlag()
@@ -47,8 +46,8 @@ func manual(root *cobra.Command) string {
 	return b.String() + manualEnd
 }
 
-// manualFlags returns the flags of a command alone. FlagUsages has a line of
-// each, the flag and then, after three spaces or more, what it does.
+// manualFlags returns a command's own flags. Each line of FlagUsages has a flag
+// and, after three or more spaces, its description.
 func manualFlags(cmd *cobra.Command) string {
 	var b strings.Builder
 	for line := range strings.Lines(cmd.LocalFlags().FlagUsages()) {
@@ -58,8 +57,8 @@ func manualFlags(cmd *cobra.Command) string {
 	return b.String()
 }
 
-// roff returns text as it is written in a page: hyphens that can be copied,
-// nothing at the start of a line that is a request, a blank line as a paragraph.
+// roff escapes text for the page: hyphens can be copied, no line starts with a
+// request, and a blank line starts a paragraph.
 func roff(text string) string {
 	text = strings.NewReplacer(`\`, `\e`, "-", `\-`, "\n.", "\n\\&.", "\n'", "\n\\&'", "\n\n", "\n.PP\n").Replace(text)
 	if strings.HasPrefix(text, ".") || strings.HasPrefix(text, "'") {
@@ -71,54 +70,55 @@ func roff(text string) string {
 const manualEnd = `.SH EXIT STATUS
 .TP
 .B 0
-Done; of the daemon, that it was told to stop and lost nothing.
+Success. For the daemon: it stopped after a signal and lost no message.
 .TP
 .B 1
-Failed while running.
+Failure at run time.
 .TP
 .B 2
-Wrong usage, or a wrong configuration.
+Wrong usage or an invalid configuration.
 .SH SIGNALS
 .TP
 .BR SIGTERM ", " SIGINT
-Receive no more, finish what is in hand, delete it, and exit. A long poll under
-way is waited for, 20 seconds by default, for SQS may have given out its
-messages already. A second signal ends Scout at once.
+Receive no more messages, finish those in flight, delete them, and exit. Scout
+waits for long polls, 20 seconds by default, because SQS may already have
+delivered their messages. A second signal ends Scout immediately.
 .TP
 .B SIGHUP
-Read the configuration again. If it is wrong, the one in use stays so.
+Reload the configuration. If it is invalid, Scout keeps the previous one.
 .SH ENVIRONMENT
 .TP
 .B SCOUT_CONFIG
-The configuration, if there is no
+The configuration, used without
 .BR \-\-config :
 the path of a file, ssm:/path/name in Parameter Store, or the YAML itself.
 .TP
 .B REDIS_URL
-Where Redis is, if the configuration does not say.
+The URL of Redis, used if the configuration has none.
 .TP
 .B AWS_*
-As for every program that uses an AWS SDK: credentials, region, endpoint.
+Credentials, region and endpoint, as for every program that uses an AWS SDK.
 .SH FILES
-The packages come with a systemd unit that runs an instance for each app.
+The packages contain a systemd unit that runs one instance for each app.
 .TP
 .I /etc/scout/APP.yml
-The configuration of scout@APP.service. It holds secrets; let only root read it.
+The configuration of scout@APP.service. It holds secrets: only root should be able
+to read it.
 .TP
 .I /etc/scout/APP.env
-Environment variables of that instance, if it needs any. Those in SCOUT_OPTIONS
-are options of its command line, such as \-\-listen 9464.
+Optional environment variables of that instance. SCOUT_OPTIONS holds further
+command-line options, such as \-\-listen 9464.
 .TP
 .I /usr/share/doc/scout/scout.yml.example
 A configuration to start from.
 .SH EXAMPLES
-Check a configuration, what it connects to as well:
+Check a configuration, Redis and SQS:
 .PP
 .RS
 scout check \-\-online \-c scout.yml
 .RE
 .PP
-Run Scout for the app shop, now and after each boot:
+Run Scout for the app shop, now and after every boot:
 .PP
 .RS
 systemctl enable \-\-now scout@shop

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestManualFormats has groff, where there is one, format the manual page.
+// TestManualFormats checks that groff formats the manual page without warnings.
 func TestManualFormats(t *testing.T) {
 	groff, err := exec.LookPath("groff")
 	if err != nil {
@@ -24,8 +24,8 @@ func TestManualFormats(t *testing.T) {
 	}
 }
 
-// TestManualIsComplete checks that the manual page has all commands and flags
-// of the help, which is what cobra makes of the same commands.
+// TestManualIsComplete checks that the manual page has every command and flag
+// that the help shows.
 func TestManualIsComplete(t *testing.T) {
 	root := newRootCommand()
 	page := manual(root)
