@@ -66,7 +66,7 @@ bench: scout
 
 # make release VERSION=v2.0.0   archives, .deb, .rpm, SBOMs and checksums, in dist
 release:
-	@$(GO) run ./packaging/release $(VERSION)
+	@$(GO) run ./internal/cmd/release $(VERSION)
 
 # make invoke EVENT=events/poison.json   run the Lambda function on an event, without AWS and docker
 EVENT ?= events/one-topic.json

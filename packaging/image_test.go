@@ -1,4 +1,4 @@
-// Package packaging has the tests of what is in this folder.
+// Package packaging tests the files of this directory.
 package packaging
 
 import (
@@ -11,8 +11,8 @@ import (
 	"scout/config"
 )
 
-// TestImage holds the Dockerfile to what the image is to be: the binary of the
-// Makefile and certificates, run by somebody who is not root.
+// TestImage checks that the Dockerfile builds an image of the Makefile's binary and
+// CA certificates that does not run as root.
 func TestImage(t *testing.T) {
 	stages := dockerfile(t)
 	if len(stages) != 2 {
@@ -20,7 +20,7 @@ func TestImage(t *testing.T) {
 	}
 	build, image := stages[0], stages[1]
 	for _, want := range []string{
-		"FROM --platform=$BUILDPLATFORM golang:" + goVersion(t) + " AS build", // cross-compiles, and does not emulate
+		"FROM --platform=$BUILDPLATFORM golang:" + goVersion(t) + " AS build", // cross-compiles instead of emulating
 		"ARG TARGETARCH VERSION=dev",
 		"RUN GOOS=linux GOARCH=$TARGETARCH GOFLAGS=-buildvcs=false make scout VERSION=$VERSION",
 	} {
@@ -32,7 +32,7 @@ func TestImage(t *testing.T) {
 		"FROM scratch",
 		"COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt", // where Go looks
 		"COPY --from=build /src/bin/scout /usr/bin/scout",
-		`ENTRYPOINT ["/usr/bin/scout"]`, // not through a shell, which would keep the signals
+		`ENTRYPOINT ["/usr/bin/scout"]`, // without a shell, which would not forward signals
 	} {
 		if !slices.Contains(image, want) {
 			t.Errorf("the image lacks %s", want)
@@ -40,7 +40,7 @@ func TestImage(t *testing.T) {
 	}
 	isUser := func(line string) bool { return regexp.MustCompile(`^USER [1-9]\d*:[1-9]\d*$`).MatchString(line) }
 	if !slices.ContainsFunc(image, isUser) {
-		t.Error("the image's user is not a number, or is root")
+		t.Error("the image's user is root or not numeric")
 	}
 }
 
@@ -58,12 +58,12 @@ func dockerfile(t *testing.T) (stages [][]string) {
 	return stages
 }
 
-// goVersion returns the minor version of Go that go.mod asks for.
+// goVersion returns the minor version of Go in go.mod.
 func goVersion(t *testing.T) string {
 	t.Helper()
 	m := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(read(t, "../go.mod"))
 	if m == nil {
-		t.Fatal("go.mod names no Go")
+		t.Fatal("go.mod has no Go version")
 	}
 	return m[1]
 }

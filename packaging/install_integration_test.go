@@ -28,10 +28,10 @@ func testDeb(t *testing.T, deb string) {
 	config := filepath.Join(d.root, "/etc/scout", fmt.Sprintf("test-%d.yml", os.Getpid()))
 	d.dpkg(t, "--install", deb)
 	installed := d.files(t)
-	t.Cleanup(func() { // also if the test fails
+	t.Cleanup(func() { // even if the test fails
 		d.dpkg(t, "--purge", "scout")
 		_ = os.Remove(config)
-		_ = os.Remove(filepath.Dir(config)) // if nothing else is there
+		_ = os.Remove(filepath.Dir(config)) // unless it holds other files
 	})
 	for name, mode := range map[string]os.FileMode{
 		"/etc/scout":                                       os.ModeDir | 0o700,
@@ -55,18 +55,20 @@ func testDeb(t *testing.T, deb string) {
 	d.dpkg(t, "--remove", "scout")
 	for _, name := range installed {
 		if info, err := os.Lstat(filepath.Join(d.root, name)); err == nil && !info.IsDir() {
-			t.Errorf("after the removal there is still %s", name)
+			t.Errorf("%s still exists after the removal", name)
 		}
 	}
 	if _, err := os.Stat(config); err != nil {
-		t.Errorf("the removal took the configuration: %v", err)
+		t.Errorf("the removal deleted the configuration: %v", err)
 	}
 }
 
-// A debian is a system that dpkg installs to: this one at root "", or a folder.
+// A debian is a system that dpkg installs to: this one if root is "", otherwise
+// the one in the directory root.
 type debian struct{ root string }
 
-// installer returns this system if it may be changed and has no scout yet.
+// installer returns this system if the test runs as root and no scout is
+// installed, otherwise an empty system in a temporary directory.
 func installer(t *testing.T) debian {
 	env.Program(t, "dpkg", "Debian or Ubuntu")
 	_, err := os.Stat("/usr/bin/scout")
@@ -103,28 +105,28 @@ func (d debian) dpkg(t *testing.T, args ...string) (out []byte) {
 	return out
 }
 
-// files returns what the package has installed.
+// files returns the files that the package installed.
 func (d debian) files(t *testing.T) []string {
 	return strings.Fields(string(d.dpkg(t, "--listfiles", "scout")))
 }
 
-// verify has systemd judge the installed unit.
+// verify checks the installed unit with systemd-analyze.
 func (d debian) verify(t *testing.T) {
 	analyze := env.Program(t, "systemd-analyze", "Debian's systemd")
 	unit := filepath.Join(d.root, "/usr/lib/systemd/system/scout@.service")
-	if d.root == "" { // where what the unit names is installed
+	if d.root == "" { // the programs in the unit are installed
 		if out, err := exec.Command(analyze, "verify", unit).CombinedOutput(); err != nil || bytes.Contains(out, []byte("scout@")) {
 			t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 		}
 	}
-	// 0 is as safe as can be, 100 is not; 20 is what a service with a network can reach.
+	// 0 is the best exposure level, 100 the worst; a service that uses the network can reach 20.
 	if out, err := exec.Command(analyze, "security", "--offline=true", "--threshold=20", "--no-pager", unit).CombinedOutput(); err != nil {
 		t.Errorf("systemd-analyze security: %v\n%s", err, out)
 	}
 }
 
-// run does by the unit what systemd would: it starts an instance, waits until
-// it is ready, has it move a message, reloads it, and stops it.
+// run follows the unit as systemd would: it starts an instance, waits until it is
+// ready, has it handle a message, reloads it, and stops it.
 func (d debian) run(t *testing.T, unit, config string) {
 	stack := newStack(t)
 	fatal(t, os.WriteFile(config, []byte(stack.config), 0o600))
@@ -136,7 +138,7 @@ func (d debian) run(t *testing.T, unit, config string) {
 		t.Helper()
 		command, ok := strings.CutPrefix(line, "+")
 		if !ok {
-			t.Errorf("%s does not run as root, who alone may read the configuration", line)
+			t.Errorf("%s does not run as root, but only root can read the configuration", line)
 		}
 		words := strings.Fields(expand(command))
 		if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
@@ -177,14 +179,15 @@ func (d debian) run(t *testing.T, unit, config string) {
 	case err = <-ended:
 	case <-time.After(stop):
 		_ = cmd.Process.Kill()
-		err = fmt.Errorf("not within %v: %w", stop, <-ended)
+		err = fmt.Errorf("it did not stop within %v: %w", stop, <-ended)
 	}
 	if err != nil || !strings.Contains(job, `"OrderWorker"`) || !strings.Contains(second, `"OtherWorker"`) {
-		t.Fatalf("the jobs are %q and %q, and it ended with %v:\n%s", job, second, err, &log)
+		t.Fatalf("the jobs are %q and %q, and scout exited with %v:\n%s", job, second, err, &log)
 	}
 }
 
-// listenAsSystemd returns a function that waits until a state is notified.
+// listenAsSystemd returns a function that waits for the next notification and
+// checks its state.
 func listenAsSystemd(t *testing.T, socket string) func(state string) {
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
 	fatal(t, err)
@@ -196,12 +199,12 @@ func listenAsSystemd(t *testing.T, socket string) func(state string) {
 		b := make([]byte, 100)
 		n, err := conn.Read(b)
 		if err != nil || string(b[:n]) != state {
-			t.Errorf("systemd was told %q (%v), not %s", b[:n], err, state)
+			t.Errorf("systemd was notified of %q (%v), want %s", b[:n], err, state)
 		}
 	}
 }
 
-// A stack is what a scout needs: SNS and SQS, and a Redis.
+// A stack holds what a scout process needs: SNS, SQS and Redis.
 type stack struct {
 	*devstack.Server
 	topic    string // whose messages become jobs
@@ -234,8 +237,8 @@ func (s stack) publish(t *testing.T) {
 	fatal(t, err)
 }
 
-// runtimeDirectory makes the unit's RuntimeDirectory= and returns what it is in,
-// and the user that is to own it: as root, one that is nobody.
+// runtimeDirectory creates the unit's RuntimeDirectory= and returns its parent and
+// the user that owns it: if the test runs as root, a dynamic user.
 func (d debian) runtimeDirectory(t *testing.T, instance string) (run string, user *syscall.SysProcAttr) {
 	run, err := os.MkdirTemp("", "run")
 	fatal(t, err)
@@ -251,12 +254,12 @@ func (d debian) runtimeDirectory(t *testing.T, instance string) (run string, use
 	return run, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: dynamic, Gid: dynamic}}
 }
 
-// setting returns the value of a setting that the unit has once.
+// setting returns the value of a setting that the unit must have exactly once.
 func setting(t *testing.T, unit, name string) string {
 	t.Helper()
 	values := settings(unit, name)
 	if len(values) != 1 {
-		t.Fatalf("the unit does not have %s= once", name)
+		t.Fatalf("the unit has %d settings %s=, want 1", len(values), name)
 	}
 	return values[0]
 }
@@ -271,7 +274,7 @@ func settings(unit, name string) (values []string) {
 	return values
 }
 
-// nextJob waits for a job in the queue default, and takes it out.
+// nextJob waits for a job in the queue default and removes it.
 func nextJob(t *testing.T, url string) string {
 	t.Helper()
 	conn, err := redis.DialURL(url)

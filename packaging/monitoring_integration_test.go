@@ -20,8 +20,7 @@ import (
 	"scout/internal/test/env"
 )
 
-// TestPromtool has promtool judge the alerts, and run the cases that say when
-// they fire.
+// TestPromtool checks the alerts with promtool and runs their test cases.
 func TestPromtool(t *testing.T) {
 	promtool := env.Promtool(t)
 	for _, args := range [][]string{
@@ -34,8 +33,8 @@ func TestPromtool(t *testing.T) {
 	}
 }
 
-// TestPrometheus has a Prometheus server scrape Scout, and asks it all that the
-// dashboard and the alerts ask.
+// TestPrometheus lets a Prometheus server scrape Scout and runs all queries of the
+// dashboard and the alerts.
 func TestPrometheus(t *testing.T) {
 	server := env.Prometheus(t, fmt.Sprintf(`
 global: {scrape_interval: 1s}
@@ -46,12 +45,12 @@ scrape_configs: [{job_name: scout, static_configs: [{targets: ["%s"]}]}]
 	for _, p := range loadDashboard(t).Panels {
 		for _, target := range p.Targets {
 			if runtime.GOOS != "linux" && strings.Contains(target.Expr, "process_") {
-				continue // others have fewer of these
+				continue // other systems have fewer of these
 			}
 			for _, s := range samples(t, server, chosen.Replace(target.Expr)) {
 				for _, m := range legendLabel.FindAllStringSubmatch(target.LegendFormat, -1) {
 					if s.Metric[m[1]] == "" {
-						t.Errorf("%s: the legend has the label %s, and %s not", p.Title, m[1], target.Expr)
+						t.Errorf("%s: the legend uses the label %s, which %s lacks", p.Title, m[1], target.Expr)
 					}
 				}
 			}
@@ -64,8 +63,8 @@ scrape_configs: [{job_name: scout, static_configs: [{targets: ["%s"]}]}]
 	}
 }
 
-// startScout starts a scout that messages keep coming to, and returns the
-// address that it listens at.
+// startScout starts a scout process that keeps receiving messages, and returns the
+// address of its metrics.
 func startScout(t *testing.T) string {
 	binary := filepath.Join(t.TempDir(), "scout")
 	if out, err := exec.Command("go", "build", "-o", binary, "scout/cmd/local").CombinedOutput(); err != nil {
@@ -93,14 +92,14 @@ func startScout(t *testing.T) string {
 	return addr
 }
 
-// A sample is a part of what Prometheus answers.
+// A sample is an element of a query's result.
 type sample struct {
 	Metric map[string]string
 	Value  [2]any // time and value
 }
 
-// samples returns what an expression gives as soon as that is numbers, which
-// takes rates two scrapes.
+// samples returns the result of an expression as soon as it consists of numbers;
+// rates need two scrapes for that.
 func samples(t *testing.T, server, expr string) (got []sample) {
 	t.Helper()
 	isNumber := func() bool {
@@ -114,13 +113,13 @@ func samples(t *testing.T, server, expr string) (got []sample) {
 	for deadline := time.Now().Add(20 * time.Second); !isNumber(); time.Sleep(100 * time.Millisecond) {
 		var err error
 		if got, err = query(server, expr); err != nil || time.Now().After(deadline) {
-			t.Fatalf("%s gives %v (%v)", expr, got, err)
+			t.Fatalf("%s returned %v (%v)", expr, got, err)
 		}
 	}
 	return got
 }
 
-// query evaluates an expression now.
+// query evaluates an expression at the current time.
 func query(server, expr string) ([]sample, error) {
 	response, err := http.PostForm(server+"/api/v1/query", url.Values{"query": {expr}})
 	if err != nil {

@@ -15,13 +15,13 @@ import (
 	"scout/internal/monitor"
 )
 
-// A metric is one of those that Scout has.
+// A metric describes one of Scout's metrics.
 type metric struct {
 	kind   string              // counter, gauge or histogram
 	labels map[string][]string // with their values
 }
 
-// metrics returns all metrics by their names.
+// metrics returns all metrics by name.
 func metrics(t *testing.T) map[string]metric {
 	t.Helper()
 	m := monitor.New(func() monitor.Status {
@@ -52,7 +52,7 @@ func metrics(t *testing.T) map[string]metric {
 	return all
 }
 
-// find returns the metric that a sample of that name belongs to.
+// find returns the metric that has samples of that name.
 func find(all map[string]metric, sample string) (metric, bool) {
 	if m, ok := all[sample]; ok {
 		return m, m.kind != "histogram"
@@ -65,7 +65,7 @@ func find(all map[string]metric, sample string) (metric, bool) {
 	return metric{}, false
 }
 
-// A dashboard is what the tests look at of Grafana's.
+// A dashboard holds the parts of a Grafana dashboard that the tests check.
 type dashboard struct {
 	UID           string
 	SchemaVersion int
@@ -113,7 +113,8 @@ func loadAlerts(t *testing.T) []alert {
 	return file.Groups[0].Rules
 }
 
-// TestDashboard holds the dashboard to what Grafana needs and a reader expects.
+// TestDashboard checks that the dashboard has what Grafana needs and readers
+// expect.
 func TestDashboard(t *testing.T) {
 	d := loadDashboard(t)
 	if d.UID == "" || d.SchemaVersion < 36 {
@@ -122,7 +123,7 @@ func TestDashboard(t *testing.T) {
 	source := datasource{"prometheus", "${datasource}"}
 	for _, v := range d.Templating.List {
 		if v.Type == "query" && v.Datasource != source {
-			t.Errorf("the variable %s is taken from %v", v.Name, v.Datasource)
+			t.Errorf("the variable %s uses the data source %v", v.Name, v.Datasource)
 		}
 	}
 	for i, p := range d.Panels {
@@ -142,7 +143,7 @@ func TestDashboard(t *testing.T) {
 			continue
 		}
 		if p.Description == "" || p.Datasource != source || len(p.Targets) == 0 {
-			t.Errorf("%s lacks a description, its datasource or a query", p.Title)
+			t.Errorf("%s lacks a description, the data source or a query", p.Title)
 		}
 		for j, target := range p.Targets {
 			if target.RefID != string(rune('A'+j)) || target.Datasource != source {
@@ -152,8 +153,8 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
-// TestDashboardMetrics checks that the dashboard asks for what there is, and
-// for no more than the variables choose.
+// TestDashboardMetrics checks that the dashboard uses existing metrics, and that
+// every query is restricted by the variables.
 func TestDashboardMetrics(t *testing.T) {
 	all, d := metrics(t), loadDashboard(t)
 	labelValues := regexp.MustCompile(`^label_values\((.*), (\w+)\)$`)
@@ -184,20 +185,20 @@ var (
 	grouping = regexp.MustCompile(`\b(?:by|on) \(([^)]*)\)`)
 )
 
-// checkExpression checks that there are the metrics of an expression, and that
-// they have the labels and values that it wants.
+// checkExpression checks that the metrics of an expression exist and have the
+// labels and values that it uses.
 func checkExpression(t *testing.T, all map[string]metric, where, expr string) {
 	t.Helper()
-	groups := []string{"job", "instance"} // which Prometheus adds
+	groups := []string{"job", "instance"} // Prometheus adds these
 	for _, s := range selector.FindAllStringSubmatch(expr, -1) {
 		m, ok := find(all, s[1])
-		if !ok && (runtime.GOOS == "linux" || !strings.HasPrefix(s[1], "process_")) { // of which others have fewer
-			t.Errorf("%s: there is no metric %s", where, s[1])
+		if !ok && (runtime.GOOS == "linux" || !strings.HasPrefix(s[1], "process_")) { // other systems have fewer
+			t.Errorf("%s: the metric %s does not exist", where, s[1])
 		}
 		groups = slices.AppendSeq(groups, maps.Keys(m.labels))
 		for _, l := range matcher.FindAllStringSubmatch(s[2], -1) {
 			if name, value := l[1], l[2]; !strings.HasPrefix(value, "$") && !matches(m.labels[name], value) {
-				t.Errorf("%s: %s has no %s like %s", where, s[1], name, value)
+				t.Errorf("%s: %s has no label %s with the value %s", where, s[1], name, value)
 			}
 		}
 	}
@@ -210,7 +211,8 @@ func checkExpression(t *testing.T, all map[string]metric, where, expr string) {
 	}
 }
 
-// matches tells whether each of the alternatives in a matcher's value is there.
+// matches reports whether values contains each of the alternatives in a matcher's
+// value.
 func matches(values []string, value string) bool {
 	for alternative := range strings.SplitSeq(value, "|") {
 		if !slices.Contains(values, alternative) {
@@ -220,8 +222,8 @@ func matches(values []string, value string) bool {
 	return true
 }
 
-// TestAlerts checks that each alert asks for what there is, says what to do,
-// and fires in one of the cases of alerts_test.yml, which promtool runs.
+// TestAlerts checks that each alert uses existing metrics, has annotations, and
+// fires in one of the cases of alerts_test.yml, which promtool runs.
 func TestAlerts(t *testing.T) {
 	all, fires := metrics(t), map[string]string{}
 	firing := regexp.MustCompile(`'ALERTS\{alertname="(\w+)", (.*)\}'`)
@@ -232,7 +234,7 @@ func TestAlerts(t *testing.T) {
 	for _, a := range loadAlerts(t) {
 		checkExpression(t, all, a.Alert, a.Expr)
 		if fires[a.Alert] == "" {
-			t.Errorf("no case shows that %s fires", a.Alert)
+			t.Errorf("%s fires in no case", a.Alert)
 		}
 		if s := a.Labels["severity"]; s != "critical" && s != "warning" {
 			t.Errorf("%s has the severity %q", a.Alert, s)
@@ -244,20 +246,20 @@ func TestAlerts(t *testing.T) {
 			}
 			for _, m := range used.FindAllStringSubmatch(text, -1) {
 				if !strings.Contains(fires[a.Alert], m[1]+"=") {
-					t.Errorf("the %s of %s has a label that it lacks: %s", name, a.Alert, m[1])
+					t.Errorf("the %s of %s uses a label that the alert lacks: %s", name, a.Alert, m[1])
 				}
 			}
 		}
 	}
 }
 
-// TestMonitoringIsDocumented checks that docs/operations.md tells of all
-// metrics and alerts, and of no others.
+// TestMonitoringIsDocumented checks that docs/operations.md documents all metrics
+// and alerts, and no others.
 func TestMonitoringIsDocumented(t *testing.T) {
 	all, text := metrics(t), read(t, "../docs/operations.md")
 	for name, m := range all {
 		labels := slices.Sorted(maps.Keys(m.labels))
-		labels = slices.DeleteFunc(labels, func(l string) bool { return l == "le" }) // of every histogram
+		labels = slices.DeleteFunc(labels, func(l string) bool { return l == "le" }) // every histogram has it
 		if len(labels) > 0 {
 			name += "{" + strings.Join(labels, ",") + "}"
 		}
@@ -267,14 +269,14 @@ func TestMonitoringIsDocumented(t *testing.T) {
 		for _, l := range []string{"limit", "reason", "result", "state"} {
 			for _, value := range m.labels[l] {
 				if !strings.Contains(text, "`"+value+"`") {
-					t.Errorf("the documentation does not say what the %s %s is", l, value)
+					t.Errorf("the documentation does not explain the %s %s", l, value)
 				}
 			}
 		}
 	}
 	for _, m := range regexp.MustCompile(`\bscout_[a-z_]+`).FindAllString(text, -1) {
 		if _, ok := all[m]; !ok {
-			t.Errorf("the documentation tells of %s, which is no metric", m)
+			t.Errorf("the documentation mentions %s, which is not a metric", m)
 		}
 	}
 	alerts := map[string]bool{}
@@ -286,7 +288,7 @@ func TestMonitoringIsDocumented(t *testing.T) {
 	}
 	for _, m := range regexp.MustCompile(`\bScout[A-Z]\w+`).FindAllString(text+read(t, "monitoring/alerts.yml")+read(t, "monitoring/scout-dashboard.json"), -1) {
 		if !alerts[m] {
-			t.Errorf("there is no alert %s", m)
+			t.Errorf("the alert %s does not exist", m)
 		}
 	}
 }

@@ -18,7 +18,7 @@ import (
 	"scout/internal/test/env"
 )
 
-// TestRelease builds a release twice, in two folders, and installs it.
+// TestRelease builds a release twice, in two directories, and installs it.
 func TestRelease(t *testing.T) {
 	env.Program(t, "git", "git")
 	first, second := buildRelease(t), buildRelease(t)
@@ -57,8 +57,8 @@ func TestRelease(t *testing.T) {
 	})
 }
 
-// buildRelease builds a release in a copy of the project, and returns the
-// folder that it is in.
+// buildRelease builds a release in a copy of the project and returns its
+// directory.
 func buildRelease(t *testing.T) string {
 	t.Helper()
 	dir := copyProject(t)
@@ -70,7 +70,7 @@ func buildRelease(t *testing.T) string {
 	return filepath.Join(dir, "dist")
 }
 
-// copyProject copies all files that are or could be committed.
+// copyProject copies all files that git tracks or does not ignore.
 func copyProject(t *testing.T) string {
 	t.Helper()
 	cmd := exec.Command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
@@ -86,7 +86,7 @@ func copyProject(t *testing.T) string {
 	return dir
 }
 
-// copyFile copies a file that may be gone, with its mode.
+// copyFile copies a file with its mode. A file that does not exist is skipped.
 func copyFile(t *testing.T, from, to string) {
 	t.Helper()
 	info, err := os.Stat(from)
@@ -113,7 +113,7 @@ func list(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// testRPM has rpm read the package.
+// testRPM checks the package with rpm.
 func testRPM(t *testing.T, file string) {
 	rpm := env.Program(t, "rpm", "Debian's rpm")
 	out, err := exec.Command(rpm, "-qp", "--qf", "[%{FILEMODES:perms} %{FILENAMES}\n]%{BUILDHOST}", file).CombinedOutput()
@@ -130,8 +130,8 @@ func testRPM(t *testing.T, file string) {
 	}
 }
 
-// TestImageBuild does what the Dockerfile does, from no more than .dockerignore
-// lets through: it runs the build's command, and the binary alone.
+// TestImageBuild runs the build command of the Dockerfile with only the files that
+// .dockerignore lets through, and checks that the binary is static.
 func TestImageBuild(t *testing.T) {
 	env.Program(t, "git", "git")
 	project, context := copyProject(t), t.TempDir()
@@ -164,7 +164,7 @@ func TestImageBuild(t *testing.T) {
 		}
 		libraries, _ := f.ImportedLibraries()
 		if f.Machine != machine || len(libraries) > 0 {
-			t.Errorf("for %s the binary is one for %v and needs %v", arch, f.Machine, libraries)
+			t.Errorf("the binary for %s is built for %v and needs %v", arch, f.Machine, libraries)
 		}
 		_ = f.Close()
 	}

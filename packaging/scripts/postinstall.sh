@@ -1,5 +1,5 @@
 #!/bin/sh
-# After an install or an upgrade: running instances go on with the new binary.
+# After an install or an upgrade: restart running instances with the new binary.
 set -e
 [ -d /run/systemd/system ] || exit 0
 systemctl daemon-reload

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Before a removal, but not before an upgrade: no instance is left running or enabled.
-# dpkg says remove or upgrade, rpm how many versions will be left.
+# Before a removal, but not before an upgrade: stop and disable all instances.
+# dpkg passes "remove" or "upgrade", rpm the number of versions that remain.
 set -e
 case "$1" in remove | 0) ;; *) exit 0 ;; esac
 [ -d /run/systemd/system ] || exit 0

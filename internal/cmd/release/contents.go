@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// sbom returns a CycloneDX 1.6 document of what the binary is made of. Go has
-// written that into the binary itself; this only puts it into another form.
-func sbom(binary, version string, now time.Time) ([]byte, error) {
+// buildSBOM returns a CycloneDX 1.6 document that lists the modules in the binary.
+// It only reformats the build information that Go embeds in every binary.
+func buildSBOM(binary, version string, now time.Time) ([]byte, error) {
 	info, err := buildinfo.ReadFile(binary)
 	if err != nil {
 		return nil, err
@@ -43,11 +43,11 @@ func sbom(binary, version string, now time.Time) ([]byte, error) {
 	goVersion := strings.TrimPrefix(info.GoVersion, "go")
 	std := "pkg:golang/std@" + goVersion
 	components := []component{{std, "library", "std", goVersion, std, nil}}
-	uses := dependency{scout.Ref, []string{std}}
+	dependencies := dependency{scout.Ref, []string{std}}
 	for _, dep := range info.Deps {
 		purl := "pkg:golang/" + dep.Path + "@" + dep.Version
 		components = append(components, component{purl, "library", dep.Path, dep.Version, purl, nil})
-		uses.DependsOn = append(uses.DependsOn, purl)
+		dependencies.DependsOn = append(dependencies.DependsOn, purl)
 	}
 	document, err := json.MarshalIndent(map[string]any{
 		"bomFormat":    "CycloneDX",
@@ -55,19 +55,19 @@ func sbom(binary, version string, now time.Time) ([]byte, error) {
 		"version":      1,
 		"metadata":     map[string]any{"timestamp": now.Format(time.RFC3339), "component": scout},
 		"components":   components,
-		"dependencies": []dependency{uses},
+		"dependencies": []dependency{dependencies},
 	}, "", "  ")
 	return append(document, '\n'), err
 }
 
 // thirdPartyLicenses returns the licenses and notices of Go and of all modules
-// in the binary, which ask to be passed on with it. Each text is there once.
+// in the binary, which must accompany it. Each distinct text appears once.
 func thirdPartyLicenses(binary string) ([]byte, error) {
 	info, err := buildinfo.ReadFile(binary)
 	if err != nil {
 		return nil, err
 	}
-	root, err := command(nil, "go", "env", "GOROOT")
+	root, err := runCommand(nil, "go", "env", "GOROOT")
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func thirdPartyLicenses(binary string) ([]byte, error) {
 			}
 		}
 		if !found {
-			return fmt.Errorf("%s has no license", module)
+			return fmt.Errorf("found no license of %s", module)
 		}
 		return nil
 	}
@@ -98,7 +98,7 @@ func thirdPartyLicenses(binary string) ([]byte, error) {
 		return nil, err
 	}
 	for _, dep := range info.Deps {
-		dir, err := command(nil, "go", "list", "-m", "-f", "{{.Dir}}", dep.Path)
+		dir, err := runCommand(nil, "go", "list", "-m", "-f", "{{.Dir}}", dep.Path)
 		if err != nil {
 			return nil, err
 		}
@@ -107,7 +107,7 @@ func thirdPartyLicenses(binary string) ([]byte, error) {
 		}
 	}
 	var b bytes.Buffer
-	b.WriteString("The binary scout contains the works below, under these licenses.\n")
+	b.WriteString("The scout binary contains the works below under these licenses.\n")
 	for _, text := range order {
 		fmt.Fprintf(&b, "\n%s\n\n  %s\n\n%s\n", strings.Repeat("=", 80), strings.Join(modules[text], "\n  "), strings.TrimSpace(text))
 	}

@@ -10,9 +10,10 @@ import (
 	"time"
 )
 
-// archive writes a .tar.gz of a folder that depends on the files' names and
-// contents alone: sorted, root's, with one time and two modes.
-func archive(dir, target string, now time.Time) (err error) {
+// writeArchive writes a .tar.gz of a directory. Its bytes depend only on the
+// names and contents of the files: they are sorted, owned by root, have the same
+// time, and only the binary is executable.
+func writeArchive(dir, target string, now time.Time) (err error) {
 	out, err := os.Create(target)
 	if err != nil {
 		return err
@@ -20,7 +21,7 @@ func archive(dir, target string, now time.Time) (err error) {
 	defer func() { err = errors.Join(err, out.Close()) }()
 	z, _ := gzip.NewWriterLevel(out, gzip.BestCompression)
 	t := tar.NewWriter(z)
-	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error { // in order
+	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error { // in lexical order
 		if err != nil || entry.IsDir() {
 			return err
 		}

@@ -1,9 +1,10 @@
-// Command release builds all files of a release into the folder dist:
+// Command release builds all files of a release in the directory dist:
 //
-//	go run ./packaging/release v2.0.0
+//	go run ./internal/cmd/release v2.0.0
 //
-// The same commit and the same Go make the same bytes, in any folder and on any
-// machine: all times are SOURCE_DATE_EPOCH or, without that, of the last commit.
+// The same commit and version of Go produce the same bytes in any directory and
+// on any machine. All timestamps are SOURCE_DATE_EPOCH or, if it is unset, the time
+// of the last commit.
 package main
 
 import (
@@ -28,29 +29,28 @@ func main() {
 	log.SetFlags(0)
 	log.SetPrefix("release: ")
 	if len(os.Args) != 2 {
-		log.Fatal("say which version: make release VERSION=v2.0.0")
+		log.Fatal("no version given; use make release VERSION=v2.0.0")
 	}
 	if err := run(os.Args[1]); err != nil {
 		log.Fatal(err)
 	}
 }
 
-// A release is what all platforms have in common.
+// A release holds what all platforms have in common.
 type release struct {
-	version string    // with its v
+	version string    // with the leading v
 	time    time.Time // of all files
-	shared  []file    // not built for a platform
+	shared  []file    // the same for every platform
 }
 
-// A platform is what a binary is built for, and where its files are staged:
-// those of its archive, in a folder of the archive's name.
+// A platform is an operating system and architecture to build for.
 type platform struct {
 	os, arch string
-	name     string
-	stage    string
+	name     string // of the archive, without its extension
+	stage    string // the directory of the files in the archive
 }
 
-// A file is one in the making.
+// A file is a file to add to the archive of each platform.
 type file struct {
 	name string
 	data []byte
@@ -60,7 +60,7 @@ var semver = regexp.MustCompile(`^v\d+\.\d+\.\d+(-[0-9A-Za-z.]+)?$`)
 
 func run(version string) error {
 	if !semver.MatchString(version) {
-		return fmt.Errorf("%q is no version of a release: make release VERSION=v2.0.0", version)
+		return fmt.Errorf("%q is not a release version; use make release VERSION=v2.0.0", version)
 	}
 	now, err := sourceDate()
 	if err != nil {
@@ -82,65 +82,65 @@ func run(version string) error {
 			return err
 		}
 		if p.os == runtime.GOOS && p.arch == runtime.GOARCH {
-			if r.shared, err = document(filepath.Join(p.stage, "scout")); err != nil {
+			if r.shared, err = buildSharedFiles(filepath.Join(p.stage, "scout")); err != nil {
 				return err
 			}
 		}
 	}
 	if r.shared == nil {
-		return fmt.Errorf("releases are not made on %s/%s", runtime.GOOS, runtime.GOARCH)
+		return fmt.Errorf("cannot build a release on %s/%s, because it must run the binary; use one of the platforms of the release", runtime.GOOS, runtime.GOARCH)
 	}
 	for _, p := range platforms {
-		if err := r.pack(p); err != nil {
+		if err := r.writePackages(p); err != nil {
 			return err
 		}
 	}
 	if err := os.RemoveAll(filepath.Join(dist, "stage")); err != nil {
 		return err
 	}
-	return sumUp()
+	return writeChecksums()
 }
 
-// sourceDate returns the time that is written into all files.
+// sourceDate returns the timestamp for all files.
 func sourceDate() (time.Time, error) {
 	text := os.Getenv("SOURCE_DATE_EPOCH")
 	if text == "" {
-		out, err := command(nil, "git", "log", "-1", "--format=%ct")
+		out, err := runCommand(nil, "git", "log", "-1", "--format=%ct")
 		if err != nil {
-			return time.Time{}, fmt.Errorf("no commit to take the time from, and no SOURCE_DATE_EPOCH: %w", err)
+			return time.Time{}, fmt.Errorf("reading the time of the last commit: %w; set SOURCE_DATE_EPOCH instead", err)
 		}
 		text = strings.TrimSpace(string(out))
 	}
 	seconds, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH: %w", err)
+		return time.Time{}, fmt.Errorf("parsing SOURCE_DATE_EPOCH: %w", err)
 	}
 	return time.Unix(seconds, 0).UTC(), nil
 }
 
-// build builds the binary as the Makefile does. It says itself what could
-// otherwise come from the machine; and as a source archive has no commit that
-// could be written into the binary, a clone writes none either.
+// build builds the binary with the Makefile. It sets everything that could
+// otherwise depend on the machine. It disables VCS stamping because a source
+// archive has no commit to stamp.
 func (r *release) build(p platform) error {
 	env := []string{"GOOS=" + p.os, "GOARCH=" + p.arch, "GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=", "GOFLAGS=-buildvcs=false"}
-	_, err := command(env, "make", "scout", "VERSION="+r.version, "BIN="+p.stage)
+	_, err := runCommand(env, "make", "scout", "VERSION="+r.version, "BIN="+p.stage)
 	return err
 }
 
-// document returns what the binary says about itself, the licenses, and what is
-// there for people to copy.
-func document(binary string) ([]file, error) {
-	page, err := command(nil, binary, "man")
+// buildSharedFiles returns the manual page and the shell completions, which the
+// binary prints, the licenses, and the documents and examples of the repository.
+func buildSharedFiles(binary string) ([]file, error) {
+	page, err := runCommand(nil, binary, "man")
 	if err != nil {
 		return nil, err
 	}
 	var zipped bytes.Buffer
 	z, _ := gzip.NewWriterLevel(&zipped, gzip.BestCompression)
-	_, _ = z.Write(page) // a bytes.Buffer takes everything
+	_, _ = z.Write(page) // writing to a bytes.Buffer cannot fail
 	_ = z.Close()
 	files := []file{{"man/scout.1.gz", zipped.Bytes()}}
 	for shell, name := range map[string]string{"bash": "scout.bash", "zsh": "_scout", "fish": "scout.fish"} {
-		script, err := command(nil, binary, "completion", shell)
+		script, err := runCommand(nil, binary, "completion", shell)
 		if err != nil {
 			return nil, err
 		}
@@ -164,8 +164,8 @@ func document(binary string) ([]file, error) {
 	return files, nil
 }
 
-// pack makes the archive, the packages and the SBOM of a platform.
-func (r *release) pack(p platform) error {
+// writePackages writes the archive, the packages and the SBOM of a platform.
+func (r *release) writePackages(p platform) error {
 	for _, f := range r.shared {
 		path := filepath.Join(p.stage, f.name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -175,14 +175,14 @@ func (r *release) pack(p platform) error {
 			return err
 		}
 	}
-	if err := archive(p.stage, filepath.Join(dist, p.name+".tar.gz"), r.time); err != nil {
+	if err := writeArchive(p.stage, filepath.Join(dist, p.name+".tar.gz"), r.time); err != nil {
 		return err
 	}
-	bom, err := sbom(filepath.Join(p.stage, "scout"), r.version, r.time)
+	sbom, err := buildSBOM(filepath.Join(p.stage, "scout"), r.version, r.time)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dist, p.name+".cdx.json"), bom, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dist, p.name+".cdx.json"), sbom, 0o644); err != nil {
 		return err
 	}
 	if p.os != "linux" {
@@ -190,15 +190,15 @@ func (r *release) pack(p platform) error {
 	}
 	env := []string{"PACKAGE_ARCH=" + p.arch, "VERSION=" + r.version, "STAGE=" + p.stage, fmt.Sprintf("SOURCE_DATE_EPOCH=%d", r.time.Unix())}
 	for _, kind := range []string{"deb", "rpm"} {
-		if _, err := command(env, "go", "tool", "-modfile=tools/nfpm/go.mod", "nfpm", "package", "-f", "packaging/nfpm.yaml", "-p", kind, "-t", dist); err != nil {
+		if _, err := runCommand(env, "go", "tool", "-modfile=tools/nfpm/go.mod", "nfpm", "package", "-f", "packaging/nfpm.yaml", "-p", kind, "-t", dist); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// sumUp writes the checksums, in the form of sha256sum -c.
-func sumUp() error {
+// writeChecksums writes SHA256SUMS in the format of sha256sum -c.
+func writeChecksums() error {
 	entries, err := os.ReadDir(dist) // sorted
 	if err != nil {
 		return err
@@ -214,8 +214,9 @@ func sumUp() error {
 	return os.WriteFile(filepath.Join(dist, "SHA256SUMS"), sums.Bytes(), 0o644)
 }
 
-// command runs a program with more environment, and returns what it prints.
-func command(env []string, name string, args ...string) ([]byte, error) {
+// runCommand runs a program with env added to the environment and returns its
+// standard output.
+func runCommand(env []string, name string, args ...string) ([]byte, error) {
 	cmd := exec.Command(name, args...)
 	cmd.Env = append(os.Environ(), env...)
 	var stdout, stderr bytes.Buffer
