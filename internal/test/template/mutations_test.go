@@ -16,7 +16,7 @@ var mutations = []struct{ name, old, new, check string }{
 	{"duration alarm of another timeout", "DurationAlarm: 24000", "DurationAlarm: 30000", "times"},
 
 	{"large batch without window", "BatchWindow: 5", "BatchWindow: 0", "polling"},
-	{"large batch of FIFO", "    fifo: # AWS allows no larger batch and no window; 69 minutes without Redis\n      Timeout: 30\n      BatchSize: 10", "    fifo:\n      Timeout: 30\n      BatchSize: 11", "polling"},
+	{"large batch of FIFO", "    fifo: # AWS allows no larger batch and no window; survives 69 minutes without Redis\n      Timeout: 30\n      BatchSize: 10", "    fifo:\n      Timeout: 30\n      BatchSize: 11", "polling"},
 	{"window with FIFO", "!If [IsFifo, !Ref AWS::NoValue, !FindInMap [Profiles, !Ref Profile, BatchWindow]]", "!FindInMap [Profiles, !Ref Profile, BatchWindow]", "polling"},
 	{"no partial responses", "            FunctionResponseTypes: [ReportBatchItemFailures]", "           #", "polling"},
 	{"both kinds of scaling", "            ScalingConfig:", "            ProvisionedPollerConfig: {MinimumPollers: 2}\n            ScalingConfig:", "polling"},
