@@ -231,7 +231,7 @@ func TestRedisOutages(t *testing.T) {
 	}
 	<-published
 	checkJobs(t, e, server.Addr, messages)
-	if !strings.Contains(p.log(), "receiving again") {
+	if !strings.Contains(p.log(), "polling resumed") {
 		t.Errorf("the log does not tell of the recovery:\n%s", p.log())
 	}
 	p.signal(t, syscall.SIGTERM)

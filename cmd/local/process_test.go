@@ -298,7 +298,7 @@ func TestStartsBeforeRedis(t *testing.T) {
 	addr := server.Addr()
 	server.Close()
 	p := startScout(t, "-c", e.config(t, addr, "1s"))
-	eventually(t, 10*time.Second, "scout is polling", func() bool { return strings.Contains(p.log(), "still receiving nothing") })
+	eventually(t, 10*time.Second, "scout is polling", func() bool { return strings.Contains(p.log(), "polling paused") })
 	if n := e.receives.Load(); n > 0 {
 		t.Errorf("%d receives while Redis is down", n)
 	}

@@ -21,25 +21,25 @@ import (
 )
 
 // A fakeSQS is an in-memory queue whose calls take time, for tests in a
-// synctest bubble. Messages do not come back.
+// synctest bubble. Messages are not redelivered.
 type fakeSQS struct {
 	latency    time.Duration
 	receiveErr error
 	deleteErr  func(entry, try int) (failed, senderFault bool)
 
-	mu         sync.Mutex
-	messages   []types.Message
-	arrived    chan struct{}
-	sent       int
-	receives   []time.Time
-	receiving  int
-	mostAtOnce int
-	deletes    []time.Time
-	deleted    map[string]int
-	hidden     []hiding
-	hideErr    error
-	interrupt  error // ends the next receive that is waiting
-	hang       bool  // deletions and changes of visibility last until they are cancelled
+	mu        sync.Mutex
+	messages  []types.Message
+	arrived   chan struct{}
+	sent      int
+	receives  []time.Time
+	receiving int
+	maxAtOnce int
+	deletes   []time.Time
+	deleted   map[string]int
+	changes   []visibilityChange
+	changeErr error
+	interrupt error // ends the next receive that is waiting
+	hang      bool  // deletions and changes of visibility last until they are cancelled
 }
 
 func newFakeSQS() *fakeSQS {
@@ -70,7 +70,7 @@ func (f *fakeSQS) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInpu
 	f.do(func() {
 		f.receives = append(f.receives, time.Now())
 		f.receiving++
-		f.mostAtOnce = max(f.mostAtOnce, f.receiving)
+		f.maxAtOnce = max(f.maxAtOnce, f.receiving)
 		failure = f.receiveErr
 	})
 	defer func() { f.do(func() { f.receiving-- }) }()
@@ -130,17 +130,17 @@ func (f *fakeSQS) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageB
 func (f *fakeSQS) ChangeMessageVisibilityBatch(_ context.Context, in *sqs.ChangeMessageVisibilityBatchInput, _ ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.hideErr != nil {
-		return nil, f.hideErr
+	if f.changeErr != nil {
+		return nil, f.changeErr
 	}
 	for _, entry := range in.Entries {
-		f.hidden = append(f.hidden, hiding{*entry.ReceiptHandle, time.Duration(entry.VisibilityTimeout) * time.Second, time.Now()})
+		f.changes = append(f.changes, visibilityChange{*entry.ReceiptHandle, time.Duration(entry.VisibilityTimeout) * time.Second, time.Now()})
 	}
 	return &sqs.ChangeMessageVisibilityBatchOutput{}, nil
 }
 
-// A hiding is a change of a message's visibility timeout.
-type hiding struct {
+// A visibilityChange is a change of a message's visibility timeout.
+type visibilityChange struct {
 	handle  string
 	timeout time.Duration
 	at      time.Time
@@ -150,8 +150,8 @@ func allHandled(context.Context, events.SQSEvent) (events.SQSEventResponse, erro
 	return events.SQSEventResponse{}, nil
 }
 
-// start runs a poller in the test's bubble and returns a function that stops
-// it and waits for its end.
+// start runs a poller in the test's bubble and returns a function that stops it
+// and waits for Run to return.
 func start(t *testing.T, p *Poller) (stop func()) {
 	p.Log = cmp.Or(p.Log, slog.New(slog.DiscardHandler))
 	p.WaitTime = 20 * time.Second
@@ -179,8 +179,8 @@ func TestIdleQueueCostsOneLongPoll(t *testing.T) {
 		stop := start(t, &Poller{SQS: queue})
 		time.Sleep(10 * time.Minute)
 		stop()
-		if queue.mostAtOnce != 1 {
-			t.Errorf("%d polls at once, want 1", queue.mostAtOnce)
+		if queue.maxAtOnce != 1 {
+			t.Errorf("%d polls at once, want 1", queue.maxAtOnce)
 		}
 		if n := len(queue.receives); n < 29 || n > 31 {
 			t.Errorf("%d polls of 20 s in 10 minutes", n)
@@ -203,20 +203,20 @@ func TestConcurrencyFollowsTheQueue(t *testing.T) {
 			t.Errorf("100,000 messages took %v of SQS's latency, want about 4 s", elapsed)
 		}
 		queue.do(func() {
-			if queue.mostAtOnce > 50 {
-				t.Errorf("%d polls at once, want 50 at most", queue.mostAtOnce)
+			if queue.maxAtOnce > 50 {
+				t.Errorf("%d polls at once, want at most 50", queue.maxAtOnce)
 			}
 		})
 		time.Sleep(time.Minute)
-		queue.do(func() { queue.mostAtOnce = 0 })
+		queue.do(func() { queue.maxAtOnce = 0 })
 		for range 3000 { // a trickle
 			queue.send(1)
 			time.Sleep(20 * time.Millisecond)
 		}
 		time.Sleep(time.Minute)
 		queue.do(func() {
-			if queue.mostAtOnce > 2 {
-				t.Errorf("%d polls at once at a trickle, want 1 or 2", queue.mostAtOnce)
+			if queue.maxAtOnce > 2 {
+				t.Errorf("%d polls at once at a trickle, want 1 or 2", queue.maxAtOnce)
 			}
 		})
 		queue.do(func() {
@@ -255,14 +255,14 @@ func TestNoReceiveWhileHandleCannotWork(t *testing.T) {
 		time.Sleep(time.Hour)
 		queue.do(func() {
 			if n := len(queue.receives); n > 3 {
-				t.Errorf("%d receives during an outage, want those at its beginning", n)
+				t.Errorf("%d receives during an outage, want only the first ones", n)
 			}
 		})
 		if probes := probes.Load(); probes < 3600/15 || probes > 2*3600/15+20 {
 			t.Errorf("%d probes in an hour, want one about every 7.5 to 15 s", probes)
 		}
 		down.Unlock()
-		time.Sleep(maxPause + time.Second)
+		time.Sleep(maxProbeDelay + time.Second)
 		stop()
 		if got, want := len(queue.deleted), 1000-10*3; got < want {
 			t.Errorf("%d messages deleted after the outage, want at least %d", got, want)
@@ -270,7 +270,7 @@ func TestNoReceiveWhileHandleCannotWork(t *testing.T) {
 	})
 }
 
-// With few polls allowed, a full one is still followed by another at once.
+// With a low limit, a full batch is still followed by another poll at once.
 func TestAtTheLimit(t *testing.T) {
 	for _, concurrency := range []int{1, 2, 4} {
 		synctest.Test(t, func(t *testing.T) {
@@ -287,7 +287,7 @@ func TestAtTheLimit(t *testing.T) {
 	}
 }
 
-// Once it is to stop, no poll starts, whatever else happens at that moment.
+// Once the context has ended, no poll starts, whatever else happens at that moment.
 func TestNoPollAfterStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
@@ -304,60 +304,60 @@ func TestNoPollAfterStop(t *testing.T) {
 		}
 		p.Run(ctx)
 		if n := len(queue.receives); n != 1 {
-			t.Errorf("%d receives, want the one before the end", n)
+			t.Errorf("%d receives, want only the one before the end", n)
 		}
 	})
 }
 
-// While Handle is held up, no more messages are received, and those that it
-// has are not given up.
-func TestNoReceiveWhileTroubled(t *testing.T) {
+// While Handle is held up, no more messages are received, and those in flight
+// are not given up.
+func TestNoReceiveWhileFailing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
-		queue.latency = 10 * time.Millisecond // so that the trouble is known before the next polls end
+		queue.latency = 10 * time.Millisecond // so that Failing is true before the next polls end
 		queue.send(1000)
-		var troubled atomic.Bool
-		trouble := make(chan struct{})
+		var failing atomic.Bool
+		recovery := make(chan struct{})
 		stop := start(t, &Poller{
 			SQS: queue,
 			Handle: func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
-				troubled.Store(true)
-				<-trouble
-				troubled.Store(false)
+				failing.Store(true)
+				<-recovery
+				failing.Store(false)
 				return events.SQSEventResponse{}, nil
 			},
-			Failing: troubled.Load,
+			Failing: failing.Load,
 		})
 		time.Sleep(10 * time.Second)
 		queue.do(func() {
 			if n := len(queue.receives); n > 3 {
-				t.Errorf("%d receives in trouble, want those at its beginning", n)
+				t.Errorf("%d receives while failing, want only the first ones", n)
 			}
 		})
-		close(trouble)
+		close(recovery)
 		time.Sleep(time.Second)
 		stop()
 		if len(queue.deleted) != 1000 {
-			t.Errorf("%d messages deleted after the trouble, want 1000", len(queue.deleted))
+			t.Errorf("%d messages deleted after the recovery, want 1000", len(queue.deleted))
 		}
 	})
 }
 
-// Trouble that outlasts every poll is ended by a probe.
-func TestTroubleWithoutPolls(t *testing.T) {
+// When no poll is in flight, a probe finds that Handle works again.
+func TestRecoveryWithoutPolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
 		queue.send(20)
-		var troubled atomic.Bool
+		var failing atomic.Bool
 		var handled atomic.Int64
 		stop := start(t, &Poller{
 			SQS: queue,
 			Handle: func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
-				troubled.Store(handled.Add(1) == 1) // by the first batch alone
+				failing.Store(handled.Add(1) == 1) // by the first batch alone
 				return events.SQSEventResponse{}, nil
 			},
-			Ready:   func(context.Context) error { troubled.Store(false); return nil },
-			Failing: troubled.Load,
+			Ready:   func(context.Context) error { failing.Store(false); return nil },
+			Failing: failing.Load,
 			Tuning:  Tuning{Concurrency: 1},
 		})
 		time.Sleep(time.Minute)
@@ -368,7 +368,7 @@ func TestTroubleWithoutPolls(t *testing.T) {
 	})
 }
 
-// Before Handle can work, nothing is received at all.
+// Nothing is received before Ready has returned nil.
 func TestNoReceiveBeforeReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
@@ -382,12 +382,12 @@ func TestNoReceiveBeforeReady(t *testing.T) {
 		time.Sleep(time.Minute)
 		queue.do(func() {
 			if len(queue.receives) > 0 {
-				t.Errorf("%d receives before Redis was there", len(queue.receives))
+				t.Errorf("%d receives before Ready", len(queue.receives))
 			}
 		})
 		ready.Store(true)
 		queue.send(10)
-		time.Sleep(maxPause)
+		time.Sleep(maxProbeDelay)
 		stop()
 		if len(queue.deleted) != 10 {
 			t.Errorf("%d messages deleted, want 10", len(queue.deleted))
@@ -395,7 +395,7 @@ func TestNoReceiveBeforeReady(t *testing.T) {
 	})
 }
 
-// If Ready says yes but Handle goes on failing, the pauses grow all the same.
+// The pauses grow even if Ready returns nil while Handle goes on failing.
 func TestPausesGrow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
@@ -427,7 +427,7 @@ func TestReceiveErrorsSlowDown(t *testing.T) {
 			queue.receiveErr = nil
 		})
 		queue.send(10)
-		time.Sleep(maxPause + time.Second)
+		time.Sleep(maxProbeDelay + time.Second)
 		stop()
 		if len(queue.deleted) != 10 {
 			t.Errorf("%d messages deleted after the errors, want 10", len(queue.deleted))
@@ -435,7 +435,7 @@ func TestReceiveErrorsSlowDown(t *testing.T) {
 	})
 }
 
-// A long poll is left to end by itself, and what it brings is handled.
+// A long poll ends by itself, and its messages are handled.
 func TestStopDuringLongPoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
@@ -453,37 +453,37 @@ func TestStopDuringLongPoll(t *testing.T) {
 	})
 }
 
-// What cannot be handled while the Poller stops is given back in time, for
-// others to receive at once.
+// Messages that cannot be handled before the stop timeout return to the queue
+// without a delay.
 func TestStopWhileHeldUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
 		queue.send(10)
 		stop := start(t, &Poller{SQS: queue, Tuning: Tuning{Concurrency: 1, StopTimeout: 7 * time.Second}, Handle: func(ctx context.Context, _ events.SQSEvent) (events.SQSEventResponse, error) {
-			<-ctx.Done() // as it is while Redis is away
+			<-ctx.Done() // as while Redis is down
 			return events.SQSEventResponse{}, ctx.Err()
 		}})
 		time.Sleep(time.Second)
 		begin := time.Now()
 		stop()
 		if elapsed := time.Since(begin); elapsed != 5*time.Second {
-			t.Errorf("stopping took %v, want 2 s less than it may take", elapsed)
+			t.Errorf("stopping took %v, want 2 s less than the stop timeout", elapsed)
 		}
 		if len(queue.deleted) > 0 {
 			t.Errorf("deleted %v", queue.deleted)
 		}
-		for _, h := range queue.hidden {
+		for _, h := range queue.changes {
 			if h.timeout != 0 {
-				t.Errorf("a message was given back after %v", h.timeout)
+				t.Errorf("a message returned to the queue with a delay of %v", h.timeout)
 			}
 		}
-		if len(queue.hidden) != 10 {
-			t.Errorf("%d messages were given back, want 10", len(queue.hidden))
+		if len(queue.changes) != 10 {
+			t.Errorf("%d messages returned to the queue, want 10", len(queue.changes))
 		}
 	})
 }
 
-// A failure now and then does not make for long pauses.
+// Rare failures do not cause long pauses.
 func TestRareFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
@@ -498,7 +498,7 @@ func TestRareFailures(t *testing.T) {
 				time.Sleep(time.Millisecond)
 			}
 			queue.do(func() { queue.receiveErr = nil })
-			time.Sleep(maxPause)
+			time.Sleep(maxProbeDelay)
 			queue.do(func() {
 				if pause := queue.receives[before+1].Sub(queue.receives[before]); pause > 300*time.Millisecond {
 					t.Errorf("a pause of %v after a single failure", pause)
@@ -563,11 +563,11 @@ func TestFailedMessagesAreKept(t *testing.T) {
 	}
 }
 
-func TestDeletesAreTriedAgain(t *testing.T) {
+func TestDeletesAreRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
 		queue.deleteErr = func(entry, try int) (failed, senderFault bool) {
-			return entry == 0 && try == 1 || entry == 3, entry == 3 // SQS's fault once; a receipt handle that ran out
+			return entry == 0 && try == 1 || entry == 3, entry == 3 // SQS's fault once; an expired receipt handle
 		}
 		queue.send(5)
 		stop := start(t, &Poller{SQS: queue})
@@ -595,34 +595,33 @@ func TestEvent(t *testing.T) {
 	}
 }
 
-// While Full, nothing is received; what is in flight goes on, and so does the
-// Poller afterwards.
-func TestNoReceiveWhileFull(t *testing.T) {
+// While OverLimit is true, nothing is received, but what is in flight is finished.
+func TestNoReceiveWhileOverLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
 		queue.latency = 10 * time.Millisecond
 		queue.send(10_000)
-		var full atomic.Bool
-		p := &Poller{SQS: queue, OverLimit: full.Load}
+		var over atomic.Bool
+		p := &Poller{SQS: queue, OverLimit: over.Load}
 		stop := start(t, p)
 		time.Sleep(50 * time.Millisecond)
-		full.Store(true)
+		over.Store(true)
 		time.Sleep(time.Second)
 		var before, deleted int
 		queue.do(func() { before, deleted = len(queue.receives), len(queue.deleted) })
 		time.Sleep(time.Hour)
 		queue.do(func() {
 			if n := len(queue.receives) - before; n > 0 || queue.receiving > 0 {
-				t.Errorf("%d receives while full", n)
+				t.Errorf("%d receives while over the limit", n)
 			}
 			if len(queue.deleted) != deleted || deleted != 10_000-len(queue.messages) {
 				t.Errorf("%d messages deleted, then %d, of %d received", deleted, len(queue.deleted), 10_000-len(queue.messages))
 			}
 		})
 		if s := p.Stats(); s.BreakerOpen || !s.Started {
-			t.Errorf("stats %+v: being full is no failure", s)
+			t.Errorf("stats %+v: a limit is no failure", s)
 		}
-		full.Store(false)
+		over.Store(false)
 		time.Sleep(10 * time.Second)
 		stop()
 		if len(queue.deleted) != 10_000 {
@@ -631,7 +630,7 @@ func TestNoReceiveWhileFull(t *testing.T) {
 	})
 }
 
-// A change of tuning holds for the next polls, and stops none.
+// A new tuning applies to the next polls and cancels none.
 func TestTune(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
@@ -639,22 +638,22 @@ func TestTune(t *testing.T) {
 		queue.send(100_000)
 		p := &Poller{SQS: queue, Tuning: Tuning{Concurrency: 2}}
 		stop := start(t, p)
-		most := func(d time.Duration) (n int) {
+		maxPolls := func(d time.Duration) (n int) {
 			time.Sleep(time.Second)
-			queue.do(func() { queue.mostAtOnce = 0 })
+			queue.do(func() { queue.maxAtOnce = 0 })
 			time.Sleep(d)
-			queue.do(func() { n = queue.mostAtOnce })
+			queue.do(func() { n = queue.maxAtOnce })
 			return n
 		}
-		if n := most(time.Second); n > 2 {
-			t.Errorf("%d polls at once, want 2 at most", n)
+		if n := maxPolls(time.Second); n > 2 {
+			t.Errorf("%d polls at once, want at most 2", n)
 		}
 		p.Tune(Tuning{Concurrency: 8, WaitTime: time.Second})
-		if n := most(time.Second); n < 3 || n > 8 {
+		if n := maxPolls(time.Second); n < 3 || n > 8 {
 			t.Errorf("%d polls at once, want up to 8", n)
 		}
 		p.Tune(Tuning{Concurrency: 1, WaitTime: time.Second})
-		if n := most(time.Second); n != 1 {
+		if n := maxPolls(time.Second); n != 1 {
 			t.Errorf("%d polls at once, want 1", n)
 		}
 		time.Sleep(5 * time.Minute) // until the queue is empty
@@ -701,8 +700,8 @@ func TestStats(t *testing.T) {
 	})
 }
 
-// Trouble is noticed while the queue is idle, before a message comes.
-func TestIdleNoticesTrouble(t *testing.T) {
+// A failure is noticed while the queue is idle, before a message arrives.
+func TestFailureIsNoticedWhileIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
 		var down atomic.Bool
@@ -717,7 +716,7 @@ func TestIdleNoticesTrouble(t *testing.T) {
 		down.Store(true)
 		time.Sleep(25 * time.Second) // a long poll, and a moment
 		if !p.Stats().BreakerOpen {
-			t.Error("the trouble was not noticed")
+			t.Error("the failure was not noticed")
 		}
 		before := 0
 		queue.do(func() { before = len(queue.receives) })
@@ -728,15 +727,15 @@ func TestIdleNoticesTrouble(t *testing.T) {
 			}
 		})
 		down.Store(false)
-		time.Sleep(maxPause)
+		time.Sleep(maxProbeDelay)
 		if p.Stats().BreakerOpen {
-			t.Error("the end of the trouble was not noticed")
+			t.Error("the end of the failure was not noticed")
 		}
 		stop()
 	})
 }
 
-// While SQS fails, the breaker is not said to be closed because Redis is well.
+// While SQS fails, the breaker stays open although Ready returns nil.
 func TestOpenUntilReceived(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
@@ -752,7 +751,7 @@ func TestOpenUntilReceived(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		queue.do(func() { queue.receiveErr = nil })
-		time.Sleep(maxPause + 21*time.Second)
+		time.Sleep(maxProbeDelay + 21*time.Second)
 		if p.Stats().BreakerOpen {
 			t.Error("the breaker stayed open")
 		}
@@ -760,8 +759,8 @@ func TestOpenUntilReceived(t *testing.T) {
 	})
 }
 
-// A receive that fails while stopping says nothing about Handle: what the other
-// polls bring is handled.
+// A receive that fails while stopping says nothing about Handle: the messages of
+// the other polls are handled.
 func TestFailedReceiveWhileStopping(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
@@ -771,13 +770,13 @@ func TestFailedReceiveWhileStopping(t *testing.T) {
 		time.AfterFunc(time.Second, func() { queue.do(func() { queue.interrupt = errors.New("connection reset") }); queue.send(1) })
 		time.AfterFunc(2*time.Second, func() { queue.send(10) })
 		stop()
-		if len(queue.hidden) > 0 || len(queue.deleted) != 20 {
-			t.Errorf("%d messages deleted, %d given back, want 20 and none", len(queue.deleted), len(queue.hidden))
+		if len(queue.changes) > 0 || len(queue.deleted) != 20 {
+			t.Errorf("%d messages deleted, %d returned to the queue, want 20 and none", len(queue.deleted), len(queue.changes))
 		}
 	})
 }
 
-// However SQS hangs, stopping takes no longer than it may.
+// Stopping takes no longer than the stop timeout, even if SQS hangs.
 func TestStopWhileSQSHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
@@ -788,13 +787,13 @@ func TestStopWhileSQSHangs(t *testing.T) {
 		begin := time.Now()
 		stop()
 		if elapsed := time.Since(begin); elapsed > 10*time.Second {
-			t.Errorf("stopping took %v, want 10 s at most", elapsed)
+			t.Errorf("stopping took %v, want at most 10 s", elapsed)
 		}
 	})
 }
 
-// The end of a failure is told once, also if no message comes for long.
-func TestSaysOnceThatItIsOver(t *testing.T) {
+// The end of an outage is logged once, even if no message arrives for long.
+func TestResumedIsLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
 		queue.receiveErr = errors.New("no such host")
@@ -804,8 +803,8 @@ func TestSaysOnceThatItIsOver(t *testing.T) {
 		queue.do(func() { queue.receiveErr = nil })
 		time.Sleep(10 * time.Minute)
 		stop()
-		if n := bytes.Count(log.Bytes(), []byte("receiving again")); n != 1 {
-			t.Errorf("told %d times:\n%s", n, &log)
+		if n := bytes.Count(log.Bytes(), []byte("polling resumed")); n != 1 {
+			t.Errorf("logged %d times:\n%s", n, &log)
 		}
 	})
 }

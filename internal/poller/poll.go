@@ -15,51 +15,46 @@ import (
 
 type message = types.Message
 
-// What to ask SQS for besides the body: what the handler reads.
+// What Handle needs to know about a message, besides its body.
 var (
-	systemAttributes = []types.MessageSystemAttributeName{
-		types.MessageSystemAttributeNameApproximateReceiveCount,
-		types.MessageSystemAttributeNameSentTimestamp,
-		types.MessageSystemAttributeNameMessageGroupId,
-	}
+	systemAttributes  = []types.MessageSystemAttributeName{"ApproximateReceiveCount", "SentTimestamp", "MessageGroupId"}
 	messageAttributes = []string{"traceparent", "tracestate", "baggage"}
 )
 
-// cycle is one poll: it receives, hands over, and deletes or gives back. It
-// sends how many messages it got as soon as it knows. ctx ends when the Poller
-// is to stop, the others some time later.
-func (r *run) cycle(ctx, handling, finishing context.Context) outcome {
-	tuning := r.tuning()
-	messages, err := r.receive(handling, tuning)
-	r.received <- len(messages)
+const (
+	receiveTimeout = 25 * time.Second // SQS ends a long poll after 20 s at most; the rest is for the network
+	handleTimeout  = 30 * time.Second // no longer, because another process may have a Redis that works
+)
+
+// poll makes one poll: it receives, calls Handle, and deletes the messages or returns them to the
+// queue. It sends the number of messages to the loop as soon as it is known. ctx ends when the
+// Poller stops, the others some time later.
+func (l *loop) poll(ctx, handling, finishing context.Context) outcome {
+	tuning := l.tuning()
+	messages, err := l.receive(handling, tuning)
+	l.received <- len(messages)
 	if err != nil || len(messages) == 0 {
 		return outcome{0, err}
 	}
-	if ctx.Err() != nil && r.broken.Load() {
-		r.giveBack(finishing, messages, atOnce) // there is no time to wait until it passes
+	if ctx.Err() != nil && l.handleBroken.Load() { // there is no time to wait until Handle works again
+		l.returnToQueue(finishing, messages, noDelay)
 		return outcome{messages: len(messages)}
 	}
-	hand := r.take(messages, tuning)
-	handled, kept, err := r.handle(handling, messages)
-	r.release(hand)
-	if ctx.Err() != nil && len(kept) > 0 {
-		r.giveBack(finishing, kept, atOnce)
+	lease := l.lease(finishing, messages, tuning)
+	handled, kept, err := l.handle(handling, messages)
+	lease.end()
+	if ctx.Err() != nil {
+		l.returnToQueue(finishing, kept, noDelay)
 	} else if err != nil {
-		r.counters.fail(err)
-		r.giveBack(finishing, kept, backOff)
+		l.returnToQueue(finishing, kept, redeliveryDelay)
 	}
-	if strings.HasSuffix(r.QueueARN, ".fifo") {
-		r.deleter.delete(handled) // until then, nobody gets the next messages of their groups
+	if strings.HasSuffix(l.QueueARN, ".fifo") {
+		l.deleter.delete(handled) // now, because their groups are blocked until then
 	} else {
-		r.deleter.add(handled)
+		l.deleter.add(handled)
 	}
 	return outcome{len(messages), err}
 }
-
-// receiveTimeout is the longest that SQS lets a long poll wait, 20 s, and some
-// time for the network. SQS ends a long poll by itself, after the queue's own
-// time if WaitTime is 0; what takes longer is a dead connection.
-const receiveTimeout = 25 * time.Second
 
 func (p *Poller) receive(ctx context.Context, t *Tuning) ([]message, error) {
 	ctx, cancel := context.WithTimeout(ctx, receiveTimeout)
@@ -71,30 +66,24 @@ func (p *Poller) receive(ctx context.Context, t *Tuning) ([]message, error) {
 		VisibilityTimeout:           int32(t.VisibilityTimeout / time.Second),
 		MessageSystemAttributeNames: systemAttributes,
 		MessageAttributeNames:       messageAttributes,
-	}, func(o *sqs.Options) {
-		o.RetryMaxAttempts = 1 // the timeout is for one; the Poller tries again
-	})
+	}, func(o *sqs.Options) { o.RetryMaxAttempts = 1 }) // the loop retries
 	if err != nil {
-		err = fmt.Errorf("receiving messages: %w", err)
-		p.counters.errors.Add(1)
-		p.counters.fail(err)
-		return nil, err
+		p.count(func(s *Stats) { s.Receives.Errors++ })
+		return nil, fmt.Errorf("receiving messages: %w", err)
 	}
-	if len(out.Messages) == 0 {
-		p.counters.empty.Add(1)
-		return nil, nil
-	}
-	p.counters.messages.Add(1)
-	p.counters.received.Add(int64(len(out.Messages)))
+	p.count(func(s *Stats) {
+		if len(out.Messages) == 0 {
+			s.Receives.Empty++
+			return
+		}
+		s.Receives.Messages++
+		s.Received += int64(len(out.Messages))
+	})
 	return out.Messages, nil
 }
 
-// handleTimeout is how long Handle may take. The messages stay hidden for as
-// long; but somebody else may get them to Redis sooner.
-const handleTimeout = 30 * time.Second
-
-// handle returns the messages that were handled and those to keep. An error
-// means that none was handled.
+// handle returns the messages that were handled and those to keep in the queue. With an error, it
+// keeps all of them.
 func (p *Poller) handle(ctx context.Context, messages []message) (handled, kept []message, err error) {
 	ctx, cancel := context.WithTimeout(ctx, handleTimeout)
 	defer cancel()
@@ -116,17 +105,16 @@ func (p *Poller) handle(ctx context.Context, messages []message) (handled, kept 
 			handled = append(handled, m)
 		}
 	}
-	for _, m := range messages {
+	for _, m := range kept {
 		delete(failed, aws.ToString(m.MessageId))
 	}
-	if len(failed) > 0 {
-		// As in Lambda: who knows which messages are meant.
-		return nil, messages, errors.New("the handler reported the failure of a message that it was not given")
+	if len(failed) > 0 { // as in Lambda, because it is unknown which messages are meant
+		return nil, messages, errors.New("handling messages: the response names a message that is not in the batch")
 	}
 	return handled, kept, nil
 }
 
-// event is what AWS would give a Lambda function for these messages.
+// event returns the event that AWS would pass to a Lambda function.
 func (p *Poller) event(messages []message) events.SQSEvent {
 	records := make([]events.SQSMessage, len(messages))
 	for i, m := range messages {
@@ -143,9 +131,7 @@ func (p *Poller) event(messages []message) events.SQSEvent {
 				records[i].MessageAttributes = map[string]events.SQSMessageAttribute{}
 			}
 			records[i].MessageAttributes[name] = events.SQSMessageAttribute{
-				StringValue: a.StringValue,
-				BinaryValue: a.BinaryValue,
-				DataType:    aws.ToString(a.DataType),
+				StringValue: a.StringValue, BinaryValue: a.BinaryValue, DataType: aws.ToString(a.DataType),
 			}
 		}
 	}

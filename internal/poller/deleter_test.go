@@ -11,12 +11,12 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 )
 
-// At a trickle, the deletes of several polls go out together, none more than
+// At a low rate, the deletes of several polls are sent together, none more than
 // 100 ms after its message was handled.
 func TestDeletesAreGathered(t *testing.T) {
 	for _, c := range []struct {
-		every time.Duration // comes a message
-		calls int           // for 600, at most
+		every time.Duration // a message arrives
+		calls int           // maximum, for 600 messages
 	}{
 		{5 * time.Millisecond, 65},
 		{20 * time.Millisecond, 160},
@@ -41,7 +41,7 @@ func testGathered(t *testing.T, every time.Duration, calls int) {
 	}}
 	late := time.Duration(0)
 	queue.deleteErr = func(entry, try int) (bool, bool) {
-		late = max(late, time.Since(handledAt[fmt.Sprint(len(queue.deleted))])) // they come in order
+		late = max(late, time.Since(handledAt[fmt.Sprint(len(queue.deleted))])) // in order
 		return false, false
 	}
 	stop := start(t, p)
@@ -54,15 +54,15 @@ func testGathered(t *testing.T, every time.Duration, calls int) {
 		t.Errorf("%d messages deleted, %d counted, want 600", len(queue.deleted), p.Stats().Deleted)
 	}
 	if n := len(queue.deletes); n > calls {
-		t.Errorf("%d calls for 600 messages, want %d at most", n, calls)
+		t.Errorf("%d calls for 600 messages, want at most %d", n, calls)
 	}
 	if late > 100*time.Millisecond {
 		t.Errorf("a message was deleted %v after it was handled", late)
 	}
 }
 
-// In a FIFO queue, the next messages of a group wait for the deletion.
-func TestFIFODeletesAtOnce(t *testing.T) {
+// In a FIFO queue, the deletion lets the next messages of a group be received.
+func TestFIFODeletesImmediately(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
 		stop := start(t, &Poller{SQS: queue, QueueARN: "arn:aws:sqs:us-east-1:123456789012:app.fifo"})
@@ -80,7 +80,7 @@ func TestFIFODeletesAtOnce(t *testing.T) {
 	})
 }
 
-// Whatever comes in which pieces, every message is deleted once.
+// Every message is deleted once, whatever the sizes of the batches.
 func TestDeleter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		deleted := make(chan []message, 10_000)
@@ -97,11 +97,12 @@ func TestDeleter(t *testing.T) {
 			time.Sleep(rand.N(20 * time.Millisecond))
 		}
 		synctest.Wait()
-		d.flush()
+		d.deletePending()
+		d.running.Wait()
 		close(deleted)
 		seen := map[string]bool{}
 		for batch := range deleted {
-			if len(batch) == 0 || len(batch) > mostDeletes {
+			if len(batch) == 0 || len(batch) > deleteBatchSize {
 				t.Errorf("a batch of %d", len(batch))
 			}
 			for _, m := range batch {

@@ -12,9 +12,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// Messages that are handled for longer than their visibility timeout stay
-// hidden, and once they are handled nothing hides them any more.
-func TestHeartbeat(t *testing.T) {
+// Messages that take longer than their visibility timeout stay hidden. Once they
+// are handled, nothing extends it any more.
+func TestLeaseIsExtended(t *testing.T) {
 	for name, c := range map[string]struct {
 		visibility, configured, hidden time.Duration
 	}{
@@ -38,16 +38,16 @@ func TestHeartbeat(t *testing.T) {
 				time.Sleep(time.Minute)
 				stop()
 				visibleAt := map[string]time.Time{"0": begin.Add(c.hidden), "1": begin.Add(c.hidden), "2": begin.Add(c.hidden)}
-				for _, h := range queue.hidden {
+				for _, h := range queue.changes {
 					if h.timeout != c.hidden {
-						t.Errorf("hidden for %v, want %v", h.timeout, c.hidden)
+						t.Errorf("extended by %v, want %v", h.timeout, c.hidden)
 					}
 					if !h.at.Before(visibleAt[h.handle]) {
 						t.Errorf("message %s was visible from %v to %v", h.handle, visibleAt[h.handle].Sub(begin), h.at.Sub(begin))
 					}
 					visibleAt[h.handle] = h.at.Add(h.timeout)
 					if late := h.at.Sub(begin); late > 27*time.Second {
-						t.Errorf("hidden %v after it was received, when it was handled", late)
+						t.Errorf("extended %v after it was received, when it was handled", late)
 					}
 				}
 				for handle, at := range visibleAt {
@@ -55,22 +55,22 @@ func TestHeartbeat(t *testing.T) {
 						t.Errorf("message %s was visible after %v, while it was handled", handle, at.Sub(begin))
 					}
 				}
-				if most := 3 * (1 + int(27*time.Second/(c.hidden/2))); len(queue.hidden) > most {
-					t.Errorf("%d changes of visibility, want %d at most", len(queue.hidden), most)
+				if limit := 3 * (1 + int(27*time.Second/(c.hidden/2))); len(queue.changes) > limit {
+					t.Errorf("%d changes of visibility, want at most %d", len(queue.changes), limit)
 				}
-				if stats := p.Stats(); stats.Extended != int64(len(queue.hidden)) || stats.Deleted != 3 || stats.MessagesInFlight != 0 {
-					t.Errorf("stats %+v after %d changes", stats, len(queue.hidden))
+				if stats := p.Stats(); stats.Extended != int64(len(queue.changes)) || stats.Deleted != 3 || stats.MessagesInFlight != 0 {
+					t.Errorf("stats %+v after %d changes", stats, len(queue.changes))
 				}
 			})
 		})
 	}
 }
 
-// A heartbeat that fails, such as for want of a permission, costs nothing else.
-func TestHeartbeatForbidden(t *testing.T) {
+// An extension that fails, such as for a missing permission, has no other effect.
+func TestExtensionForbidden(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
-		queue.hideErr = errors.New("AccessDenied")
+		queue.changeErr = errors.New("AccessDenied")
 		queue.send(3)
 		stop := start(t, &Poller{SQS: queue, Visibility: 2 * time.Second,
 			Handle: func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
@@ -86,9 +86,9 @@ func TestHeartbeatForbidden(t *testing.T) {
 	})
 }
 
-// What Handle could not do for no fault of the messages is given back, the later
-// the more often it has happened before.
-func TestGivenBackAfterFailure(t *testing.T) {
+// After a failure of Handle, messages return to the queue with a delay that grows
+// with their receive count.
+func TestReturnedAfterFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
 		queue.send(4)
@@ -111,20 +111,20 @@ func TestGivenBackAfterFailure(t *testing.T) {
 		time.Sleep(time.Minute)
 		stop()
 		want := []time.Duration{30 * time.Second, time.Minute, 4 * time.Minute, 15 * time.Minute}
-		if len(queue.hidden) != len(want) || len(queue.deleted) != 0 {
-			t.Fatalf("given back %v, deleted %v", queue.hidden, queue.deleted)
+		if len(queue.changes) != len(want) || len(queue.deleted) != 0 {
+			t.Fatalf("returned %v, deleted %v", queue.changes, queue.deleted)
 		}
-		for i, h := range queue.hidden {
+		for i, h := range queue.changes {
 			if h.timeout != want[i] {
-				t.Errorf("message %s given back after %v, want %v", h.handle, h.timeout, want[i])
+				t.Errorf("message %s returned with a delay of %v, want %v", h.handle, h.timeout, want[i])
 			}
 		}
 	})
 }
 
-// What a long poll brings after the signal, while Redis is away, is given back
-// at once and not tried.
-func TestGivenBackAtStop(t *testing.T) {
+// The messages of a long poll that ends after the stop, while Redis is down,
+// return to the queue at once and are not handled.
+func TestReturnedAtStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
 		queue.send(10) // so that two long polls wait then
@@ -149,7 +149,7 @@ func TestGivenBackAtStop(t *testing.T) {
 		queue.send(1) // to one of the polls
 		time.Sleep(time.Second)
 		if s := p.Stats(); !s.BreakerOpen || s.ReceivesInFlight != 1 || s.Returned != 1 {
-			t.Fatalf("stats %+v, want a poll that waits while Redis is away", s)
+			t.Fatalf("stats %+v, want a poll that receives while Redis is down", s)
 		}
 		time.AfterFunc(time.Second, func() { queue.send(10) }) // to the other
 		begin := time.Now()
@@ -158,16 +158,17 @@ func TestGivenBackAtStop(t *testing.T) {
 			t.Errorf("stopping took %v, want until the long poll ended", elapsed)
 		}
 		if n := handled.Load(); n != 2 {
-			t.Errorf("%d batches were tried, want the two before", n)
+			t.Errorf("%d batches were handled, want the two before", n)
 		}
-		if p.Stats().Returned != 11 || len(queue.hidden) != 11 {
-			t.Errorf("%d messages given back, %d of them counted, want 11", len(queue.hidden), p.Stats().Returned)
+		if p.Stats().Returned != 11 || len(queue.changes) != 11 {
+			t.Errorf("%d messages returned, %d of them counted, want 11", len(queue.changes), p.Stats().Returned)
 		}
 	})
 }
 
-// What failed alone while stopping is given back at once, however often it came before.
-func TestFailedGivenBackAtStop(t *testing.T) {
+// A message that fails alone while stopping returns to the queue without a delay,
+// whatever its receive count.
+func TestFailedReturnedAtStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
 		stop := start(t, &Poller{SQS: queue, Handle: func(_ context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
@@ -179,34 +180,32 @@ func TestFailedGivenBackAtStop(t *testing.T) {
 			queue.send(3)
 		})
 		stop()
-		if len(queue.hidden) != 1 || queue.hidden[0].handle != "101" || queue.hidden[0].timeout != 0 || len(queue.deleted) != 2 {
-			t.Errorf("given back %v, deleted %v", queue.hidden, queue.deleted)
+		if len(queue.changes) != 1 || queue.changes[0].handle != "101" || queue.changes[0].timeout != 0 || len(queue.deleted) != 2 {
+			t.Errorf("returned %v, deleted %v", queue.changes, queue.deleted)
 		}
 	})
 }
 
-// The heartbeat of a batch that is no longer in hand hides nothing: by then, the
-// messages may have been given back.
-func TestNoHeartbeatAfterRelease(t *testing.T) {
+// A lease that has ended extends nothing, because its messages may have returned
+// to the queue.
+func TestNoExtensionAfterEnd(t *testing.T) {
 	queue := newFakeSQS()
-	r := &run{Poller: &Poller{SQS: queue}, hands: hands{all: map[*hand]struct{}{}}}
-	h := r.take([]message{{ReceiptHandle: new(string)}}, &Tuning{})
-	h.until = time.Now()
-	r.extend(t.Context(), h)
-	h.until = time.Now()
-	r.release(h)
-	r.extend(t.Context(), h)
-	if len(queue.hidden) != 1 {
-		t.Errorf("hidden %d times, want the one before", len(queue.hidden))
+	p := &Poller{SQS: queue}
+	l := p.lease(t.Context(), []message{{ReceiptHandle: new(string)}}, &Tuning{})
+	l.extend(t.Context())
+	l.end()
+	l.extend(t.Context())
+	if len(queue.changes) != 1 {
+		t.Errorf("extended %d times, want the one before the end", len(queue.changes))
 	}
 }
 
-func TestBackOff(t *testing.T) {
+func TestRedeliveryDelay(t *testing.T) {
 	for count, want := range map[string]time.Duration{
 		"": 30 * time.Second, "0": 30 * time.Second, "1": 30 * time.Second, "2": time.Minute, "3": 2 * time.Minute, "6": 15 * time.Minute, "99999": 15 * time.Minute,
 	} {
 		m := types.Message{Attributes: map[string]string{"ApproximateReceiveCount": count}}
-		if got := backOff(&m); got != want {
+		if got := redeliveryDelay(&m); got != want {
 			t.Errorf("after %s receives: %v, want %v", count, got, want)
 		}
 	}

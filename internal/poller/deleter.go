@@ -1,0 +1,114 @@
+package poller
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+const (
+	deleteBatchSize = 10                    // the maximum of SQS; a call costs the same for one message
+	deleteDelay     = 80 * time.Millisecond // how long a handled message waits for a full batch
+	deleteAttempts  = 3                     // besides the SDK's own retries
+)
+
+// A deleter answers which handled messages still have to be deleted. The poll that fills a batch
+// deletes it, so that deletions never outnumber polls, except for one started by the timer. It is
+// safe for concurrent use.
+type deleter struct {
+	delete func([]message)
+
+	mu      sync.Mutex
+	pending []message      // less than a batch
+	timer   *time.Timer    // deletes them; nil if there are none
+	running sync.WaitGroup // deletions by a timer
+}
+
+// add deletes full batches and leaves the rest pending.
+func (d *deleter) add(messages []message) {
+	d.mu.Lock()
+	if len(d.pending) > 0 {
+		messages = append(d.pending, messages...)
+	}
+	full := len(messages) - len(messages)%deleteBatchSize
+	d.pending = messages[full:]
+	if full > 0 && d.timer != nil { // what is still pending was added just now
+		d.timer.Stop()
+		d.timer = nil
+	}
+	if len(d.pending) > 0 && d.timer == nil {
+		d.timer = time.AfterFunc(deleteDelay, d.deletePending)
+	}
+	d.mu.Unlock()
+	for batch := range slices.Chunk(messages[:full], deleteBatchSize) {
+		d.delete(batch)
+	}
+}
+
+// deletePending deletes what is pending.
+func (d *deleter) deletePending() {
+	d.mu.Lock()
+	messages := d.pending
+	d.pending, d.timer = nil, nil
+	if len(messages) == 0 {
+		d.mu.Unlock()
+		return
+	}
+	d.running.Add(1)
+	d.mu.Unlock()
+	defer d.running.Done()
+	d.delete(messages)
+}
+
+// deleteMessages deletes up to ten messages. A message that is not deleted will be redelivered, and
+// Redis recognizes its jobs.
+func (p *Poller) deleteMessages(ctx context.Context, messages []message) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for attempt := 0; len(messages) > 0 && attempt < deleteAttempts && ctx.Err() == nil; attempt++ {
+		time.Sleep(time.Duration(attempt) * 50 * time.Millisecond)
+		messages = p.deleteBatch(ctx, messages)
+	}
+	for i := range messages {
+		p.notDeleted(&messages[i], "")
+	}
+}
+
+// deleteBatch returns the messages whose deletion may be retried.
+func (p *Poller) deleteBatch(ctx context.Context, messages []message) (retry []message) {
+	entries := make([]types.DeleteMessageBatchRequestEntry, len(messages))
+	for i, m := range messages {
+		entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: m.ReceiptHandle}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 8*time.Second) // so that a dead connection leaves time for a retry
+	defer cancel()
+	out, err := p.SQS.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &p.QueueURL, Entries: entries})
+	if err != nil {
+		p.log().Warn("deleting messages failed", "messages", len(messages), "error", err)
+		return messages
+	}
+	p.count(func(s *Stats) { s.Deleted += int64(len(messages) - len(out.Failed)) })
+	for _, f := range out.Failed {
+		i, err := strconv.Atoi(aws.ToString(f.Id))
+		switch {
+		case err != nil || i >= len(messages):
+		case f.SenderFault: // usually a receipt handle that expired because handling took too long
+			p.notDeleted(&messages[i], aws.ToString(f.Code))
+		default:
+			retry = append(retry, messages[i])
+		}
+	}
+	return retry
+}
+
+// notDeleted gives a message up. The code is SQS's, or empty.
+func (p *Poller) notDeleted(m *message, code string) {
+	p.count(func(s *Stats) { s.DeletesFailed++ })
+	p.log().Warn("message not deleted", "message_id", aws.ToString(m.MessageId), "code", code)
+}
