@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"scout/internal/uuid"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -136,7 +138,7 @@ var messageTests = []conformanceTest{
 	}},
 	{"a dead-letter queue must exist", func(c *client) {
 		_, err := c.sqs.CreateQueue(c.Context(), &sqs.CreateQueueInput{
-			QueueName: aws.String("queue-" + newID()),
+			QueueName: aws.String("queue-" + uuid.New()),
 			Attributes: map[string]string{
 				"RedrivePolicy": `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:nope","maxReceiveCount":"3"}`,
 			},

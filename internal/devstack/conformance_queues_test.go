@@ -3,6 +3,8 @@ package devstack
 import (
 	"strings"
 
+	"scout/internal/uuid"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -10,7 +12,7 @@ import (
 
 var queueTests = []conformanceTest{
 	{"a queue is found by name until it is deleted", func(c *client) {
-		name := "queue-" + newID()
+		name := "queue-" + uuid.New()
 		url := c.createQueue(name, nil)
 		found, err := c.sqs.GetQueueUrl(c.Context(), &sqs.GetQueueUrlInput{QueueName: &name})
 		c.must(err)
@@ -38,7 +40,7 @@ var queueTests = []conformanceTest{
 		wantError[*types.QueueDoesNotExist](c, err)
 	}},
 	{"creating a queue again returns its URL unless an attribute differs", func(c *client) {
-		name := "queue-" + newID()
+		name := "queue-" + uuid.New()
 		url := c.createQueue(name, map[string]string{"VisibilityTimeout": "7"})
 		wantEqual(c, "URL", c.createQueue(name, nil), url)
 		wantEqual(c, "URL", c.createQueue(name, map[string]string{"VisibilityTimeout": "7"}), url)
@@ -52,7 +54,7 @@ var queueTests = []conformanceTest{
 		wantCode(c, err, "InvalidParameterValue")
 	}},
 	{"queues are listed by prefix", func(c *client) {
-		prefix := "list-" + newID()
+		prefix := "list-" + uuid.New()
 		one, two := c.createQueue(prefix+"-1", nil), c.createQueue(prefix+"-2", nil)
 		out, err := c.sqs.ListQueues(c.Context(), &sqs.ListQueuesInput{QueueNamePrefix: &prefix})
 		c.must(err)

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"scout/internal/uuid"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
@@ -100,7 +102,7 @@ func (c *client) must(err error) {
 // queue creates a standard queue and returns its URL.
 func (c *client) queue(attributes map[string]string) string {
 	c.Helper()
-	return c.createQueue("queue-"+newID(), attributes)
+	return c.createQueue("queue-"+uuid.New(), attributes)
 }
 
 // fifoQueue creates a FIFO queue and returns its URL.
@@ -110,7 +112,7 @@ func (c *client) fifoQueue(attributes map[string]string) string {
 	for name, value := range attributes {
 		all[name] = value
 	}
-	return c.createQueue("queue-"+newID()+".fifo", all)
+	return c.createQueue("queue-"+uuid.New()+".fifo", all)
 }
 
 func (c *client) createQueue(name string, attributes map[string]string) string {

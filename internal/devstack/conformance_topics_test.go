@@ -3,6 +3,8 @@ package devstack
 import (
 	"strings"
 
+	"scout/internal/uuid"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
@@ -11,7 +13,7 @@ import (
 // topic creates a standard topic and returns its ARN.
 func (c *client) topic() string {
 	c.Helper()
-	return c.createTopic("topic-"+newID(), nil)
+	return c.createTopic("topic-"+uuid.New(), nil)
 }
 
 // fifoTopic creates a FIFO topic and returns its ARN.
@@ -21,7 +23,7 @@ func (c *client) fifoTopic(attributes map[string]string) string {
 	for name, value := range attributes {
 		all[name] = value
 	}
-	return c.createTopic("topic-"+newID()+".fifo", all)
+	return c.createTopic("topic-"+uuid.New()+".fifo", all)
 }
 
 func (c *client) createTopic(name string, attributes map[string]string) string {
@@ -56,7 +58,7 @@ func (c *client) subscriptions(topic string) string {
 
 var topicTests = []conformanceTest{
 	{"a topic exists from its creation to its deletion", func(c *client) {
-		name := "topic-" + newID()
+		name := "topic-" + uuid.New()
 		arn := c.createTopic(name, nil)
 		if !strings.HasPrefix(arn, "arn:aws:sns:us-east-1:") || !strings.HasSuffix(arn, ":"+name) {
 			c.Errorf("got ARN %s", arn)
@@ -101,7 +103,7 @@ var topicTests = []conformanceTest{
 		c.must(err)
 		wantEqual(c, "FifoTopic", out.Attributes["FifoTopic"], "true")
 		_, err = c.sns.CreateTopic(c.Context(), &sns.CreateTopicInput{
-			Name: aws.String("topic-" + newID()), Attributes: map[string]string{"FifoTopic": "true"},
+			Name: aws.String("topic-" + uuid.New()), Attributes: map[string]string{"FifoTopic": "true"},
 		})
 		wantCode(c, err, "InvalidParameter")
 		_, err = c.sns.CreateTopic(c.Context(), &sns.CreateTopicInput{Name: aws.String("a b")})

@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"scout/internal/uuid"
 )
 
 const maxSubject = 100 // characters
@@ -48,7 +50,7 @@ func (s *Server) publish(topicARN string, n Notification) (result sendResult, er
 
 // fanOut delivers the notification to all subscribers of the topic, unless it is a duplicate.
 func (s *Server) fanOut(t *topic, n Notification, now time.Time) sendResult {
-	result := sendResult{id: newID()}
+	result := sendResult{id: uuid.New()}
 	if t.fifo() {
 		if n.DeduplicationID == "" {
 			n.DeduplicationID = contentID(n.Message)

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"time"
+
+	"scout/internal/uuid"
 )
 
 // queue is a standard or FIFO queue. Its methods take the current time, so tests need no clock.
@@ -38,7 +40,7 @@ func (q *queue) send(in sendInput, now time.Time) (sendResult, error) {
 	if err := in.check(q.settings); err != nil {
 		return sendResult{}, err
 	}
-	result := sendResult{id: newID()}
+	result := sendResult{id: uuid.New()}
 	if q.fifo {
 		if in.DeduplicationID == "" {
 			in.DeduplicationID = contentID(in.Body)

@@ -4,13 +4,14 @@
 package devstack
 
 import (
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"regexp"
 	"strings"
 	"sync"
+
+	"scout/internal/uuid"
 )
 
 const (
@@ -71,7 +72,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
-	w.Header().Set("X-Amzn-Requestid", newID())
+	w.Header().Set("X-Amzn-Requestid", uuid.New())
 	if target := r.Header.Get("X-Amz-Target"); target != "" {
 		s.serveSQS(w, r, target)
 	} else {
@@ -99,12 +100,3 @@ func isFIFO(name string) bool { return strings.HasSuffix(name, ".fifo") }
 
 // sequenceNumber formats n with 20 digits, as AWS does.
 func sequenceNumber(n uint64) string { return fmt.Sprintf("%020d", n) }
-
-// newID returns a random (version 4) UUID.
-func newID() string {
-	var b [16]byte
-	rand.Read(b[:])
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-}

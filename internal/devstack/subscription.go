@@ -3,6 +3,8 @@ package devstack
 import (
 	"fmt"
 	"slices"
+
+	"scout/internal/uuid"
 )
 
 // Subscribe subscribes a queue to a topic and returns the subscription's ARN. The only supported
@@ -40,7 +42,7 @@ func (t *topic) subscribe(wanted subscription) (arn string, err error) {
 		}
 		return existing.arn, nil
 	}
-	wanted.arn = t.arn + ":" + newID()
+	wanted.arn = t.arn + ":" + uuid.New()
 	t.subscriptions = append(t.subscriptions, &wanted)
 	return wanted.arn, nil
 }

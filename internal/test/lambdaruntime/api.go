@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"scout/internal/uuid"
 )
 
 // functionName is what the function is called unless its environment says otherwise.
@@ -29,21 +31,12 @@ type answer struct {
 
 func newInvocation(event []byte, timeout time.Duration) *invocation {
 	return &invocation{
-		id:       newID(),
+		id:       uuid.New(),
 		event:    event,
 		timeout:  timeout,
 		deadline: time.Now().Add(timeout),
 		answer:   make(chan answer, 1),
 	}
-}
-
-// newID returns a random (version 4) UUID.
-func newID() string {
-	var b [16]byte
-	rand.Read(b[:])
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 // newTrace returns an X-Ray trace header. Its ids are those of no trace.
