@@ -59,8 +59,11 @@ func handle(ctx context.Context, order string) (map[string]any, error) {
 func newFunction(t *testing.T, mode string) (f *Function, log *bytes.Buffer) {
 	t.Helper()
 	log = &bytes.Buffer{}
-	// Under the race detector, a process would sleep for a second before it exits.
-	f = &Function{Path: os.Args[0], Env: []string{bootstrap + "=" + mode, "GORACE=atexit_sleep_ms=0"}, Log: log}
+	f = &Function{Path: os.Args[0], Log: log, Env: []string{
+		bootstrap + "=" + mode,
+		"GORACE=atexit_sleep_ms=0",  // the race detector sleeps for a second at exit
+		"GOCOVERDIR=" + t.TempDir(), // without it, a binary built with -cover warns in the log
+	}}
 	t.Cleanup(f.Close)
 	return f, log
 }
