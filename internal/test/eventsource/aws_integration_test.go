@@ -20,11 +20,11 @@ import (
 	"scout/internal/test/env"
 )
 
-var bootstrap string // the function, as it is released
+var bootstrap string // the path of the function, built as for a release
 
 func TestMain(m *testing.M) {
 	_ = flag.Set("test.parallel", "16") // the tests mostly wait
-	dir, err := os.MkdirTemp("", "scout-esm")
+	dir, err := os.MkdirTemp("", "scout-eventsource")
 	if err != nil {
 		panic(err)
 	}
@@ -39,8 +39,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// newRand returns the source of a test's decisions. SCOUT_SEED repeats a run,
-// as far as processes can be made to.
+// newRand returns the source of a test's random decisions. The same SCOUT_SEED
+// makes the same decisions, though processes may still run differently.
 func newRand(t *testing.T) *rand.Rand {
 	t.Helper()
 	seed, err := strconv.ParseUint(os.Getenv("SCOUT_SEED"), 10, 64)
@@ -58,31 +58,30 @@ func startDevstack(t testing.TB) (endpoint string) {
 	return listening.URL
 }
 
-// Everything that AWS and a Redis may do to Scout happens at once. Nothing is
-// lost, nothing doubled, and the dead-letter queue holds exactly the poison.
+// TestAWS lets everything that AWS and Redis may do to Scout happen at once.
+// Nothing is lost, nothing is doubled, and the dead-letter queue holds exactly
+// the poison.
 func TestAWS(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		start    func(testing.TB) (endpoint string)
-		messages int
-		rounds   int // of trouble
+		start func(testing.TB) (endpoint string)
+		load
 	}{
-		"devstack": {startDevstack, 12_000, 3},
-		"moto":     {env.Moto, 300, 1}, // which is slow
+		"devstack": {startDevstack, load{messages: 12_000, rate: 600, rounds: 3}},
+		"moto":     {env.Moto, load{messages: 300, rate: 30, rounds: 1}}, // moto is slow
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			rng := newRand(t)
-			messages := newMessages(rng, c.messages)
+			messages := &messages{rng: rand.New(rand.NewPCG(rng.Uint64(), 0))}
 			s := newStage(t, c.start(t), "app")
 			for range 4 { // batches of random sizes
 				s.startMapping(1+rng.IntN(10), 0)
 			}
 			s.startMapping(20+rng.IntN(400), time.Second)
-			s.trouble(rng, messages.bodies, c.rounds)
-			s.awaitJobs(len(messages.good))
-			s.setVisibility(1) // what is left is poison and what was sent twice
-			s.awaitEmpty()
+			s.trouble(rng, c.load, messages.next)
+			s.awaitHandled(len(messages.poison))
+			s.redrive()
 			s.report()
 
 			compare(t, "jobs", s.jobs(), messages.good)
@@ -91,30 +90,31 @@ func TestAWS(t *testing.T) {
 	}
 }
 
-// In a FIFO queue, the order of each message group is kept, whatever happens.
+// TestFIFO checks that a FIFO queue keeps the order of each message group,
+// whatever happens.
 func TestFIFO(t *testing.T) {
 	t.Parallel()
-	const groups, each = 40, 100
+	const groups = 40
 	rng := newRand(t)
 	s := newStage(t, startDevstack(t), "app.fifo")
 	s.startMapping(10, 0)
 	s.startMapping(3, 0)
-	var bodies []body
+	order := rand.New(rand.NewPCG(rng.Uint64(), 0))
+	var last body
+	n := 0
 	want := map[string][]string{} // by group
-	for n := range each {
-		for g := range groups {
-			group := fmt.Sprint("g", g)
-			arg := fmt.Sprintf(`{"group":%q,"n":%d}`, group, n)
-			bodies = append(bodies, body{envelope("orders", arg), group})
-			if rng.IntN(10) == 0 {
-				bodies = append(bodies, bodies[len(bodies)-1]) // SNS sends it again
-			}
-			want[group] = append(want[group], arg)
+	s.trouble(rng, load{messages: 4_000, rate: 250, rounds: 2}, func() body {
+		if n > 0 && order.IntN(10) == 0 {
+			return last // SNS sends it again
 		}
-	}
-	s.trouble(rng, bodies, 2)
-	s.awaitJobs(groups * each)
-	s.awaitEmpty()
+		group := fmt.Sprint("g", n%groups)
+		arg := fmt.Sprintf(`{"group":%q,"n":%d}`, group, n/groups)
+		want[group] = append(want[group], arg)
+		n++
+		last = body{envelope("orders", arg), group}
+		return last
+	})
+	s.awaitHandled(0)
 	s.report()
 
 	got := map[string][]string{}
@@ -131,45 +131,51 @@ func TestFIFO(t *testing.T) {
 	compare(t, "dead letters", s.deadLetters(), nil)
 }
 
-// trouble sends messages and meanwhile lets all happen that can happen to a
-// function and its Redis, in random order, several times.
-func (s *stage) trouble(rng *rand.Rand, bodies []body, rounds int) {
-	const roundTime = 5 * time.Second // about
-	sent := s.send(rng, bodies, time.Duration(rounds+1)*roundTime)
+// A load is what a queue gets while there is trouble.
+type load struct {
+	messages int // minimum
+	rate     int // messages per second
+	rounds   int // of trouble
+}
+
+// trouble sends messages and meanwhile lets everything happen that can happen
+// to a function and its Redis, in random order, several times. The messages
+// end after the trouble, so however fast the machine is, there is work for
+// each event to disturb; and an event lasts until it has, however slow it is.
+func (s *stage) trouble(rng *rand.Rand, l load, next func() body) {
+	stop := make(chan struct{})
+	sent := s.send(rng, l.rate, l.messages, next, stop)
+	defer func() { close(stop); <-sent }()
 	events := s.events(rng)
-	for range rounds {
+	for range l.rounds {
 		rng.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
 		for _, event := range events {
 			time.Sleep(time.Duration(rng.Int64N(int64(500 * time.Millisecond))))
 			event()
 		}
 	}
-	<-sent
-	if s.failures(timedOut) == 0 || s.failures(exited) == 0 || s.failures(returned) == 0 || s.swallowed.Load() == 0 {
-		s.t.Error("the trouble missed the work")
-	}
+	s.await("a reply of Redis was lost", func() bool { return s.swallowed.Load() > 0 })
 }
 
 // events are what can happen.
 func (s *stage) events(rng *rand.Rand) []func() {
-	sleep := func(least, most time.Duration) { time.Sleep(least + time.Duration(rng.Int64N(int64(most-least)))) }
+	sleep := func(min, max time.Duration) { time.Sleep(min + time.Duration(rng.Int64N(int64(max-min)))) }
 	return []func(){
 		func() { // Redis crashes
 			s.redis.Kill()
 			sleep(100*time.Millisecond, time.Second)
 			s.redis.Start()
 		},
-		func() { // Redis falls silent for longer than the function may take
+		func() { // Redis falls silent until a function has given up
 			n := s.failures(returned)
 			s.redis.Pause()
+			defer s.redis.Resume()
 			sleep(functionTimeout, functionTimeout+time.Second)
-			for end := time.Now().Add(5 * time.Second); s.failures(returned) == n && time.Now().Before(end); {
-				time.Sleep(50 * time.Millisecond) // little work: nobody has noticed yet
-			}
-			s.redis.Resume()
+			s.await("a function gave up on Redis", func() bool { return s.failures(returned) > n })
 		},
 		func() { // functions crash
-			for range 10 {
+			n := s.failures(exited)
+			for i := 0; i < 10 || s.failures(exited) == n; i++ {
 				s.signal(os.Kill)
 				sleep(0, 50*time.Millisecond)
 			}
@@ -183,7 +189,7 @@ func (s *stage) events(rng *rand.Rand) []func() {
 	}
 }
 
-// compare compares texts regardless of their order.
+// compare compares two lists of texts in any order.
 func compare(t *testing.T, what string, got, want []string) {
 	t.Helper()
 	count := map[string]int{}

@@ -9,39 +9,42 @@ import (
 	"strings"
 )
 
-// Messages are what is sent to a queue, and what has to come of it.
+// messages generates what is sent to a queue, and records what must become of it.
 type messages struct {
-	bodies []body   // in the order in which they are sent
+	rng    *rand.Rand
+	n      int      // different messages so far
+	copies []body   // still to be sent a second time
 	good   []string // the argument of each job
 	poison []string // the body of each message for the dead-letter queue
 }
 
 type body struct{ text, group string }
 
-// newMessages returns n different messages. About 5 % are poison, and as many
-// are sent a second time.
-func newMessages(rng *rand.Rand, n int) (m messages) {
-	for i := range n {
-		var text string
-		if rng.IntN(20) == 0 {
-			text = poison(rng, i)
-			m.poison = append(m.poison, text)
-		} else {
-			message, arg := good(rng, i)
-			text = envelope("orders", message)
-			m.good = append(m.good, arg)
-			if rng.IntN(20) == 0 {
-				m.bodies = append(m.bodies, body{text: text})
-			}
-		}
-		m.bodies = append(m.bodies, body{text: text})
+// next returns the next message. About 5 % are poison, and as many are sent a
+// second time at some later point.
+func (m *messages) next() body {
+	if len(m.copies) > 0 && m.rng.IntN(20) == 0 {
+		i := m.rng.IntN(len(m.copies))
+		again := m.copies[i]
+		m.copies = append(m.copies[:i], m.copies[i+1:]...)
+		return again
 	}
-	// A copy comes at any time.
-	rng.Shuffle(len(m.bodies), func(i, j int) { m.bodies[i], m.bodies[j] = m.bodies[j], m.bodies[i] })
-	return m
+	m.n++
+	if m.rng.IntN(20) == 0 {
+		text := poison(m.rng, m.n)
+		m.poison = append(m.poison, text)
+		return body{text: text}
+	}
+	message, arg := good(m.rng, m.n)
+	b := body{text: envelope("orders", message)}
+	m.good = append(m.good, arg)
+	if m.rng.IntN(20) == 0 {
+		m.copies = append(m.copies, b)
+	}
+	return b
 }
 
-// good returns a message that Scout has to accept, and its job's argument.
+// good returns a message that Scout must accept, and its job's argument.
 func good(rng *rand.Rand, i int) (message, arg string) {
 	switch rng.IntN(4) {
 	case 0:
@@ -57,15 +60,15 @@ func good(rng *rand.Rand, i int) (message, arg string) {
 	return message, message
 }
 
-// poison returns the body of a message that Scout has to refuse.
+// poison returns the body of a message that Scout must reject.
 func poison(rng *rand.Rand, i int) string {
-	refused := []string{
+	unacceptable := []string{
 		`{"n":%d,"total":1e999}`,
 		`{"n":%d,"n":0}`,
 		`{"n":%d,"name":"\ud800"}`,
 		strings.Repeat("[", 100) + "%d" + strings.Repeat("]", 100),
 	}
-	switch kind := rng.IntN(4 + len(refused)); kind {
+	switch kind := rng.IntN(4 + len(unacceptable)); kind {
 	case 0:
 		return fmt.Sprintf("raw text %d", i)
 	case 1:
@@ -75,12 +78,12 @@ func poison(rng *rand.Rand, i int) string {
 	case 3:
 		return envelope("unheard-of", fmt.Sprint(i))
 	default:
-		return envelope("orders", fmt.Sprintf(refused[kind-4], i))
+		return envelope("orders", fmt.Sprintf(unacceptable[kind-4], i))
 	}
 }
 
-// envelope returns a notification as SNS puts it into a queue. The messages
-// of a test differ, and so do their ids.
+// envelope returns a notification as SNS delivers it to a queue. Different
+// messages have different ids.
 func envelope(topic, message string) string {
 	text, err := json.MarshalIndent(struct {
 		Type, MessageId, TopicArn, Message, Timestamp, SignatureVersion, Signature string

@@ -19,20 +19,16 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	"github.com/gomodule/redigo/redis"
 
 	"scout/internal/test/env"
 	"scout/internal/test/lambdaruntime"
 )
 
-// The timeouts of a stage. What fails is tried again maxReceives times: often
-// enough for all the trouble of a test, which lasts for less than
-// visibility * maxReceives.
 const (
 	functionTimeout = 2 * time.Second
-	visibility      = 3 // seconds
-	maxReceives     = 10
-	swallowEvery    = 20 // answers of Redis, one is
+	visibility      = 3   // seconds
+	maxReceives     = 200 // far more than any message needs, however slow the machine
+	swallowEvery    = 20  // one in so many replies of Redis is lost
 )
 
 // The types of function errors.
@@ -43,7 +39,7 @@ const (
 )
 
 // A stage is a queue with a dead-letter queue, event source mappings, the
-// execution environments of a function, and a Redis.
+// execution environments of a function, and a Redis server.
 type stage struct {
 	t        *testing.T
 	sqs      *sqs.Client
@@ -53,7 +49,7 @@ type stage struct {
 	redis    *env.RedisServer
 	env      []string // of the function
 
-	swallowed atomic.Int64 // answers of Redis
+	swallowed atomic.Int64 // replies of Redis
 
 	mu      sync.Mutex // guards what follows
 	busy    map[*lambdaruntime.Function]bool
@@ -75,13 +71,13 @@ func newStage(t *testing.T, endpoint, name string) *stage {
 	}
 	s.dead = s.createQueue(base+"_dead"+suffix, attributes)
 	attributes["VisibilityTimeout"] = fmt.Sprint(visibility)
-	attributes["RedrivePolicy"] = fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, s.arn(s.dead), maxReceives)
+	attributes["RedrivePolicy"] = s.redrivePolicy(maxReceives)
 	s.queue = s.createQueue(name, attributes)
 	s.queueARN = s.arn(s.queue)
 
-	var answers atomic.Int64
+	var replies atomic.Int64
 	proxy := env.NewProxy(t, s.redis.Addr, func() bool {
-		if answers.Add(1)%swallowEvery > 0 {
+		if replies.Add(1)%swallowEvery > 0 {
 			return false
 		}
 		s.swallowed.Add(1)
@@ -114,16 +110,22 @@ func (s *stage) arn(url string) string {
 	return out.Attributes["QueueArn"]
 }
 
-func (s *stage) setVisibility(seconds int) {
-	s.t.Helper()
-	_, err := s.sqs.SetQueueAttributes(s.t.Context(), &sqs.SetQueueAttributesInput{
-		QueueUrl: &s.queue, Attributes: map[string]string{"VisibilityTimeout": strconv.Itoa(seconds)},
-	})
-	s.must(err)
+func (s *stage) redrivePolicy(maxReceives int) string {
+	return fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, s.arn(s.dead), maxReceives)
 }
 
-// startMapping starts an event source mapping with a concurrency of two, and
-// execution environments for that. They end with the test.
+// redrive moves what is left in the queue to the dead-letter queue.
+func (s *stage) redrive() {
+	s.t.Helper()
+	_, err := s.sqs.SetQueueAttributes(s.t.Context(), &sqs.SetQueueAttributesInput{
+		QueueUrl: &s.queue, Attributes: map[string]string{"RedrivePolicy": s.redrivePolicy(1)},
+	})
+	s.must(err)
+	s.await("the queue is empty", func() bool { return depth(s.t, s.sqs, s.queue) == 0 })
+}
+
+// startMapping starts an event source mapping with a concurrency of two, and as
+// many execution environments. They end with the test.
 func (s *stage) startMapping(batchSize int, window time.Duration) {
 	s.t.Helper()
 	const concurrency = 2
@@ -153,7 +155,7 @@ func (s *stage) startMapping(batchSize int, window time.Duration) {
 	})
 }
 
-// invoke invokes the function and counts that.
+// invoke invokes the function, and counts batches and function errors.
 func (s *stage) invoke(ctx context.Context, f *lambdaruntime.Function, event []byte) ([]byte, error) {
 	s.mu.Lock()
 	s.busy[f] = true
@@ -171,17 +173,17 @@ func (s *stage) invoke(ctx context.Context, f *lambdaruntime.Function, event []b
 	return response, err
 }
 
-// failures returns how many function errors there were of a type.
+// failures returns the number of function errors of a type so far.
 func (s *stage) failures(errorType string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.errors[errorType]
 }
 
-// signal sends a signal to a function as soon as one is at work.
+// signal sends a signal to a function as soon as one is busy.
 func (s *stage) signal(signal os.Signal) {
 	s.t.Helper()
-	s.await("a function is at work", func() bool {
+	s.await("a function is busy", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for f := range s.busy {
@@ -192,27 +194,34 @@ func (s *stage) signal(signal os.Signal) {
 	})
 }
 
-// send sends messages in requests of up to ten over about the given time.
-func (s *stage) send(rng *rand.Rand, bodies []body, over time.Duration) (sent chan struct{}) {
-	rng = rand.New(rand.NewPCG(rng.Uint64(), 0)) // the caller goes on with its own
-	start, pace := time.Now(), over/time.Duration(len(bodies))
+// send sends messages in requests of up to ten, at a rate per second, until
+// there were n or more and stop is closed.
+func (s *stage) send(rng *rand.Rand, rate, n int, next func() body, stop chan struct{}) (sent chan struct{}) {
+	rng = rand.New(rand.NewPCG(rng.Uint64(), 0)) // the caller goes on using its own
+	start, pace := time.Now(), time.Second/time.Duration(rate)
 	sent = make(chan struct{})
-	s.t.Cleanup(func() { <-sent })
+	stopped := func() bool {
+		select {
+		case <-stop:
+			return true
+		default:
+			return false
+		}
+	}
 	go func() {
 		defer close(sent)
-		for n := 0; n < len(bodies); {
-			some := bodies[n:min(n+1+rng.IntN(receiveMax), len(bodies))]
+		for i := 0; i < n || !stopped(); {
 			in := &sqs.SendMessageBatchInput{QueueUrl: &s.queue}
-			for i, b := range some {
-				in.Entries = append(in.Entries, b.entry(n+i))
+			for range 1 + rng.IntN(receiveMax) {
+				in.Entries = append(in.Entries, next().entry(i))
+				i++
 			}
-			out, err := s.sqs.SendMessageBatch(s.t.Context(), in)
+			out, err := s.sqs.SendMessageBatch(context.Background(), in)
 			if err != nil || len(out.Failed) > 0 {
 				s.t.Errorf("sending messages: %v, %+v", err, out)
 				return
 			}
-			n += len(some)
-			time.Sleep(time.Until(start.Add(time.Duration(n) * pace)))
+			time.Sleep(time.Until(start.Add(time.Duration(i) * pace)))
 		}
 	}()
 	return sent
@@ -239,23 +248,11 @@ func (s *stage) jobs() (args []string) {
 	return args
 }
 
-// awaitJobs returns when there are n jobs or more.
-func (s *stage) awaitJobs(n int) {
+// awaitHandled returns when only n messages are left, which are poison, and
+// every other message is a job and deleted.
+func (s *stage) awaitHandled(poison int) {
 	s.t.Helper()
-	conn, err := redis.Dial("tcp", s.redis.Addr)
-	s.must(err)
-	defer conn.Close()
-	s.await("all jobs are there", func() bool {
-		length, err := redis.Int(conn.Do("LLEN", "queue:default"))
-		s.must(err)
-		return length >= n
-	})
-}
-
-// awaitEmpty returns when the queue has no message, visible or not.
-func (s *stage) awaitEmpty() {
-	s.t.Helper()
-	s.await("the queue is empty", func() bool { return depth(s.t, s.sqs, s.queue) == 0 })
+	s.await(fmt.Sprintf("only the poison is left, %d messages", poison), func() bool { return depth(s.t, s.sqs, s.queue) <= poison })
 }
 
 func (s *stage) await(what string, holds func() bool) {
@@ -263,7 +260,7 @@ func (s *stage) await(what string, holds func() bool) {
 	for deadline := time.Now().Add(60 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			s.report()
-			s.t.Fatalf("not within a minute: %s; %d jobs, %d messages left", what, len(s.jobs()), depth(s.t, s.sqs, s.queue))
+			s.t.Fatalf("still waiting after a minute: %s; %d jobs, %d messages left", what, len(s.jobs()), depth(s.t, s.sqs, s.queue))
 		}
 	}
 }
@@ -285,7 +282,7 @@ func (s *stage) deadLetters() (bodies []string) {
 	}
 }
 
-// report logs what has happened.
+// report logs what the function and Redis did.
 func (s *stage) report() {
 	s.t.Helper()
 	s.mu.Lock()
@@ -295,6 +292,6 @@ func (s *stage) report() {
 		batches += n
 		messages += n * size
 	}
-	s.t.Logf("%d batches of %d sizes with %d messages, redelivered ones among them; function errors: %v; answers swallowed: %d",
+	s.t.Logf("%d batches of %d sizes with %d messages, including redelivered ones; function errors: %v; lost replies: %d",
 		batches, len(s.batches), messages, s.errors, s.swallowed.Load())
 }
