@@ -1,6 +1,6 @@
-# make demo   see Scout work, with nothing but Go
-# make test   install what the tests need, and run them all
-# make help   the rest
+# make demo     see Scout work, with nothing installed but Go
+# make test     install what the tests need, and run all of them
+# make help     list the other targets
 
 GO       ?= go
 BIN      ?= bin
@@ -9,8 +9,8 @@ BUILD     = CGO_ENABLED=0 $(GO) build -trimpath
 TOOL      = $(GO) tool -modfile=tools/go.mod
 SAM      ?= $(or $(wildcard .deps/sam/bin/sam),sam)
 
-# What Lambda runs needs neither net/rpc nor a symbol table, and is the same
-# bytes whatever the commit.
+# The function needs neither net/rpc nor a symbol table, and its bytes do not
+# depend on the commit.
 BUILD_LAMBDA = GOOS=linux $(BUILD) -buildvcs=false -tags lambda.norpc -ldflags '-s -w'
 
 .PHONY: help demo build scout bootstrap deps test lint fuzz bench aws-test release invoke deploy build-ScoutFunction clean
@@ -21,7 +21,7 @@ help:
 demo: scout
 	bin/scout dev --demo --once
 
-# make build    bin/scout and, for Lambda, bin/bootstrap
+# make build    build bin/scout and, for Lambda, bin/bootstrap
 build: scout bootstrap
 
 scout:
@@ -30,26 +30,29 @@ scout:
 bootstrap:
 	$(BUILD_LAMBDA) -o bin/bootstrap ./cmd/lambda
 
-# make deps     what the tests need: Redis, Sidekiq, moto, Prometheus
+# make deps     install what the tests need: Redis, Sidekiq, moto, the AWS and SAM CLIs, Prometheus
 deps:
 	@tools/deps.sh
 
-# Many tests wait more than they work.
+# The tests wait more than they compute, so more of them than there are
+# processors run at a time.
 test: deps
+	@echo "Running all tests with the race detector; this takes some minutes. To run those that need only Go: go test ./..."
 	$(GO) test -race -count 1 -parallel 6 -tags integration ./...
 
-# make aws-test the tests that need an AWS account; see CONTRIBUTING.md
+# make aws-test run the tests that need an AWS account; see CONTRIBUTING.md
 aws-test:
 	$(GO) test -tags aws -run TestOnAWS -count 1 -v ./cmd/local
 
-# make lint     gofmt, vet, staticcheck, govulncheck
+# make lint     run gofmt, vet, staticcheck, govulncheck and actionlint
 lint:
-	@files=$$(gofmt -l cmd config events handler internal packaging sidekiq); test -z "$$files" || { echo "gofmt -w $$files" >&2; exit 1; }
-	$(GO) vet -tags integration ./...
-	$(TOOL) staticcheck -tags integration ./...
+	@files=$$(gofmt -l $$($(GO) list -tags integration,aws -f '{{.Dir}}' ./...)); test -z "$$files" || { echo "gofmt -w $$files" >&2; exit 1; }
+	$(GO) vet -tags integration,aws ./...
+	$(TOOL) staticcheck -tags integration,aws ./...
+	$(TOOL) actionlint .github/workflows/*.yml
 	@tools/govulncheck.sh
 
-# make fuzz     a minute for each fuzz test
+# make fuzz     run each fuzz test for a minute
 fuzz:
 	$(GO) test -run '^$$' -fuzz '^FuzzCheck$$' -fuzztime 1m ./internal/jsonscan
 	$(GO) test -run '^$$' -fuzz '^FuzzAppendQuote$$' -fuzztime 1m ./internal/jsonscan
@@ -57,20 +60,20 @@ fuzz:
 	$(GO) test -run '^$$' -fuzz '^FuzzTranslate$$' -fuzztime 1m ./handler
 	$(GO) test -run '^$$' -fuzz '^FuzzLoad$$' -fuzztime 1m ./config
 
-# make bench    Go benchmarks, and what the daemon moves from SQS to Redis
+# make bench    run the Go benchmarks, and measure what the daemon moves from SQS to Redis
 bench: scout
 	$(GO) test -tags integration -run '^$$' -bench . ./internal/jsonscan ./sidekiq ./handler ./cmd/lambda
 	$(GO) run ./internal/cmd/bench -baseline
 	$(GO) run ./internal/cmd/bench -latency 10ms
 	$(GO) run ./internal/cmd/bench -rate 50 -duration 20s -rounds 1
 
-# make release VERSION=v2.0.0   archives, .deb, .rpm, SBOMs and checksums, in dist
+# make release VERSION=v2.0.0   build archives, .deb, .rpm, SBOMs and checksums into dist
 release:
 	@$(GO) run ./internal/cmd/release $(VERSION)
 
-# make invoke EVENT=events/poison.json   run the Lambda function on an event, without AWS and docker
+# make invoke EVENT=events/poison.json   run the Lambda function on an event, without AWS and Docker
 EVENT ?= events/one-topic.json
-invoke: # with no GOOS, for it runs here
+invoke: # without GOOS, because the function runs on this machine
 	$(BUILD) -tags lambda.norpc -ldflags '-s -w' -o bin/function ./cmd/lambda
 	$(GO) run ./internal/cmd/invoke -function bin/function -event $(EVENT) $(if $(CONFIG),-config $(CONFIG))
 
@@ -83,10 +86,10 @@ deploy:
 	$(SAM) deploy --config-env $(APP)-$(STAGE) --parameter-overrides file://$(answers) Architecture=$(architecture) \
 	  Release=$$(cat .aws-sam/build/ScoutFunction/bootstrap template.yaml $(answers) | git hash-object --stdin)
 
-# What sam build calls. It does not pass on the parameter Architecture.
+# sam build calls this target. It does not pass the parameter Architecture on.
 build-ScoutFunction:
 	GOARCH=$(or $(subst x86_64,amd64,$(ARCHITECTURE)),arm64) $(BUILD_LAMBDA) -o $(ARTIFACTS_DIR)/bootstrap ./cmd/lambda
 
-# make clean    remove what was built and installed into this folder
+# make clean    remove everything that was built or installed into this folder
 clean:
 	rm -rf bin dist .deps .aws-sam

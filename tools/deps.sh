@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what the integration tests need and is not there yet: redis-server,
+# Installs what the integration tests need and the machine lacks: redis-server,
 # Sidekiq and ActiveJob with the system's package manager; moto, the AWS CLI, the
-# SAM CLI, cfn-lint and, on Debian and its like, Prometheus into .deps.
+# SAM CLI, cfn-lint and, on Debian and its derivatives, Prometheus into .deps.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -14,12 +14,13 @@ has redis-server || missing="$missing redis-server"
 has_gem active_job || missing="$missing ruby-activejob"
 python3 -c 'import ensurepip' >/dev/null 2>&1 || missing="$missing python3-venv"
 
-if has apt-get; then # elsewhere, what the tests of the packages need is not to be had
+if has apt-get; then # elsewhere, the tests of the packages cannot run
 	has rpm || missing="$missing rpm"
 	has systemd-analyze || missing="$missing systemd"
 fi
 
 if [ -n "$missing" ]; then
+	echo "Installing for the tests:$missing"
 	if has apt-get && [ "$(id -u)" = 0 ]; then
 		apt-get update -q
 		# shellcheck disable=SC2086 # a list
@@ -31,25 +32,25 @@ if [ -n "$missing" ]; then
 		has_gem sidekiq || gem install sidekiq -v '~> 7.3'
 		has_gem active_job || gem install activejob -v '~> 7.2'
 	else
-		echo "The tests need:$missing" >&2
-		echo "Install them as root, on Debian and its like with: apt-get install$missing" >&2
+		echo "Cannot install them without root. On Debian and its derivatives: apt-get install$missing" >&2
 		exit 1
 	fi
 fi
 
-# venv makes .deps/NAME of tools/NAME.txt, unless it was made of the very same list.
+# venv installs tools/NAME.txt into .deps/NAME, unless that was made from the same list.
 venv() {
 	cmp -s "tools/$1.txt" ".deps/$1/requirements.txt" && return
+	echo "Installing tools/$1.txt into .deps/$1"
 	python3 -m venv ".deps/$1"
 	".deps/$1/bin/pip" install --quiet --disable-pip-version-check -r "tools/$1.txt"
 	cp "tools/$1.txt" ".deps/$1/requirements.txt"
 }
 venv venv
-venv sam # SAM wants other versions of what moto needs, too
+venv sam # on its own, because SAM needs other versions of some packages than moto does
 
-# Debian's package is unpacked and not installed: it would start a server that
-# nobody asked for.
+# Debian's package is unpacked instead of installed, because it would start a server.
 if ! has promtool && ! [ -x .deps/prometheus/usr/bin/promtool ]; then
+	echo "Installing for the tests: prometheus"
 	if has apt-get; then
 		mkdir -p .deps/prometheus
 		(
@@ -61,7 +62,8 @@ if ! has promtool && ! [ -x .deps/prometheus/usr/bin/promtool ]; then
 	elif has brew; then
 		brew install prometheus
 	else
-		echo "The tests need prometheus and promtool" >&2
+		echo "Cannot install prometheus and promtool without apt-get or brew" >&2
 		exit 1
 	fi
 fi
+echo "Everything that the tests need is installed."

@@ -255,12 +255,13 @@ func (s *stage) awaitHandled(poison int) {
 	s.await(fmt.Sprintf("only the poison is left, %d messages", poison), func() bool { return depth(s.t, s.sqs, s.queue) <= poison })
 }
 
+// await returns when something holds. Its limit is only for what will never hold.
 func (s *stage) await(what string, holds func() bool) {
 	s.t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			s.report()
-			s.t.Fatalf("still waiting after a minute: %s; %d jobs, %d messages left", what, len(s.jobs()), depth(s.t, s.sqs, s.queue))
+			s.t.Fatalf("still waiting after 5 minutes: %s; %d jobs, %d messages left", what, len(s.jobs()), depth(s.t, s.sqs, s.queue))
 		}
 	}
 }
