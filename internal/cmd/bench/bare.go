@@ -17,15 +17,15 @@ import (
 	"github.com/gomodule/redigo/redis"
 )
 
-// bareCommand is the argument that makes this program the bare loop.
+// bareCommand is the argument that makes this program run the bare loop.
 const bareCommand = "bare"
 
-// bareLoops is how many loops there are: as many as Scout has polls.
+// bareLoops is the number of loops, the same as the maximum of Scout's polls.
 const bareLoops = 64
 
-// bareLoop is the least that anybody has to do who takes messages from SQS to
-// Redis with the AWS SDK: receive ten, push their bodies as they are, and
-// delete them. It checks nothing, and pushes again what comes again.
+// bareLoop does the minimum that moving messages from SQS to Redis takes with
+// the AWS SDK: receive ten, push their bodies as they are, and delete them. It
+// checks nothing, and pushes a redelivered message again.
 func bareLoop() contender {
 	return contender{"bare loop", func(s *stand, metricsAddr string) ([]string, bool, error) {
 		self, err := os.Executable()
@@ -33,7 +33,7 @@ func bareLoop() contender {
 	}}
 }
 
-// runBare is the bare loop as a command. It ends with the first error.
+// runBare runs the bare loop as a command. It ends with the first error.
 func runBare(ctx context.Context, args []string) error {
 	endpoint, queueURL, socket, metricsAddr := args[0], args[1], args[2], args[3]
 	client := sqs.New(sqs.Options{
@@ -49,12 +49,12 @@ func runBare(ctx context.Context, args []string) error {
 	errs := make(chan error)
 	var loops sync.WaitGroup
 	for range bareLoops {
-		loops.Go(func() { errs <- bare(ctx, client, queueURL, socket) })
+		loops.Go(func() { errs <- runLoop(ctx, client, queueURL, socket) })
 	}
 	return <-errs
 }
 
-func bare(ctx context.Context, client *sqs.Client, queueURL, socket string) error {
+func runLoop(ctx context.Context, client *sqs.Client, queueURL, socket string) error {
 	conn, err := redis.Dial("unix", socket)
 	if err != nil {
 		return err
@@ -82,7 +82,8 @@ func bare(ctx context.Context, client *sqs.Client, queueURL, socket string) erro
 	}
 }
 
-// serveMemory serves what usage reads, as Prometheus's collector for Go would.
+// serveMemory serves the metrics that usage reads, under the names that
+// Prometheus's collector for Go gives them.
 func serveMemory(w http.ResponseWriter, _ *http.Request) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

@@ -1,26 +1,25 @@
-// Command bench measures the daemon on this machine: what it moves from SQS to
-// Redis, and what that costs.
+// Command bench measures the daemon on this machine: how many messages it moves
+// from SQS to Redis, and what a message costs.
 //
-// Scout runs alone on processor 0. On the others are a real redis-server and,
-// in this process, an SQS that costs as little as it can (see stub), so that
-// Scout is what is measured: the report says how much of its processor it
+// Scout runs alone on processor 0. The other processors run a real redis-server
+// and, in this process, an SQS that costs as little as possible (see stub), so
+// that Scout is the bottleneck: the report says how much of its processor it
 // used, which should be nearly all. The messages are SNS envelopes of 1 KB,
-// each with ids of its own, and Scout remembers them all, as it does by
-// default. The jobs and what is remembered are removed from Redis all the time.
+// each with its own ids, and Scout de-duplicates them, as it does by default.
+// The jobs and markers are removed from Redis all the time.
 //
-// There are three ways to measure:
+// There are three modes:
 //
-//   - throughput: the queue is never empty. With -latency, each call of SQS
-//     takes that much longer, as over a network. -baseline measures in turns
-//     with Scout a bare loop on the AWS SDK that does the least that can be
-//     done: receive, push, delete.
-//   - -rate N: N messages a second are published to a queue that is empty
-//     otherwise, and it is measured when each is a job in Redis.
-//   - -soak: throughput for a long time, with what may leak.
+//   - throughput (the default): the queue is never empty. With -latency, each
+//     SQS call takes that much longer, as over a network. With -baseline, Scout
+//     takes turns with a bare loop on the AWS SDK that does the minimum:
+//     receive, push, delete.
+//   - -rate N: N messages per second are published to an otherwise empty queue,
+//     and bench measures how long each takes to become a job in Redis.
+//   - -soak: throughput over a long time, with everything that may leak.
 //
-// Times of processors differ between machines and with their other work.
-// Compare what was measured in turns, by its medians: -scout takes several
-// binaries, separated by commas.
+// CPU times differ between machines and with the machine's other work. Compare
+// medians of runs in turns: -scout takes several binaries, separated by commas.
 package main
 
 import (
@@ -49,7 +48,7 @@ func main() {
 	}
 }
 
-// Options are what the command line says.
+// options are the command line's.
 type options struct {
 	contenders []contender
 	duration   time.Duration
@@ -62,18 +61,18 @@ type options struct {
 func parse(args []string) (o options, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	scouts := flags.String("scout", "bin/scout", "the scout binary, or several, separated by commas")
-	baseline := flags.Bool("baseline", false, "measure a bare loop on the AWS SDK, too")
+	baseline := flags.Bool("baseline", false, "also measure a bare loop on the AWS SDK")
 	flags.DurationVar(&o.duration, "duration", 5*time.Second, "how long to measure")
-	flags.IntVar(&o.rounds, "rounds", 3, "how often to measure")
-	flags.DurationVar(&o.latency, "latency", 0, "what each call of SQS takes longer")
-	flags.IntVar(&o.rate, "rate", 0, "publish that many messages a second, and measure how soon they are jobs")
+	flags.IntVar(&o.rounds, "rounds", 3, "how many times to measure")
+	flags.DurationVar(&o.latency, "latency", 0, "how much longer each SQS call takes")
+	flags.IntVar(&o.rate, "rate", 0, "publish so many messages per second, and measure how soon they are jobs")
 	flags.BoolVar(&o.soak, "soak", false, "measure once, and report every 30 s")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
 	if flags.NArg() > 0 || o.rounds < 1 || o.rate < 0 || o.rate > 0 && o.soak {
 		flags.Usage()
-		return o, errors.New("these arguments make no sense")
+		return o, errors.New("invalid arguments: there are only flags; -rounds must be positive, and -rate and -soak exclude each other")
 	}
 	for path := range strings.SplitSeq(*scouts, ",") {
 		o.contenders = append(o.contenders, scout(path))
@@ -105,11 +104,11 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 }
 
-// leaveProcessor0 moves this process, and with it what it will start, to the
+// leaveProcessor0 moves this process, and the processes that it starts, to the
 // other processors.
 func leaveProcessor0() error {
 	if runtime.NumCPU() < 2 {
-		return errors.New("at least two processors are needed, one of them for Scout alone")
+		return errors.New("bench needs at least two processors, because Scout runs alone on one")
 	}
 	others := fmt.Sprintf("1-%d", runtime.NumCPU()-1)
 	out, err := exec.Command("taskset", "--all-tasks", "--pid", "--cpu-list", others, strconv.Itoa(os.Getpid())).CombinedOutput()

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// A process runs alone on processor 0.
+// A process is a contender that runs alone on processor 0.
 type process struct {
 	cmd         *exec.Cmd
-	metricsAddr string // where it serves Prometheus metrics, or empty
+	metricsAddr string // where it serves Prometheus metrics; empty if it does not
 }
 
 func start(args []string, metricsAddr string) (*process, error) {
@@ -32,13 +32,13 @@ func (p *process) kill() {
 	_ = p.cmd.Wait()
 }
 
-// A usage is what a process uses, or has used since its start.
+// A usage is what a process uses now, or has used since its start.
 type usage struct {
 	cpu   time.Duration
 	rss   float64 // bytes
 	files float64 // open descriptors
 
-	// NaN if the process does not tell.
+	// NaN if the process serves no metrics.
 	goroutines, mallocs, mallocBytes float64
 }
 
@@ -65,7 +65,7 @@ func (p *process) usage() (u usage, err error) {
 	return u, err
 }
 
-// proc is a file of the process in /proc; see proc(5).
+// proc returns the path of a file of the process in /proc; see proc(5).
 func (p *process) proc(name string) string {
 	return fmt.Sprintf("/proc/%d/%s", p.cmd.Process.Pid, name)
 }
@@ -91,7 +91,7 @@ func (p *process) rss() (float64, error) {
 	return float64(pages * os.Getpagesize()), err
 }
 
-// metrics are those without labels.
+// metrics returns the metrics without labels.
 func (p *process) metrics() (map[string]float64, error) {
 	if p.metricsAddr == "" {
 		return nil, nil

@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// A queue holds numbered messages. They are received in their order and once:
-// nothing comes back.
+// A queue holds numbered messages. Each is received once, in order; none is
+// redelivered.
 type queue struct {
 	mu        sync.Mutex
 	arrived   chan struct{} // closed when a message is published
-	published int           // messages, so that the next one has this number
+	published int           // messages so far, and the number of the next one
 	received  int
 	deleted   int
 }
 
 func newQueue() *queue { return &queue{arrived: make(chan struct{})} }
 
-// newEndlessQueue returns a queue with more messages than anybody will receive.
+// newEndlessQueue returns a queue with more messages than a run can receive.
 func newEndlessQueue() *queue {
 	q := newQueue()
 	q.published = 100_000_000_000
@@ -33,11 +33,11 @@ func (q *queue) publish() {
 	q.arrived = make(chan struct{})
 }
 
-// receive takes up to limit messages off the queue. If there are none, it
-// waits for one.
-func (q *queue) receive(limit int, wait time.Duration) (first, n int) {
+// receive takes up to max messages off the queue: n from number first on. If
+// the queue is empty, it waits for a message.
+func (q *queue) receive(max int, wait time.Duration) (first, n int) {
 	for timeout := (<-chan time.Time)(nil); ; {
-		first, n, arrived := q.take(limit)
+		first, n, arrived := q.take(max)
 		if n > 0 {
 			return first, n
 		}
@@ -52,24 +52,25 @@ func (q *queue) receive(limit int, wait time.Duration) (first, n int) {
 	}
 }
 
-// take is receive without waiting. More have arrived when the channel is closed.
-func (q *queue) take(limit int) (first, n int, arrived <-chan struct{}) {
+// take is receive without waiting. The channel is closed when another message
+// has arrived.
+func (q *queue) take(max int) (first, n int, arrived <-chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	first, n = q.received, min(limit, q.published-q.received)
+	first, n = q.received, min(max, q.published-q.received)
 	q.received += n
 	return first, n, q.arrived
 }
 
-// delete deletes n messages that were received.
+// delete deletes n of the received messages.
 func (q *queue) delete(n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.deleted += n
 }
 
-// counts returns the messages that were not received yet, those that were
-// received but not deleted, and those that were deleted.
+// counts returns the number of messages that wait to be received, of those that
+// were received but not deleted, and of those that were deleted.
 func (q *queue) counts() (waiting, inFlight, deleted int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -9,19 +9,19 @@ import (
 	"strings"
 )
 
-// Figures are what a measurement found. NaN is not known.
+// figures are the result of a measurement. NaN means unknown.
 type figures struct {
-	rate           float64 // messages a second
-	cpu            float64 // µs of processor time for a message
+	rate           float64 // messages per second
+	cpu            float64 // µs of processor time per message
 	core           float64 // % of the processor used
-	mallocs, bytes float64 // allocated for a message
+	mallocs, bytes float64 // allocations and bytes allocated per message
 	rss            float64 // MB
 	receiving      float64 // receives in flight, on average
 	goroutines     float64
 	files          float64 // open descriptors
 }
 
-// A column is one of the figures in a report.
+// A column shows one of the figures in a report.
 type column struct {
 	title    string
 	decimals int
@@ -33,7 +33,7 @@ type report struct {
 	out       io.Writer
 	columns   []column
 	nameWidth int
-	measured  map[string][]figures // by the contenders' names
+	measured  map[string][]figures // by contender
 }
 
 func newReport(out io.Writer, columns []column, contenders []contender) *report {
@@ -66,8 +66,8 @@ func (r *report) line(name string, value func(column) float64) {
 	fmt.Fprintln(r.out)
 }
 
-// medians ends the report with each column's median, and with what the first
-// contender costs in comparison with the others.
+// medians ends the report with each column's median, and with the CPU time of
+// the first contender compared to the others.
 func (r *report) medians(contenders []contender) {
 	fmt.Fprintln(r.out, "medians")
 	median := func(name string, of func(figures) float64) float64 {
@@ -85,7 +85,8 @@ func (r *report) medians(contenders []contender) {
 	}
 }
 
-// course ends the report with how the figures changed over time.
+// course ends the report with how the figures changed over time: the first,
+// last, lowest and highest of each.
 func (r *report) course(name string) {
 	for _, summary := range []struct {
 		name string
@@ -100,7 +101,7 @@ func (r *report) course(name string) {
 	}
 }
 
-// values are those of a column, in the order of the measurements.
+// values returns the values of a column in the order of the measurements.
 func (r *report) values(name string, of func(figures) float64) []float64 {
 	values := make([]float64, len(r.measured[name]))
 	for i, f := range r.measured[name] {

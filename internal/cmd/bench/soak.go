@@ -9,7 +9,7 @@ import (
 
 const soakInterval = 30 * time.Second
 
-// What may grow over time, and what may become slower.
+// soakColumns are what may grow over time, and what may become slower.
 var soakColumns = []column{
 	{"messages/s", 0, func(f figures) float64 { return f.rate }},
 	{"µs CPU/message", 1, func(f figures) float64 { return f.cpu }},
@@ -18,12 +18,12 @@ var soakColumns = []column{
 	{"descriptors", 0, func(f figures) float64 { return f.files }},
 }
 
-// soak measures throughput for a long time.
+// soak measures throughput over a long time, and reports every soakInterval.
 func soak(ctx context.Context, o options, stdout io.Writer) error {
 	for _, c := range o.contenders {
 		r := newReport(stdout, soakColumns, []contender{c})
-		err := c.on(ctx, newEndlessQueue(), o.latency, func(ctx context.Context, s *stand) error {
-			go s.empty(ctx)
+		err := c.measureOn(ctx, newEndlessQueue(), o.latency, func(ctx context.Context, s *stand) error {
+			go s.keepRedisEmpty(ctx)
 			if err := s.warmUp(ctx); err != nil {
 				return err
 			}

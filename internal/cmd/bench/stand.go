@@ -14,16 +14,16 @@ import (
 	"github.com/gomodule/redigo/redis"
 )
 
-// A contender is a program that takes messages from SQS to Redis.
+// A contender is a program that moves messages from SQS to Redis.
 type contender struct {
 	name string
 
-	// command returns its command line on a stand. It is to serve its
-	// metrics at the address, or returns false.
+	// command returns the command line for a stand, and whether the program
+	// will serve its metrics at metricsAddr.
 	command func(s *stand, metricsAddr string) (args []string, metrics bool, err error)
 }
 
-// scout is the daemon, with nothing configured but where things are.
+// scout is the daemon with a minimal configuration: only where things are.
 func scout(path string) contender {
 	return contender{path, func(s *stand, metricsAddr string) ([]string, bool, error) {
 		config := filepath.Join(s.dir, "scout.yml")
@@ -40,15 +40,15 @@ queue: {url: %q, topics: {bench: BenchWorker}}
 		if err != nil {
 			return nil, false, fmt.Errorf("%s run --help: %w", path, err)
 		}
-		if !strings.Contains(string(help), "--listen") { // an older one
+		if !strings.Contains(string(help), "--listen") { // an older build
 			return args, false, nil
 		}
 		return append(args, "--listen", metricsAddr), true, nil
 	}}
 }
 
-// A stand is what a contender runs on: an SQS, a Redis, and itself as a
-// process.
+// A stand is where a contender is measured: an SQS, a Redis, and the process of
+// the contender.
 type stand struct {
 	dir    string
 	sqs    *stub
@@ -56,9 +56,9 @@ type stand struct {
 	*process
 }
 
-// on sets up a stand, measures on it as soon as messages are taken, and takes
+// measureOn sets up a stand, starts the contender on it, calls measure, and tears
 // everything down.
-func (c contender) on(ctx context.Context, q *queue, latency time.Duration, measure func(context.Context, *stand) error) (err error) {
+func (c contender) measureOn(ctx context.Context, q *queue, latency time.Duration, measure func(context.Context, *stand) error) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := &stand{}
@@ -93,7 +93,7 @@ func (c contender) on(ctx context.Context, q *queue, latency time.Duration, meas
 	return measure(ctx, s)
 }
 
-// startRedis starts a redis-server and returns when it answers.
+// startRedis starts a redis-server and returns when it replies.
 func (s *stand) startRedis(ctx context.Context) (stop func(), err error) {
 	s.socket = filepath.Join(s.dir, "redis")
 	server := exec.Command("redis-server", "--port", "0", "--unixsocket", s.socket, "--save", "", "--appendonly", "no", "--dir", s.dir)
@@ -113,7 +113,7 @@ func (s *stand) startRedis(ctx context.Context) (stop func(), err error) {
 	return nil, fmt.Errorf("redis-server did not start: %w", err)
 }
 
-// redisDo sends Redis a command.
+// redisDo runs a command on a new connection.
 func (s *stand) redisDo(command string, args ...any) error {
 	conn, err := redis.Dial("unix", s.socket)
 	if err != nil {
@@ -124,15 +124,15 @@ func (s *stand) redisDo(command string, args ...any) error {
 	return err
 }
 
-// empty removes the jobs and what is remembered of them, again and again, so
-// that Redis does not grow.
-func (s *stand) empty(ctx context.Context) {
+// keepRedisEmpty removes the jobs and markers again and again, so that Redis does
+// not grow.
+func (s *stand) keepRedisEmpty(ctx context.Context) {
 	for sleep(ctx, 100*time.Millisecond) == nil {
 		_ = s.redisDo("FLUSHALL")
 	}
 }
 
-// warmUp returns some time after the first message was deleted.
+// warmUp returns two seconds after the first message was deleted.
 func (s *stand) warmUp(ctx context.Context) error {
 	for range 100 {
 		if err := sleep(ctx, 100*time.Millisecond); err != nil {
@@ -154,7 +154,7 @@ func freeAddr() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// sleep returns an error if ctx ends before.
+// sleep returns an error if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):

@@ -15,12 +15,12 @@ import (
 	"scout/internal/jsonscan"
 )
 
-// A stub is an SQS with one queue, on a socket of its own. It shares the
-// machine with what is measured, and so reads no more of HTTP and of the
-// requests than it must, and writes answers that are nearly ready.
+// A stub is an SQS with one queue at an address of its own. Because it shares
+// the machine with the contender, it parses as little as possible of HTTP and of
+// the requests, and writes responses that are nearly ready.
 type stub struct {
 	queue     *queue
-	latency   time.Duration // what each call takes longer
+	latency   time.Duration // how much longer each call takes
 	receiving atomic.Int64  // receives in flight
 	listener  net.Listener
 }
@@ -35,10 +35,10 @@ func newStub(q *queue, latency time.Duration) (*stub, error) {
 	return s, nil
 }
 
-// close refuses new connections. Those there are end when the client does.
+// close stops accepting connections. The existing ones end with the client.
 func (s *stub) close() { _ = s.listener.Close() }
 
-// url is the endpoint's.
+// url returns the URL of the endpoint.
 func (s *stub) url() string { return "http://" + s.listener.Addr().String() }
 
 func (s *stub) queueURL() string { return s.url() + "/123456789012/bench" }
@@ -58,21 +58,21 @@ func (s *stub) accept() {
 	}
 }
 
-// serve answers the requests of a connection, one after the other.
+// serve responds to the requests of a connection, one after the other.
 func (s *stub) serve(conn net.Conn) error {
 	in := bufio.NewReaderSize(conn, 64<<10)
-	var answer []byte
+	var response []byte
 	for {
 		action, body, err := readRequest(in)
 		if err != nil {
 			return nil // the client is gone
 		}
-		answer, err = s.answer(append(answer[:0], answerHead...), action, body)
+		response, err = s.appendResponse(append(response[:0], responseHead...), action, body)
 		if err != nil {
 			return err
 		}
-		putDigits(answer[:lengthEnd], len(answer)-len(answerHead))
-		if _, err := conn.Write(answer); err != nil {
+		putDigits(response[:lengthEnd], len(response)-len(responseHead))
+		if _, err := conn.Write(response); err != nil {
 			return nil
 		}
 	}
@@ -105,14 +105,14 @@ func readRequest(in *bufio.Reader) (action string, body []byte, err error) {
 	return action, body, err
 }
 
-// answerHead is an answer up to its body. There is room for the body's length,
+// responseHead is a response up to its body, with room for the body's length,
 // which ends at lengthEnd.
 const (
-	answerHead = "HTTP/1.1 200 OK\r\nx-amzn-RequestId: 00000000-0000-0000-0000-000000000000\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length:          \r\n\r\n"
-	lengthEnd  = len(answerHead) - len("\r\n\r\n")
+	responseHead = "HTTP/1.1 200 OK\r\nx-amzn-RequestId: 00000000-0000-0000-0000-000000000000\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length:          \r\n\r\n"
+	lengthEnd    = len(responseHead) - len("\r\n\r\n")
 )
 
-// putDigits writes a number so that it ends where b does.
+// putDigits writes a number so that its last digit is the last byte of b.
 func putDigits(b []byte, n int) {
 	for i := len(b) - 1; ; i-- {
 		b[i] = byte('0' + n%10)
@@ -122,8 +122,8 @@ func putDigits(b []byte, n int) {
 	}
 }
 
-// answer does what a request wants, and appends the answer's body.
-func (s *stub) answer(b []byte, action string, request []byte) ([]byte, error) {
+// appendResponse carries out a request and appends the response's body.
+func (s *stub) appendResponse(b []byte, action string, request []byte) ([]byte, error) {
 	if action == "ReceiveMessage" {
 		s.receiving.Add(1)
 		defer s.receiving.Add(-1)
@@ -147,12 +147,13 @@ func (s *stub) answer(b []byte, action string, request []byte) ([]byte, error) {
 		waiting, inFlight, _ := s.queue.counts()
 		return fmt.Appendf(b, `{"Attributes":{"VisibilityTimeout":"30","ApproximateNumberOfMessages":"%d","ApproximateNumberOfMessagesNotVisible":"%d","ApproximateNumberOfMessagesDelayed":"0"}}`, waiting, inFlight), nil
 	}
-	return nil, errors.New("it does not know the action " + action)
+	return nil, errors.New("unknown action " + action)
 }
 
-// appendSuccessful says that a batch succeeded, and how many entries it has.
-// Nothing but entries' ids looks like one in what Scout sends.
-func appendSuccessful(b, request []byte) (answer []byte, n int) {
+// appendSuccessful appends the response that every entry of a batch succeeded,
+// and returns their number. In what Scout sends, only the ids of entries look
+// like ids.
+func appendSuccessful(b, request []byte) (response []byte, n int) {
 	b = append(b, `{"Failed":[],"Successful":[`...)
 	for {
 		_, after, ok := bytes.Cut(request, []byte(`"Id":"`))
@@ -169,16 +170,16 @@ func appendSuccessful(b, request []byte) (answer []byte, n int) {
 }
 
 func (s *stub) receive(b, request []byte) []byte {
-	limit, wait := 1, 0
+	max, wait := 1, 0
 	for key, value := range jsonscan.Members(request) {
 		switch string(key) {
 		case "MaxNumberOfMessages":
-			limit, _ = strconv.Atoi(string(value))
+			max, _ = strconv.Atoi(string(value))
 		case "WaitTimeSeconds":
 			wait, _ = strconv.Atoi(string(value))
 		}
 	}
-	first, n := s.queue.receive(limit, time.Duration(wait)*time.Second)
+	first, n := s.queue.receive(max, time.Duration(wait)*time.Second)
 	b = append(b, `{"Messages":[`...)
 	for i := range n {
 		if i > 0 {
@@ -189,11 +190,11 @@ func (s *stub) receive(b, request []byte) []byte {
 	return append(b, "]}"...)
 }
 
-// firstID is the id of the message number 0: ids are of one length.
+// firstID is the id of message number 0. It makes all ids equally long.
 const firstID = 100_000_000_000
 
-// message is how a message is received: a SNS envelope of 1 KB within what SQS
-// adds, each id of the length that it has in AWS. Its own id is missing.
+// message is a message as SQS returns it: an SNS envelope of 1 KB with SQS's own
+// members around it, each id as long as in AWS. Its number is still missing.
 var message = func() string {
 	id := strings.Repeat("#", 12)
 	lines := strings.TrimSuffix(strings.Repeat(`{"sku":"A-12345","quantity":2},`, 15), ",")
@@ -203,7 +204,7 @@ var message = func() string {
 		`"Attributes":{"ApproximateReceiveCount":"1","SentTimestamp":"1767323045678"},"Body":` + strconv.Quote(envelope) + `}`
 }()
 
-// idEnds are where in message its id belongs.
+// idEnds are the positions in message where its number ends.
 var idEnds = func() (ends []int) {
 	for i := range message {
 		if strings.HasSuffix(message[:i], "############") {

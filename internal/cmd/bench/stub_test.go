@@ -36,8 +36,8 @@ func startStub(t *testing.T, q *queue) (client *sqs.Client, queueURL *string) {
 }
 
 // wholeBodies sends bodies from memory. The SDK closes a request's body when it
-// has the answer, and the stub answers so soon that net/http may not be done
-// with the body yet. It then finds an error and cuts the connection
+// has the response, and the stub responds so soon that net/http may still be
+// reading the body. It then gets an error and closes the connection
 // (smithy-go 1.28.8, safeWriteToReadCloser.WriteTo).
 type wholeBodies struct{}
 
@@ -92,12 +92,12 @@ func TestStubCalls(t *testing.T) {
 		}
 	}
 	if _, err := client.PurgeQueue(t.Context(), &sqs.PurgeQueueInput{QueueUrl: queueURL}, func(o *sqs.Options) { o.RetryMaxAttempts = 1 }); err == nil {
-		t.Error("PurgeQueue succeeded, which the stub does not know")
+		t.Error("PurgeQueue, which the stub does not know, succeeded")
 	}
 }
 
-// What the stub hands out are notifications of 1 KB that make jobs, and no two
-// are the same.
+// TestStubMessages checks that the stub's messages are notifications of 1 KB that
+// become jobs, and that no two are the same.
 func TestStubMessages(t *testing.T) {
 	client, queueURL := startStub(t, newEndlessQueue())
 	router := handler.NewRouter([]handler.Route{{Topic: "bench", Workers: []handler.Worker{{JobTemplate: sidekiq.JobTemplate{Class: "BenchWorker"}}}}})
@@ -116,11 +116,11 @@ func TestStubMessages(t *testing.T) {
 				t.Errorf("the body has %d bytes, want 1 KB", n)
 			}
 			if id := messageID.FindSubmatch(jobs[0].Payload); id == nil || len(id[1]) != 12 {
-				t.Errorf("no id in the job %s", jobs[0].Payload)
+				t.Errorf("the job has no id: %s", jobs[0].Payload)
 			}
 			for _, id := range []string{*m.MessageId, *m.ReceiptHandle, jobs[0].JID} {
 				if seen[id] {
-					t.Errorf("%s stands in two messages", id)
+					t.Errorf("%s is in two messages", id)
 				}
 				seen[id] = true
 			}

@@ -17,13 +17,13 @@ var throughputColumns = []column{
 	{"receives in flight", 1, func(f figures) float64 { return f.receiving }},
 }
 
-// throughput measures the contenders in turns, on a queue that is never empty.
+// throughput measures the contenders in turns on a queue that is never empty.
 func throughput(ctx context.Context, o options, stdout io.Writer) error {
 	r := newReport(stdout, throughputColumns, o.contenders)
 	for range o.rounds {
 		for _, c := range o.contenders {
-			err := c.on(ctx, newEndlessQueue(), o.latency, func(ctx context.Context, s *stand) error {
-				go s.empty(ctx)
+			err := c.measureOn(ctx, newEndlessQueue(), o.latency, func(ctx context.Context, s *stand) error {
+				go s.keepRedisEmpty(ctx)
 				if err := s.warmUp(ctx); err != nil {
 					return err
 				}
@@ -42,7 +42,7 @@ func throughput(ctx context.Context, o options, stdout io.Writer) error {
 	return nil
 }
 
-// measure returns what the contender does and uses for a while from now on.
+// measure returns what the contender does and uses during d from now on.
 func (s *stand) measure(ctx context.Context, d time.Duration) (figures, error) {
 	start := time.Now()
 	_, _, messages := s.sqs.queue.counts()
@@ -73,7 +73,7 @@ func (s *stand) measure(ctx context.Context, d time.Duration) (figures, error) {
 	}, err
 }
 
-// receivesInFlight returns how many there are on average in a time from now on.
+// receivesInFlight returns the average number of them during d from now on.
 func (s *stub) receivesInFlight(ctx context.Context, d time.Duration) (float64, error) {
 	const samples = 100
 	var sum int64

@@ -13,12 +13,12 @@ import (
 	"github.com/gomodule/redigo/redis"
 )
 
-// trickle measures how soon a message that is published to an empty queue is
-// a job in Redis, and what the contender does once there are no more messages.
+// trickle measures how soon a message that is published to an empty queue becomes
+// a job in Redis, and how many receives are in flight when no more messages come.
 func trickle(ctx context.Context, o options, stdout io.Writer) error {
 	for range o.rounds {
 		for _, c := range o.contenders {
-			err := c.on(ctx, newQueue(), o.latency, func(ctx context.Context, s *stand) error {
+			err := c.measureOn(ctx, newQueue(), o.latency, func(ctx context.Context, s *stand) error {
 				return s.trickle(ctx, o, c.name, stdout)
 			})
 			if err != nil {
@@ -30,7 +30,7 @@ func trickle(ctx context.Context, o options, stdout io.Writer) error {
 }
 
 func (s *stand) trickle(ctx context.Context, o options, name string, stdout io.Writer) error {
-	s.sqs.queue.publish() // is there before anybody waits, and not measured
+	s.sqs.queue.publish() // for warmUp; not measured
 	if err := s.warmUp(ctx); err != nil {
 		return err
 	}
@@ -52,14 +52,15 @@ func (s *stand) trickle(ctx context.Context, o options, name string, stdout io.W
 	return err
 }
 
-// A timing is when messages were published and when they were jobs.
+// A timing records when messages were published, and how long they took to
+// become jobs.
 type timing struct {
 	mu        sync.Mutex
 	published []time.Time // by the message's number
 	took      []time.Duration
 }
 
-// publish publishes for a while.
+// publish publishes rate messages per second during d.
 func (t *timing) publish(ctx context.Context, q *queue, rate int, d time.Duration) error {
 	ticker := time.NewTicker(time.Second / time.Duration(rate))
 	defer ticker.Stop()
@@ -77,10 +78,11 @@ func (t *timing) publish(ctx context.Context, q *queue, rate int, d time.Duratio
 	return nil
 }
 
-// messageID is in a job, and in the message itself, where the quotes are escaped.
+// messageID matches the id in a job, and in the message itself, where the quotes
+// are escaped.
 var messageID = regexp.MustCompile(`id\\*":(\d{12})\D`)
 
-// consume takes the jobs, as Sidekiq does, until ctx ends.
+// consume takes jobs from Redis, as Sidekiq does, until ctx ends.
 func (t *timing) consume(ctx context.Context, socket string) {
 	conn, err := redis.Dial("unix", socket)
 	if err != nil {
@@ -105,7 +107,7 @@ func (t *timing) consume(ctx context.Context, socket string) {
 func (t *timing) String() string {
 	n := len(t.took)
 	if n == 0 {
-		return "none of the messages became a job"
+		return "no message became a job"
 	}
 	slices.Sort(t.took)
 	ms := func(i int) float64 { return float64(t.took[i].Microseconds()) / 1000 }

@@ -1,6 +1,5 @@
-// Command invoke runs the Lambda function on one event, without AWS and
-// without docker: what sam local invoke does, and it shows the jobs, too. It
-// is what make invoke runs.
+// Command invoke runs the Lambda function on one event, like sam local invoke but
+// without Docker, and shows the jobs that it pushed. make invoke runs it.
 package main
 
 import (
@@ -28,7 +27,7 @@ func main() {
 	}
 }
 
-// Options are what the command line says.
+// options are the command line's.
 type options struct {
 	function, event, config string
 	timeout                 time.Duration
@@ -37,23 +36,23 @@ type options struct {
 func parse(args []string, stderr io.Writer) (o options, err error) {
 	flags := flag.NewFlagSet("invoke", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.StringVar(&o.function, "function", "", "the function's bootstrap, built for this machine")
-	flags.StringVar(&o.event, "event", "", "the file with the event")
-	flags.StringVar(&o.config, "config", "", "the file with the configuration; without one, that of the sample events")
-	flags.DurationVar(&o.timeout, "timeout", 30*time.Second, "how long the function may take")
+	flags.StringVar(&o.function, "function", "", "path of the function's bootstrap, built for this machine")
+	flags.StringVar(&o.event, "event", "", "path of the event")
+	flags.StringVar(&o.config, "config", "", "path of the configuration (default: the sample events' own)")
+	flags.DurationVar(&o.timeout, "timeout", 30*time.Second, "timeout of the function")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
 	if o.function == "" || o.event == "" || flags.NArg() > 0 {
 		flags.Usage()
-		return o, errors.New("-function and -event are needed, and nothing else but flags")
+		return o, errors.New("invalid arguments: -function and -event are required, and there are only flags")
 	}
 	return o, nil
 }
 
-// run invokes the function, with a Redis of its own unless REDIS_URL is set.
-// It writes the function's log to stderr, and its response and the jobs to
-// stdout. An error is the function's, or says why it could not be invoked.
+// run invokes the function with a Redis of its own, unless REDIS_URL is set. It
+// writes the function's log to stderr, and the response and the jobs to stdout.
+// The error is the function's, or says why it could not be invoked.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	o, err := parse(args, stderr)
 	if err != nil {
@@ -72,7 +71,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	jobs, err := watch(redisURL, c.Redis.Namespace)
+	jobs, err := watchJobs(redisURL, c.Redis.Namespace)
 	if err != nil {
 		return err
 	}
@@ -86,7 +85,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		Log:     stderr,
 	}
 	response, failure := f.Invoke(ctx, event)
-	f.Close() // all is logged then
+	f.Close() // returns when everything is logged
 	if failure == nil {
 		fmt.Fprintf(stdout, "\nRESPONSE\n%s\n", response)
 	} else {
@@ -95,7 +94,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return errors.Join(failure, jobs.print(stdout))
 }
 
-// startRedis returns the URL of the Redis at REDIS_URL or of one that it starts.
+// startRedis returns REDIS_URL or, if that is unset, the URL of a Redis that it
+// starts.
 func startRedis() (url string, closeRedis func(), err error) {
 	if url := os.Getenv("REDIS_URL"); url != "" {
 		return url, func() {}, nil
@@ -107,15 +107,16 @@ func startRedis() (url string, closeRedis func(), err error) {
 	return "redis://" + server.Addr(), server.Close, nil
 }
 
-// configuration loads a configuration with another Redis than it names, and
-// returns it with its text for the function, which finds that Redis at REDIS_URL.
+// configuration loads a configuration with redisURL in place of the Redis that it
+// names, and returns it together with its text for the function, which refers to
+// REDIS_URL.
 func configuration(ctx context.Context, file, redisURL string) (text string, c *config.Config, err error) {
 	if file == "" {
 		sample, err := events.Files.ReadFile("scout.yml")
 		if err != nil {
 			return "", nil, err
 		}
-		file = string(sample) // which is where it is, too
+		file = string(sample) // Load takes the text itself, too
 	}
 	c, err = config.Loader{LocalRedis: redisURL}.Load(ctx, file)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 )
 
-var bootstrap string // the function, built for these tests
+var bootstrap string // the path of the function, built for these tests
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "scout-invoke")
@@ -62,8 +62,8 @@ func TestInvoke(t *testing.T) {
 	}
 }
 
-// A Redis in use, and a configuration that would reach others: only the jobs
-// of this event are shown.
+// TestRedisURL invokes the function with a Redis that is in use and with a
+// configuration that names another one. Only the jobs of this event are shown.
 func TestRedisURL(t *testing.T) {
 	redis := miniredis.RunT(t)
 	t.Setenv("REDIS_URL", "redis://"+redis.Addr())
@@ -89,8 +89,8 @@ func TestFailures(t *testing.T) {
 	redis := miniredis.RunT(t)
 	t.Setenv("REDIS_URL", "redis://"+redis.Addr())
 	redis.SetError("MISCONF cannot persist")
-	if _, _, err := invoke(t, "one-topic.json"); err == nil || !strings.Contains(err.Error(), "looking into Redis: MISCONF") {
-		t.Errorf("a Redis in trouble: %v", err)
+	if _, _, err := invoke(t, "one-topic.json"); err == nil || !strings.Contains(err.Error(), "reading the queues in Redis: MISCONF") {
+		t.Errorf("a Redis that replies with errors: %v", err)
 	}
 	redis.Close()
 	if _, _, err := invoke(t, "one-topic.json"); err == nil || !strings.Contains(err.Error(), "connecting to Redis") {
@@ -108,7 +108,7 @@ func TestFailures(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, _, err := invoke(t, "one-topic.json", "-config", file); err == nil || !strings.Contains(err.Error(), "scout.yml:1") {
-		t.Errorf("a wrong configuration: %v", err)
+		t.Errorf("an invalid configuration: %v", err)
 	}
 	if _, stderr, err := invoke(t, "one-topic.json", "more"); err == nil || !strings.Contains(stderr, "Usage of invoke") {
 		t.Errorf("an argument too many: %v, %s", err, stderr)

@@ -9,14 +9,14 @@ import (
 	"github.com/gomodule/redigo/redis"
 )
 
-// A jobWatch knows how many jobs a Redis held at first.
+// A jobWatch finds the jobs that were pushed since it was made.
 type jobWatch struct {
 	conn   redis.Conn
-	prefix string // of every key
-	before map[string]int
+	prefix string         // of every key
+	before map[string]int // jobs in each queue at first
 }
 
-func watch(url, namespace string) (*jobWatch, error) {
+func watchJobs(url, namespace string) (*jobWatch, error) {
 	conn, err := redis.DialURL(url)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to Redis: %w", err)
@@ -27,7 +27,7 @@ func watch(url, namespace string) (*jobWatch, error) {
 	}
 	if w.before, err = w.lengths(); err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("looking into Redis: %w", err)
+		return nil, fmt.Errorf("reading the queues in Redis: %w", err)
 	}
 	return w, nil
 }
@@ -49,12 +49,12 @@ func (w *jobWatch) lengths() (map[string]int, error) {
 	return lengths, nil
 }
 
-// print prints the jobs that have come since, the next one to run first. Some
-// are missing if a Sidekiq works them off meanwhile.
+// print prints the new jobs, the next one to run first. Jobs that a Sidekiq
+// process takes meanwhile are missing.
 func (w *jobWatch) print(out io.Writer) error {
 	lengths, err := w.lengths()
 	if err != nil {
-		return fmt.Errorf("looking for the jobs: %w", err)
+		return fmt.Errorf("reading the jobs in Redis: %w", err)
 	}
 	fmt.Fprint(out, "\nJOBS\n")
 	for _, queue := range slices.Sorted(maps.Keys(lengths)) {
@@ -64,7 +64,7 @@ func (w *jobWatch) print(out io.Writer) error {
 		}
 		jobs, err := redis.Strings(w.conn.Do("LRANGE", w.prefix+"queue:"+queue, 0, added-1))
 		if err != nil {
-			return fmt.Errorf("looking for the jobs: %w", err)
+			return fmt.Errorf("reading the jobs in Redis: %w", err)
 		}
 		for _, job := range slices.Backward(jobs) {
 			fmt.Fprintln(out, job)
