@@ -15,8 +15,8 @@ import (
 	"scout/sidekiq"
 )
 
-// routes are a topic for each form of worker. topics says the same to Scout,
-// and has a topic for what has to stay in order.
+// routes has a topic for each kind of worker. topics is the same as Scout's
+// configuration, and adds a FIFO topic.
 var routes = []route{
 	{"plain", sidekiq.JobTemplate{Class: "PlainWorker", Queue: "default"}, 1},
 	{"orders", sidekiq.JobTemplate{Class: "Orders::SyncWorker", Queue: "critical"}, 2},
@@ -26,7 +26,7 @@ var routes = []route{
 type route struct {
 	topic     string
 	worker    sidekiq.JobTemplate
-	arguments int // the message and perhaps the metadata
+	arguments int // 1: the message; 2: the metadata, too
 }
 
 const topics = `
@@ -54,7 +54,7 @@ var messages = []string{
 	`NaN`,
 }
 
-// TestChain goes the whole way: SNS, SQS, the daemon, Redis, Sidekiq, worker.
+// TestChain tests the whole chain: SNS, SQS, the daemon, Redis, Sidekiq, worker.
 func TestChain(t *testing.T) {
 	t.Parallel()
 	redisURL, endpoint := env.Redis(t).URL(), env.Moto(t)
@@ -87,20 +87,20 @@ queue:
 	checkOrder(t, queued, executions)
 	checkCalls(t, calls, executions)
 	sendAgain(c, copies, queue, len(calls))
-	c.publish(c.topic("mails"), `"the last"`) // to the queue that is worked off last
+	c.publish(c.topic("mails"), `"the last"`) // to the queue that Sidekiq takes from last
 	if executions = server.Wait(all + 1); len(executions) != all+1 || string(executions[all].Arguments[0]) != `"the last"` {
 		t.Errorf("after a second delivery of all messages and one more, %d jobs were executed, want %d", len(executions), all+1)
 	}
 }
 
-// A call is what has to become of a message.
+// A call is the expected call of a worker for a message.
 type call struct {
 	route
 	topicARN, messageID, message string
 }
 
-// publishAll publishes all messages to the topic of each route, and returns
-// the calls by the id of their jobs.
+// publishAll publishes all messages to the topic of each route, and returns the
+// expected calls by jid.
 func publishAll(c *cloud, arn func(topic string) string) map[string]call {
 	c.Helper()
 	calls := map[string]call{}
@@ -114,9 +114,9 @@ func publishAll(c *cloud, arn func(topic string) string) map[string]call {
 	return calls
 }
 
-// checkOrder checks that the jobs of each Sidekiq queue were executed in the
-// order in which they stood in Redis, each once and as it stood there, and
-// those of the FIFO topic in the order of their publication.
+// checkOrder checks that the jobs of each Sidekiq queue were executed once, in the
+// order and with the payloads that they had in Redis, and those of the FIFO topic
+// in the order of publication.
 func checkOrder(t *testing.T, queued map[string][]string, executions []env.Execution) {
 	t.Helper()
 	executed := map[string][]string{}
@@ -139,7 +139,7 @@ func checkOrder(t *testing.T, queued map[string][]string, executions []env.Execu
 	}
 }
 
-// checkCalls checks that the executions hold each of the calls.
+// checkCalls checks that the executions contain each of the calls.
 func checkCalls(t *testing.T, calls map[string]call, executions []env.Execution) {
 	t.Helper()
 	byJID := map[string]env.Execution{}

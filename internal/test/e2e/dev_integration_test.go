@@ -16,23 +16,23 @@ var (
 	queues   = regexp.MustCompile(` -q (\S+)`)
 )
 
-// TestDev does what scout dev tells a developer to: it runs a Sidekiq on the
-// Redis inside the process, and publishes to the topics there.
+// TestDev does what scout dev tells a developer to do: it runs Sidekiq on the
+// embedded Redis, and publishes to the embedded topics.
 func TestDev(t *testing.T) {
 	t.Parallel()
 	stdout := scout(t, "queue:\n  name: dev"+topics+"    failing: FailingWorker\n", "dev", "--listen", "127.0.0.1:0", "--listen-redis", "127.0.0.1:0")
-	var told string
-	eventually(t, "scout dev tells what to do", func() bool {
+	var banner string
+	eventually(t, "scout dev prints what to do", func() bool {
 		text, err := os.ReadFile(stdout)
-		told = string(text)
-		return err == nil && strings.Contains(told, "aws sns publish")
+		banner = string(text)
+		return err == nil && strings.Contains(banner, "aws sns publish")
 	})
 	exports := map[string]string{}
-	for _, m := range exported.FindAllStringSubmatch(told, -1) {
+	for _, m := range exported.FindAllStringSubmatch(banner, -1) {
 		exports[m[1]] = m[2]
 	}
 	var names []string
-	for _, m := range queues.FindAllStringSubmatch(told, -1) {
+	for _, m := range queues.FindAllStringSubmatch(banner, -1) {
 		names = append(names, m[1])
 	}
 	server := env.Sidekiq(t, exports["REDIS_URL"], names...)
@@ -47,12 +47,12 @@ func TestDev(t *testing.T) {
 		t.Errorf("%d jobs were executed, want %d", len(executions), len(calls)+2)
 	}
 	checkCalls(t, calls, executions)
-	if kept := openStore(t, exports["REDIS_URL"]).members("retry", 1); !strings.Contains(kept[0], "it fails on purpose") {
-		t.Errorf("Sidekiq keeps %q", kept)
+	if kept := openStore(t, exports["REDIS_URL"]).members("retry", 1); !strings.Contains(kept[0], "failing on purpose") {
+		t.Errorf("the retry set has %q", kept)
 	}
 	var read struct{ Retries, Enqueued int }
 	env.SidekiqScript(t, exports["REDIS_URL"], "read.rb", nil, &read)
 	if read.Retries != 1 || read.Enqueued != 0 {
-		t.Errorf("Sidekiq tells %+v", read)
+		t.Errorf("Sidekiq reads %+v", read)
 	}
 }

@@ -1,7 +1,7 @@
 //go:build integration
 
-// Package e2e tests Scout between the real programs: its own binary, a Redis
-// and a Sidekiq, with moto or scout dev for AWS.
+// Package e2e tests Scout's binary with real programs around it: redis-server and
+// Sidekiq, and moto or scout dev in place of AWS.
 package e2e
 
 import (
@@ -45,9 +45,9 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// scout starts the binary with a configuration, and returns the file that its
-// standard output goes to. When the test ends, it has to exit with 0 after
-// SIGTERM.
+// scout starts the binary with a configuration, and returns the path of the file
+// that its standard output goes to. When the test ends, the binary gets SIGTERM
+// and must exit with 0.
 func scout(t *testing.T, configuration string, args ...string) (stdout string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -86,12 +86,12 @@ func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 30 s: %s", what)
+			t.Fatalf("still waiting after 30 s: %s", what)
 		}
 	}
 }
 
-// A store is a Redis, to look into.
+// A store reads a Redis.
 type store struct {
 	*testing.T
 	conn redis.Conn
@@ -116,7 +116,7 @@ func (s *store) strings(command string, args ...any) []string {
 	return values
 }
 
-// queued returns the payloads in a Sidekiq queue, the next one first.
+// queued returns the payloads in a Sidekiq queue, the next one to run first.
 func (s *store) queued(queue string) []string {
 	s.Helper()
 	payloads := s.strings("LRANGE", "queue:"+queue, 0, -1)
@@ -124,8 +124,7 @@ func (s *store) queued(queue string) []string {
 	return payloads
 }
 
-// members returns what is in one of Sidekiq's sorted sets as soon as there
-// are n or more.
+// members waits for n members in one of Sidekiq's sorted sets, and returns all.
 func (s *store) members(set string, n int) []string {
 	s.Helper()
 	eventually(s.T, fmt.Sprintf("%d jobs in Sidekiq's set %s", n, set), func() bool {
@@ -158,7 +157,7 @@ func (c *cloud) must(err error) {
 	}
 }
 
-// queue creates a queue, a FIFO one if the name says so, and returns its URL.
+// queue creates a queue, FIFO if its name ends in .fifo, and returns its URL.
 func (c *cloud) queue(name string) string {
 	c.Helper()
 	attributes := map[string]string{}
@@ -170,7 +169,7 @@ func (c *cloud) queue(name string) string {
 	return *out.QueueUrl
 }
 
-// attribute returns an attribute of a queue.
+// attribute returns the value of a queue's attribute.
 func (c *cloud) attribute(queueURL string, name types.QueueAttributeName) string {
 	c.Helper()
 	out, err := c.sqs.GetQueueAttributes(c.Context(), &sqs.GetQueueAttributesInput{
@@ -219,7 +218,7 @@ func (c *cloud) publish(topicARN, message string) string {
 	return *out.MessageId
 }
 
-// emptied waits until a queue has neither messages nor any in flight.
+// emptied waits until a queue has no messages, visible or in flight.
 func (c *cloud) emptied(queueURL string) {
 	c.Helper()
 	eventually(c.T, "the queue is empty", func() bool {

@@ -19,9 +19,9 @@ import (
 	"scout/sidekiq"
 )
 
-// extremes are messages that Scout just accepts, and what else could be hard
-// to write again. What it refuses because Sidekiq would bury or lose the job
-// is in the tests of package jsonscan.
+// extremes are messages that Scout just accepts, and others that could be hard to
+// write again. The tests of package jsonscan have those that Scout rejects because
+// Sidekiq would lose the job or move it to the dead set.
 var extremes = []struct{ name, message string }{
 	{"empty", ``},
 	{"spaces", " \t\n"},
@@ -54,8 +54,8 @@ func manyKeys(n int) string {
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// TestFailure gives each of the extremes to workers that fail, and sees that
-// Sidekiq keeps the jobs whole.
+// TestFailure gives each of the extremes to workers that fail, and checks that
+// Sidekiq keeps the jobs as they were.
 func TestFailure(t *testing.T) {
 	t.Parallel()
 	redisURL := env.Redis(t).URL()
@@ -88,8 +88,8 @@ func TestFailure(t *testing.T) {
 	}
 }
 
-// handle lets the handler handle a message for each text, all published to
-// the topic named topic.
+// handle calls the handler with a message for each text, from the topic named
+// topic.
 func handle(t *testing.T, redisURL, topics string, texts []string) {
 	t.Helper()
 	c, err := config.Loader{}.Load(t.Context(), "redis: {url: "+redisURL+"}\nqueue:\n  topics:"+topics)
@@ -118,8 +118,7 @@ func handle(t *testing.T, redisURL, topics string, texts []string) {
 	}
 }
 
-// activeJob returns what ActiveJob keeps of its job in a Sidekiq job, nil if
-// it is none of its.
+// activeJob returns the serialized ActiveJob in a Sidekiq job, nil if there is none.
 func activeJob(job map[string]any) map[string]any {
 	if _, ok := job["wrapped"]; !ok {
 		return nil
@@ -127,7 +126,7 @@ func activeJob(job map[string]any) map[string]any {
 	return job["args"].([]any)[0].(map[string]any)
 }
 
-// arguments returns what perform is given.
+// arguments returns the arguments of perform.
 func arguments(job map[string]any) any {
 	if active := activeJob(job); active != nil {
 		return active["arguments"]
@@ -135,7 +134,8 @@ func arguments(job map[string]any) any {
 	return job["args"]
 }
 
-// id returns ActiveJob's id of a job, which stays when it is enqueued anew, or Sidekiq's.
+// id returns ActiveJob's id of a job, which stays the same when ActiveJob retries
+// it, or Sidekiq's.
 func id(job map[string]any) any {
 	if active := activeJob(job); active != nil {
 		return active["job_id"]
@@ -143,7 +143,7 @@ func id(job map[string]any) any {
 	return job["jid"]
 }
 
-// byID returns jobs that Sidekiq or ActiveJob wrote, by their id.
+// byID decodes jobs that Sidekiq or ActiveJob wrote, and returns them by id.
 func byID(t *testing.T, payloads []string) map[any]map[string]any {
 	t.Helper()
 	jobs := map[any]map[string]any{}
@@ -154,18 +154,17 @@ func byID(t *testing.T, payloads []string) map[any]map[string]any {
 	return jobs
 }
 
-// checkKept checks that what Sidekiq or ActiveJob keeps of a job that failed
-// is that job.
+// checkKept checks that Sidekiq or ActiveJob kept a failed job as it was.
 func checkKept(t *testing.T, job, kept map[string]any) {
 	t.Helper()
 	if kept == nil {
 		t.Fatal("the job is lost")
 	}
-	if _, ok := kept["error_class"]; !ok { // ActiveJob has made a new one
+	if _, ok := kept["error_class"]; !ok { // ActiveJob has made a new job
 		equal(t, "the arguments that ActiveJob kept", arguments(kept), arguments(job))
 		return
 	}
-	equal(t, "why the job failed", kept["error_message"], "it fails on purpose")
+	equal(t, "why the job failed", kept["error_message"], "failing on purpose")
 	for _, key := range []string{"error_class", "error_message", "failed_at", "retry_count"} {
 		delete(kept, key)
 	}

@@ -12,8 +12,8 @@ import (
 	"scout/internal/test/env"
 )
 
-// TestTwins makes the same calls by Sidekiq's own client, in one database of
-// a Redis, and by Scout, in another, and looks for differences.
+// TestTwins pushes the same jobs with Sidekiq's own client and with Scout, into two
+// databases of a Redis, and looks for differences.
 func TestTwins(t *testing.T) {
 	t.Parallel()
 	server := env.Redis(t).URL()
@@ -44,7 +44,7 @@ func TestTwins(t *testing.T) {
 	equal(t, "what Sidekiq reads", readBySidekiq(t, ours), readBySidekiq(t, theirs))
 }
 
-// sidekiqKeys returns all keys but Scout's own.
+// sidekiqKeys returns all keys except Scout's own.
 func (s *store) sidekiqKeys() []string {
 	keys := s.strings("KEYS", "*")
 	slices.Sort(keys)
@@ -62,14 +62,14 @@ func (s *store) shapes(queue string) []any {
 
 var defaultLocale = regexp.MustCompile(`,"locale":(null|"en")`)
 
-// withoutLocale returns JSON of ActiveJob's without the app's default locale,
-// which ActiveJob names and Scout leaves to the app.
+// withoutLocale removes the app's default locale from JSON of ActiveJob's, because
+// Scout leaves the locale to the app.
 func withoutLocale(text string) string { return defaultLocale.ReplaceAllString(text, "") }
 
 var jid = regexp.MustCompile(`^[0-9a-f]{24}$`)
 
-// readBySidekiq returns what Sidekiq's API tells of the jobs in a Redis, less
-// the ids and times, which it checks.
+// readBySidekiq returns what Sidekiq's API reads from a Redis, without ids and
+// times, which it checks.
 func readBySidekiq(t *testing.T, redisURL string) map[string]any {
 	t.Helper()
 	var printed json.RawMessage
@@ -92,7 +92,7 @@ func readBySidekiq(t *testing.T, redisURL string) map[string]any {
 	return read
 }
 
-// checkAge checks, and deletes, a number of seconds since the test began.
+// checkAge checks and deletes a number of seconds that passed during the test.
 func checkAge(t *testing.T, object map[string]any, key string) {
 	t.Helper()
 	if age, ok := object[key].(float64); !ok || age <= 0 || age > 60 {

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// argument returns the JSON of the argument that a published message becomes.
+// argument returns the JSON of the argument that a message becomes.
 func argument(t *testing.T, message string) string {
 	t.Helper()
 	if json.Valid([]byte(message)) {
@@ -25,8 +25,7 @@ func argument(t *testing.T, message string) string {
 	return string(quoted)
 }
 
-// value decodes JSON as Ruby does: 1 and 1.0 are different, and an integer
-// has all of its digits.
+// value decodes JSON as Ruby does: 1 and 1.0 differ, and integers keep all digits.
 func value(t *testing.T, text string) any {
 	t.Helper()
 	decoder := json.NewDecoder(strings.NewReader(text))
@@ -51,7 +50,7 @@ func value(t *testing.T, text string) any {
 	})
 }
 
-// equal checks that two values are.
+// equal checks that two values are equal.
 func equal(t *testing.T, what string, got, want any) {
 	t.Helper()
 	if !reflect.DeepEqual(got, want) {
@@ -64,22 +63,22 @@ func object(t *testing.T, text string) map[string]any {
 	t.Helper()
 	o, ok := value(t, text).(map[string]any)
 	if !ok {
-		t.Fatalf("no JSON object: %.200s", text)
+		t.Fatalf("not a JSON object: %.200s", text)
 	}
 	return o
 }
 
-// nothing is how ActiveJob says that there is nothing to say: that no keys of
-// a hash were symbols, and, from 7.1, that the job is for no later time.
+// nothing matches what ActiveJob writes for "none": no keys of a hash were symbols
+// and, from 7.1 on, the job is not scheduled.
 var nothing = regexp.MustCompile(`,?"(_aj_symbol_keys":\[\]|scheduled_at":null)`)
 
-// withoutNothing returns JSON of ActiveJob's without that.
+// withoutNothing removes that from JSON of ActiveJob's.
 func withoutNothing(text string) string { return nothing.ReplaceAllString(text, "") }
 
-// An integer is one in decimal digits.
+// An integer is its decimal digits.
 type integer string
 
-// shape puts its type in place of each scalar in v.
+// shape replaces each scalar in v with the name of its type.
 func shape(v any) any {
 	return transform(v, func(v any) any {
 		switch v.(type) {

@@ -8,8 +8,8 @@ import (
 	"github.com/gomodule/redigo/redis"
 )
 
-// Queued returns the payloads in a list of the Redis at addr, in the order in
-// which Sidekiq takes them.
+// Queued returns the payloads in a Sidekiq queue, given by its Redis key, in the
+// order in which Sidekiq takes them.
 func Queued(t testing.TB, addr, key string) []string {
 	t.Helper()
 	conn, err := redis.Dial("tcp", addr)
@@ -25,7 +25,7 @@ func Queued(t testing.TB, addr, key string) []string {
 	return payloads
 }
 
-// Arguments returns the arguments of plain jobs, as they stand in their payloads.
+// Arguments returns the arguments of plain jobs, as they are in the payloads.
 func Arguments(payloads []string) []string {
 	args := make([]string, len(payloads))
 	for i, payload := range payloads {

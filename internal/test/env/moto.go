@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Moto starts a moto server, which imitates all of AWS at one URL, returns
-// that URL, and stops the server when the test ends.
+// Moto starts a moto server, which simulates AWS at one URL, and returns that URL.
+// The server is stopped when the test ends.
 func Moto(t testing.TB) string {
 	t.Helper()
 	program := venv(t, "moto_server")
@@ -26,7 +26,7 @@ func AWSCLI(t testing.TB) string {
 	return venv(t, "aws")
 }
 
-// venv returns the path of a program in the project's Python environment.
+// venv returns the path of a program in the Python environment of the project.
 func venv(t testing.TB, name string) string {
 	t.Helper()
 	path := filepath.Join(projectRoot(t), ".deps", "venv", "bin", name)
@@ -36,7 +36,7 @@ func venv(t testing.TB, name string) string {
 	return path
 }
 
-// projectRoot returns the directory of go.mod, at or above the test's.
+// projectRoot returns the directory of go.mod, which is the test's or one above it.
 func projectRoot(t testing.TB) string {
 	t.Helper()
 	dir, err := os.Getwd()
@@ -48,14 +48,13 @@ func projectRoot(t testing.TB) string {
 			return dir
 		}
 		if dir == filepath.Dir(dir) {
-			t.Fatal("the test is in no Go module")
+			t.Fatal("the test does not run inside a Go module")
 		}
 		dir = filepath.Dir(dir)
 	}
 }
 
-// answers tells whether a GET of the URL succeeds. It leaves no connection
-// behind.
+// answers reports whether a GET of the URL succeeds. It leaves no connection open.
 func answers(url string) bool {
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Get(url)

@@ -1,5 +1,6 @@
-// Package env starts the real servers that tests need, each on a free
-// loopback port and for one test.
+// Package env provides the environment of integration tests: real servers, each
+// on a free loopback port and for one test, and the paths of real programs. A
+// test that needs what is not installed is skipped or, with CI=true, fails.
 package env
 
 import (
@@ -7,8 +8,8 @@ import (
 	"testing"
 )
 
-// need skips the test, and says what it lacks and how to get that. Where
-// CI=true nothing may be lacking, and the test fails.
+// need skips the test, or fails it with CI=true, because a part is not installed.
+// how says where make deps gets it from.
 func need(t testing.TB, part, how string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// Program returns the path of a program, which how says where to get.
+// Program returns the path of an installed program. how says where make deps gets
+// it from.
 func Program(t testing.TB, name, how string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -17,8 +18,8 @@ func Program(t testing.TB, name, how string) string {
 	return path
 }
 
-// serve starts a server, returns when it answers at a URL, and stops it when
-// the test ends.
+// serve starts a server and returns when a GET of the URL succeeds. The server is
+// stopped when the test ends.
 func serve(t testing.TB, url, program string, args ...string) {
 	t.Helper()
 	name := filepath.Base(program)

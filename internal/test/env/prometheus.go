@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Prometheus starts a Prometheus server with a configuration, given as YAML,
-// returns its URL, and stops it when the test ends.
+// Prometheus starts a Prometheus server with a configuration in YAML and returns
+// its URL. The server is stopped when the test ends.
 func Prometheus(t testing.TB, config string) string {
 	t.Helper()
 	program := prometheusProgram(t, "prometheus")
@@ -27,8 +27,8 @@ func Promtool(t testing.TB) string {
 	return prometheusProgram(t, "promtool")
 }
 
-// prometheusProgram returns the path of a program of Prometheus's: from where
-// make deps unpacks Debian's package, or else from the system.
+// prometheusProgram returns the path of a Prometheus program: where make deps
+// unpacks Debian's package or, without that, the installed one.
 func prometheusProgram(t testing.TB, name string) string {
 	t.Helper()
 	path := filepath.Join(projectRoot(t), ".deps", "prometheus", "usr", "bin", name)

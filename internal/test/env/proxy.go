@@ -7,19 +7,18 @@ import (
 	"testing"
 )
 
-// A Proxy stands between a client and a server and cuts connections when it
-// is told to.
+// A Proxy is a TCP proxy that counts round trips, and that can lose replies.
 type Proxy struct {
 	Addr string // host:port
 
-	// Swallow is asked each time that the server has answered something. If
-	// it returns true, the client gets no byte of it but a cut connection.
+	// Swallow is called for each reply of the server; nil means false. If it
+	// returns true, the client gets a closed connection instead of the reply.
 	Swallow func() bool
 
-	RoundTrips atomic.Int64 // bursts of answers, each to one burst of requests
+	RoundTrips atomic.Int64 // replies, each to one request or several pipelined ones
 }
 
-// NewProxy starts a proxy in front of the server at addr; swallow may be nil.
+// NewProxy starts a proxy in front of the server at addr. It ends with the test.
 func NewProxy(t testing.TB, addr string, swallow func() bool) *Proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -47,18 +46,18 @@ func (p *Proxy) serve(client net.Conn, addr string) {
 		return
 	}
 	defer server.Close()
-	var asked atomic.Bool // since the last answer
+	var requested atomic.Bool // since the last reply
 	go func() {
 		defer server.Close()
 		_, _ = io.Copy(server, readFunc(func(b []byte) (int, error) {
 			n, err := client.Read(b)
-			asked.Store(true)
+			requested.Store(true)
 			return n, err
 		}))
 	}()
 	_, _ = io.Copy(client, readFunc(func(b []byte) (int, error) {
 		n, err := server.Read(b)
-		if asked.Swap(false) {
+		if requested.Swap(false) {
 			p.RoundTrips.Add(1)
 		}
 		if p.Swallow != nil && n > 0 && p.Swallow() {

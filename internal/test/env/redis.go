@@ -11,7 +11,7 @@ import (
 	"github.com/gomodule/redigo/redis"
 )
 
-// A RedisServer is a redis-server process with its data in a directory of the test.
+// A RedisServer is a redis-server process whose data is in a directory of the test.
 type RedisServer struct {
 	Addr   string // host:port, the same after a restart
 	Socket string // the path of its unix socket
@@ -21,8 +21,8 @@ type RedisServer struct {
 	cmd  *exec.Cmd
 }
 
-// Redis starts a real redis-server with extra arguments and stops it when the
-// test ends. It writes every change to disk, so that it survives Kill.
+// Redis starts a redis-server with extra arguments. It writes every change to
+// disk, so the data survives Kill. It is stopped when the test ends.
 func Redis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
@@ -41,7 +41,7 @@ func Redis(t testing.TB, args ...string) *RedisServer {
 	return s
 }
 
-// URL is the server's address as a Redis URL.
+// URL returns the server's address as a Redis URL.
 func (s *RedisServer) URL() string { return "redis://" + s.Addr }
 
 // Start starts the process and returns when it accepts connections.
@@ -73,13 +73,13 @@ func (s *RedisServer) Kill() {
 	_ = s.cmd.Wait()
 }
 
-// Pause stops the process without closing its connections: it falls silent.
+// Pause stops the process (SIGSTOP). Its connections stay open but get no replies.
 func (s *RedisServer) Pause() { _ = s.cmd.Process.Signal(syscall.SIGSTOP) }
 
-// Resume lets a paused process go on.
+// Resume continues a paused process.
 func (s *RedisServer) Resume() { _ = s.cmd.Process.Signal(syscall.SIGCONT) }
 
-// FreeAddr returns a loopback address that nobody listens on.
+// FreeAddr returns a loopback address that is not in use.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -90,7 +90,7 @@ func FreeAddr(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// waitFor returns when ready does, and fails the test if that takes too long.
+// waitFor returns when ready returns true, and fails the test after 30 s.
 func waitFor(t testing.TB, what string, ready func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !ready(); time.Sleep(20 * time.Millisecond) {

@@ -18,9 +18,8 @@ func CFNLint(t testing.TB) string {
 	return samProgram(t, "cfn-lint")
 }
 
-// samProgram returns the path of a program in the Python environment of the
-// SAM CLI. It has its own, for it insists on other versions than moto's of
-// what both need.
+// samProgram returns the path of a program in the Python environment of the SAM
+// CLI. It is not moto's, because the two need different versions of some packages.
 func samProgram(t testing.TB, name string) string {
 	t.Helper()
 	path := filepath.Join(projectRoot(t), ".deps", "sam", "bin", name)

@@ -15,10 +15,10 @@ import (
 // testdata/sidekiq/app.rb.
 type SidekiqServer struct {
 	t          testing.TB
-	executions string // the file that the workers write to
+	executions string // the path of the file that the workers write to
 	cmd        *exec.Cmd
 	output     bytes.Buffer
-	ended      chan struct{} // closed when the process is gone
+	ended      chan struct{} // closed when the process has exited
 }
 
 // An Execution is one call of a worker's perform method.
@@ -27,12 +27,12 @@ type Execution struct {
 	JID       string
 	JobID     string `json:"job_id"` // of an ActiveJob
 	Queue     string
-	Arguments []json.RawMessage // as Ruby writes what perform was given
-	Job       json.RawMessage   // as Sidekiq's server middleware saw it
+	Arguments []json.RawMessage // of perform, as Ruby writes them
+	Job       json.RawMessage   // as Sidekiq's server middleware got it
 }
 
-// Sidekiq starts a real Sidekiq, which works off the queues one job at a time,
-// those of an earlier queue first. It is stopped when the test ends.
+// Sidekiq starts a Sidekiq process that runs one job at a time, taking jobs from
+// the first queue that has any. It is stopped when the test ends.
 func Sidekiq(t testing.TB, redisURL string, queues ...string) *SidekiqServer {
 	t.Helper()
 	s := &SidekiqServer{t: t, executions: filepath.Join(t.TempDir(), "executions"), ended: make(chan struct{})}
@@ -67,11 +67,11 @@ func (s *SidekiqServer) stop() {
 	}
 	if s.t.Failed() {
 		output := s.output.Bytes()
-		s.t.Logf("sidekiq wrote at last:\n%s", output[max(0, len(output)-4096):])
+		s.t.Logf("the end of what sidekiq wrote:\n%s", output[max(0, len(output)-4096):])
 	}
 }
 
-// Executed returns the executions so far, in their order.
+// Executed returns the executions so far, in order.
 func (s *SidekiqServer) Executed() []Execution {
 	s.t.Helper()
 	text, err := os.ReadFile(s.executions)
@@ -81,18 +81,18 @@ func (s *SidekiqServer) Executed() []Execution {
 	var executions []Execution
 	for line := range bytes.Lines(text) {
 		if !bytes.HasSuffix(line, []byte("\n")) {
-			break // still being written
+			break // the worker is still writing it
 		}
 		var e Execution
 		if err := json.Unmarshal(line, &e); err != nil {
-			s.t.Fatalf("reading what a worker wrote: %v", err)
+			s.t.Fatalf("reading the output of a worker: %v", err)
 		}
 		executions = append(executions, e)
 	}
 	return executions
 }
 
-// Wait returns the executions as soon as there are n or more.
+// Wait waits for n executions, and returns all.
 func (s *SidekiqServer) Wait(n int) []Execution {
 	s.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
@@ -102,18 +102,17 @@ func (s *SidekiqServer) Wait(n int) []Execution {
 		}
 		select {
 		case <-s.ended:
-			s.t.Fatalf("sidekiq has ended, after %d executions", len(executions))
+			s.t.Fatalf("sidekiq exited after %d executions", len(executions))
 		default:
 		}
 		if time.Now().After(deadline) {
-			s.t.Fatalf("after 30 s, sidekiq has executed %d jobs of %d", len(executions), n)
+			s.t.Fatalf("sidekiq executed %d jobs of %d within 30 s", len(executions), n)
 		}
 	}
 }
 
-// SidekiqScript runs a Ruby script of testdata/sidekiq on a Redis, with input
-// as JSON on its standard input, and reads the JSON that it prints into
-// output. Either may be nil.
+// SidekiqScript runs a Ruby script of testdata/sidekiq. The script reads input as
+// JSON, and the JSON that it prints is decoded into output; either may be nil.
 func SidekiqScript(t testing.TB, redisURL, name string, input, output any) {
 	t.Helper()
 	stdin, err := json.Marshal(input)
@@ -132,13 +131,14 @@ func SidekiqScript(t testing.TB, redisURL, name string, input, output any) {
 	}
 }
 
-// script returns the path of a file in testdata/sidekiq.
+// script returns the absolute path of a file in testdata/sidekiq.
 func script(t testing.TB, name string) string {
 	t.Helper()
 	return filepath.Join(projectRoot(t), "internal", "test", "env", "testdata", "sidekiq", name)
 }
 
-// sidekiqCommand runs a program in the environment of a Rails app.
+// sidekiqCommand returns the command for a program in the environment of a Rails
+// app.
 func sidekiqCommand(t testing.TB, redisURL, program string, args ...string) *exec.Cmd {
 	t.Helper()
 	for _, name := range []string{"sidekiq", program} {
@@ -147,8 +147,8 @@ func sidekiqCommand(t testing.TB, redisURL, program string, args ...string) *exe
 		}
 	}
 	cmd := exec.Command(program, args...)
-	cmd.Dir = t.TempDir() // where there is no config/sidekiq.yml
-	// Rails takes all text for UTF-8; without it, the locale has to say so.
+	cmd.Dir = t.TempDir() // has no config/sidekiq.yml
+	// Rails treats all text as UTF-8. Without Rails, the locale decides.
 	cmd.Env = append(os.Environ(), "REDIS_URL="+redisURL, "LANG=C.UTF-8", "LC_ALL=C.UTF-8")
 	return cmd
 }

@@ -14,18 +14,18 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 )
 
-// maxEvent is the most that an event may have: "Lambda quotas" in the AWS
-// Lambda Developer Guide, invocation payload.
+// maxEvent is the maximum size of an event: the invocation payload in "Lambda
+// quotas", AWS Lambda Developer Guide.
 const maxEvent = 6 << 20 // bytes
 
-// A message is one that was received.
+// A message is a received message.
 type message struct {
 	id, handle string
-	record     []byte // its part of an event
+	record     []byte // its record in an event
 }
 
-// fitting returns how many of the first messages fit into one event: at least
-// one, if there is any.
+// fitting returns how many messages, from the first on, fit into one event. A
+// message that is too large on its own still counts as one.
 func fitting(messages []message) (n int) {
 	size := len(`{"Records":[]}`)
 	for ; n < len(messages); n++ {
@@ -44,7 +44,7 @@ func event(batch []message) []byte {
 	return slices.Concat([]byte(`{"Records":[`), bytes.Join(records, []byte(",")), []byte("]}"))
 }
 
-// record is what an event has of a message.
+// record returns the record of a message in an event.
 func (m *Mapping) record(r types.Message) []byte {
 	record := events.SQSMessage{
 		MessageId:              aws.ToString(r.MessageId),
@@ -66,26 +66,26 @@ func (m *Mapping) record(r types.Message) []byte {
 	}
 	text, err := json.Marshal(record)
 	if err != nil {
-		panic(err) // it has nothing that could not be encoded
+		panic(err) // everything in it can be encoded
 	}
 	return text
 }
 
-// failures returns the ids of the messages of a batch that a response reports.
-// An error says why the whole batch counts as failed: AWS Lambda Developer
-// Guide, "Implementing partial batch responses", success and failure conditions.
+// failures returns the ids of the messages that a response reports as failed. An
+// error says why the whole batch counts as failed: see the success and failure
+// conditions in "Implementing partial batch responses", AWS Lambda Developer Guide.
 func failures(response []byte, batch []message) (failed map[string]bool, err error) {
 	if len(bytes.TrimSpace(response)) == 0 {
 		return nil, nil
 	}
-	// Unlike encoding/json, this matches keys exactly.
+	// Unlike encoding/json, this package matches keys exactly.
 	var r *struct {
 		BatchItemFailures []struct {
 			ItemIdentifier *string `json:"itemIdentifier"`
 		} `json:"batchItemFailures"`
 	}
 	if err := jsonv2.Unmarshal(response, &r); err != nil {
-		return nil, fmt.Errorf("the response is not what it should be: %w", err)
+		return nil, fmt.Errorf("invalid response: %w", err)
 	}
 	if r == nil {
 		return nil, nil

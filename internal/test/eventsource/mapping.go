@@ -1,7 +1,7 @@
-// Package esm is an event source mapping of our own for tests: it feeds a
-// Lambda function from an SQS queue as AWS's does. Start at Mapping. What AWS's
-// does is described in the AWS Lambda Developer Guide, "Using Lambda with
-// Amazon SQS" and "Handling errors for an SQS event source in Lambda".
+// Package eventsource invokes a Lambda function with messages from an SQS queue,
+// for tests, as an event source mapping of AWS does. Start at [Mapping]. The AWS
+// Lambda Developer Guide describes AWS's in "Using Lambda with Amazon SQS" and
+// "Handling errors for an SQS event source in Lambda".
 package eventsource
 
 import (
@@ -22,36 +22,34 @@ import (
 // FunctionResponseTypes: [ReportBatchItemFailures].
 //
 //   - Messages that the function does not report as failed are deleted.
-//   - The others are left alone: they come back after the queue's visibility
-//     timeout, which counts from the receive.
-//   - If the function fails as a whole, its poller pauses, the longer the more
-//     often that happens in a row. AWS does not say for how long; it takes
-//     concurrency away.
+//   - The others are left alone. They are redelivered after the queue's
+//     visibility timeout, which starts with the receive.
+//   - After a function error, the poller pauses, longer with each error in a row.
+//     AWS does not document for how long; it reduces concurrency.
 type Mapping struct {
 	SQS      *sqs.Client
 	QueueURL string
 	QueueARN string
 
-	// Invoke is the function: an error is a function error.
+	// Invoke invokes the function. An error is a function error.
 	Invoke func(ctx context.Context, event []byte) (response []byte, err error)
 
 	BatchSize   int           // 0 means 10
-	Window      time.Duration // MaximumBatchingWindowInSeconds: how long a batch that is not full waits for more
-	Concurrency int           // MaximumConcurrency; 0 means 2, AWS's least
+	Window      time.Duration // MaximumBatchingWindowInSeconds: how long an incomplete batch waits for more messages
+	Concurrency int           // MaximumConcurrency; 0 means 2, AWS's minimum
 
 	Log *slog.Logger // nil: slog.Default()
 }
 
 const (
-	receiveMax = 10                    // messages, of one receive and of one deletion
-	pollTime   = time.Second           // of a long poll for the first message of a batch
+	receiveMax = 10                    // messages in one receive or deletion
+	pollTime   = time.Second           // wait time of the long poll for a batch's first message
 	firstPause = 50 * time.Millisecond // after a function error
-	maxPause   = time.Second           // after many
+	maxPause   = time.Second           // after many in a row
 )
 
-// Run polls until ctx ends. It returns when the batches that were handed over
-// are done with; messages that wait for their batch to fill up are left to
-// their visibility timeout.
+// Run polls until ctx ends. It returns when all invocations have ended. Messages
+// in incomplete batches are redelivered after their visibility timeout.
 func (m *Mapping) Run(ctx context.Context) {
 	var pollers sync.WaitGroup
 	for range cmp.Or(m.Concurrency, 2) {
@@ -60,7 +58,7 @@ func (m *Mapping) Run(ctx context.Context) {
 	pollers.Wait()
 }
 
-// poll is one poller: it handles one batch after the other.
+// poll is one poller. It handles one batch after the other.
 func (m *Mapping) poll(ctx context.Context) {
 	var waiting []message // received, but not in a batch yet
 	for failures := 0; ctx.Err() == nil; {
@@ -85,8 +83,8 @@ func (m *Mapping) poll(ctx context.Context) {
 	}
 }
 
-// fill receives until there is a batch: as many messages as it may have, as
-// much as an event may hold, or what came within the window since the first.
+// fill receives messages until there is a batch: BatchSize messages, as many as
+// fit into an event, or those that arrived within the window after the first.
 func (m *Mapping) fill(ctx context.Context, waiting []message) []message {
 	size := cmp.Or(m.BatchSize, 10)
 	var end time.Time // of the window
@@ -105,7 +103,7 @@ func (m *Mapping) fill(ctx context.Context, waiting []message) []message {
 	return waiting
 }
 
-// receive never cuts a poll off: SQS might have given the messages out.
+// receive never cancels a poll, because SQS may already have hidden messages for it.
 func (m *Mapping) receive(ctx context.Context, n int, wait time.Duration) (received []message) {
 	out, err := m.SQS.ReceiveMessage(context.WithoutCancel(ctx), &sqs.ReceiveMessageInput{
 		QueueUrl:                    &m.QueueURL,
@@ -125,8 +123,8 @@ func (m *Mapping) receive(ctx context.Context, n int, wait time.Duration) (recei
 	return received
 }
 
-// handle invokes the function with a batch and deletes what it has handled. An
-// error is the function's.
+// handle invokes the function with a batch and deletes the messages that it
+// handled. The error is the function's.
 func (m *Mapping) handle(ctx context.Context, batch []message) error {
 	response, err := m.Invoke(ctx, event(batch))
 	if err != nil {
@@ -144,7 +142,7 @@ func (m *Mapping) handle(ctx context.Context, batch []message) error {
 	return nil
 }
 
-// delete deletes messages. One that cannot be deleted comes back.
+// delete deletes messages. One that cannot be deleted is redelivered.
 func (m *Mapping) delete(ctx context.Context, messages []message) {
 	entries := make([]types.DeleteMessageBatchRequestEntry, len(messages))
 	for i, r := range messages {

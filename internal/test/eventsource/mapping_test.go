@@ -23,8 +23,8 @@ import (
 	"scout/internal/devstack"
 )
 
-// A fixture is a mapping on a queue of its own, with a function that the test
-// gives, and what that function was invoked with.
+// A fixture is a mapping with a queue of its own and a function of the test. It
+// records what the function was invoked with.
 type fixture struct {
 	*testing.T
 	mapping *Mapping
@@ -34,8 +34,8 @@ type fixture struct {
 	times   []time.Time
 }
 
-// newFixture returns a mapping of one poller. The messages of its queue are
-// invisible for 2 s after a receive.
+// newFixture returns a mapping with one poller. The visibility timeout of its
+// queue is 2 s.
 func newFixture(t *testing.T, function func(records []events.SQSMessage) (string, error)) *fixture {
 	t.Helper()
 	server := devstack.NewServer()
@@ -85,7 +85,7 @@ func (f *fixture) send(bodies ...string) {
 	}
 }
 
-// run runs the mapping for n batches and returns them.
+// run runs the mapping until it has handled n batches, and returns them.
 func (f *fixture) run(n int) [][]string {
 	f.Helper()
 	ctx, cancel := context.WithTimeout(f.Context(), 20*time.Second)
@@ -105,7 +105,7 @@ func (f *fixture) run(n int) [][]string {
 	return f.batches
 }
 
-// left is how many messages the queue holds, visible or not.
+// left returns the number of messages in the queue, visible or not.
 func (f *fixture) left() int {
 	f.Helper()
 	return depth(f.T, f.mapping.SQS, f.mapping.QueueURL)
@@ -125,7 +125,7 @@ func depth(t *testing.T, client *sqs.Client, queueURL string) (n int) {
 	return n
 }
 
-// What a function may answer, and how many of the two messages are then left.
+// TestResponses checks how many of two messages are left after each kind of response.
 func TestResponses(t *testing.T) {
 	for _, c := range []struct {
 		name, response string // %s is the id of the first message
@@ -152,7 +152,7 @@ func TestResponses(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, func(records []events.SQSMessage) (string, error) {
 				if c.response == "error" {
-					return "", errors.New("no luck")
+					return "", errors.New("failed")
 				}
 				if strings.Contains(c.response, "%") {
 					return fmt.Sprintf(c.response, records[0].MessageId), nil
@@ -171,7 +171,8 @@ func TestResponses(t *testing.T) {
 	}
 }
 
-// A failed message comes back after its visibility timeout, not earlier.
+// TestVisibility checks that a failed message is redelivered after its visibility
+// timeout and not earlier.
 func TestVisibility(t *testing.T) {
 	f := newFixture(t, func(records []events.SQSMessage) (string, error) {
 		if records[0].Attributes["ApproximateReceiveCount"] == "1" {
@@ -184,7 +185,7 @@ func TestVisibility(t *testing.T) {
 		t.Fatalf("batches = %v, %d messages are left", batches, f.left())
 	}
 	if d := f.times[1].Sub(f.times[0]); d < 1900*time.Millisecond {
-		t.Errorf("it came back after %v", d)
+		t.Errorf("redelivered after %v", d)
 	}
 }
 
@@ -199,7 +200,7 @@ func TestBatchSizes(t *testing.T) {
 		{"10 by default", 0, 0, []int{10, 10, 5}},
 		{"smaller", 7, 0, []int{7, 7, 7, 4}},
 		{"larger, with a window", 20, time.Second, []int{20, 5}},
-		{"larger, without one", 20, 0, []int{10, 10, 5}}, // AWS refuses this
+		{"larger, without one", 20, 0, []int{10, 10, 5}}, // AWS rejects this
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -217,7 +218,7 @@ func TestBatchSizes(t *testing.T) {
 	}
 }
 
-// 6 MB of event: what does not fit waits for the next batch.
+// TestEventSize checks that messages beyond 6 MB of event wait for the next batch.
 func TestEventSize(t *testing.T) {
 	f := newFixture(t, func(records []events.SQSMessage) (string, error) { return "", nil })
 	largest := 0
@@ -242,14 +243,15 @@ func TestEventSize(t *testing.T) {
 	}
 }
 
-// Errors slow the pollers down, failed messages do not.
+// TestPauses checks that function errors slow the poller down and failed messages
+// do not.
 func TestPauses(t *testing.T) {
 	const pauses = 1550 * time.Millisecond // 50, 100, 200, 400 and 800 ms
 	for name, c := range map[string]struct {
 		response string
 		err      error
 	}{
-		"function errors": {"", errors.New("no luck")},
+		"function errors": {"", errors.New("failed")},
 		"failed batches":  {"{", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -267,11 +269,11 @@ func TestPauses(t *testing.T) {
 
 func TestConcurrency(t *testing.T) {
 	var mu sync.Mutex
-	running, most := 0, 0
+	running, highest := 0, 0
 	f := newFixture(t, func([]events.SQSMessage) (string, error) {
 		mu.Lock()
 		running++
-		most = max(most, running)
+		highest = max(highest, running)
 		mu.Unlock()
 		time.Sleep(20 * time.Millisecond)
 		mu.Lock()
@@ -281,12 +283,12 @@ func TestConcurrency(t *testing.T) {
 	})
 	f.mapping.BatchSize, f.mapping.Concurrency = 1, 3
 	f.send(strings.Split(strings.Repeat("x", 30), "")...)
-	if n := len(f.run(30)); n != 30 || most != 3 {
-		t.Errorf("%d batches, at most %d at a time; want 30 and 3", n, most)
+	if n := len(f.run(30)); n != 30 || highest != 3 {
+		t.Errorf("%d batches, up to %d at a time; want 30 and 3", n, highest)
 	}
 }
 
-// The record of an event has all that SQS gives.
+// TestRecord checks that a record has everything that SQS returns.
 func TestRecord(t *testing.T) {
 	var record events.SQSMessage
 	f := newFixture(t, func(records []events.SQSMessage) (string, error) { record = records[0]; return "", nil })

@@ -180,7 +180,7 @@ func (s *stage) failures(errorType string) int {
 	return s.errors[errorType]
 }
 
-// signal sends a signal to a function as soon as one is busy.
+// signal sends a signal to a busy function, and waits until there is one.
 func (s *stage) signal(signal os.Signal) {
 	s.t.Helper()
 	s.await("a function is busy", func() bool {
@@ -227,7 +227,7 @@ func (s *stage) send(rng *rand.Rand, rate, n int, next func() body, stop chan st
 	return sent
 }
 
-// entry is the n-th message to be sent.
+// entry returns the request for the n-th message.
 func (b body) entry(n int) types.SendMessageBatchRequestEntry {
 	id := strconv.Itoa(n)
 	entry := types.SendMessageBatchRequestEntry{Id: &id, MessageBody: &b.text}
@@ -237,7 +237,7 @@ func (b body) entry(n int) types.SendMessageBatchRequestEntry {
 	return entry
 }
 
-// jobs returns the argument of each job in Redis, the first one first.
+// jobs returns the argument of each job in Redis, in the order of the queue.
 func (s *stage) jobs() (args []string) {
 	s.t.Helper()
 	for _, payload := range env.Queued(s.t, s.redis.Addr, "queue:default") {
@@ -266,7 +266,7 @@ func (s *stage) await(what string, holds func() bool) {
 	}
 }
 
-// deadLetters empties the dead-letter queue and returns the bodies.
+// deadLetters empties the dead-letter queue and returns the bodies of its messages.
 func (s *stage) deadLetters() (bodies []string) {
 	s.t.Helper()
 	for {

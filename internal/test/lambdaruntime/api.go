@@ -12,7 +12,7 @@ import (
 	"scout/internal/uuid"
 )
 
-// functionName is what the function is called unless its environment says otherwise.
+// functionName is the name of the function, unless Function.Env sets another.
 const functionName = "function"
 
 // An invocation is one event on its way to a process and back.
@@ -21,7 +21,7 @@ type invocation struct {
 	event    []byte
 	timeout  time.Duration
 	deadline time.Time
-	answer   chan answer // has room for one
+	answer   chan answer // buffers one
 }
 
 type answer struct {
@@ -39,7 +39,7 @@ func newInvocation(event []byte, timeout time.Duration) *invocation {
 	}
 }
 
-// newTrace returns an X-Ray trace header. Its ids are those of no trace.
+// newTrace returns an X-Ray trace header with random ids.
 func newTrace() string {
 	var b [12]byte
 	rand.Read(b[:])
@@ -50,7 +50,7 @@ func (i *invocation) timedOut() error {
 	return &InvocationError{"Sandbox.Timedout", fmt.Sprintf("RequestId: %s Error: Task timed out after %.2f seconds", i.id, i.timeout.Seconds())}
 }
 
-// api is the Runtime API: "Using the Lambda runtime API for custom runtimes"
+// api returns the Runtime API: "Using the Lambda runtime API for custom runtimes"
 // in the AWS Lambda Developer Guide.
 func (p *process) api() http.Handler {
 	const root = "/2018-06-01/runtime"
@@ -68,7 +68,7 @@ func (p *process) api() http.Handler {
 		if reported, err := readError(r); err == nil {
 			select {
 			case p.initError <- reported:
-			default: // there was one before
+			default: // an earlier one counts
 			}
 		}
 		w.WriteHeader(http.StatusAccepted)
@@ -76,7 +76,7 @@ func (p *process) api() http.Handler {
 	return mux
 }
 
-// serveNext answers when there is an event.
+// serveNext responds when there is an event.
 func (p *process) serveNext(w http.ResponseWriter, r *http.Request) {
 	p.readyOnce.Do(func() { close(p.ready) })
 	select {
@@ -94,7 +94,7 @@ func (p *process) serveNext(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// settle ends the current invocation, once, if it is the one that is answered.
+// settle ends the current invocation, once, if the request is about that one.
 func (p *process) settle(w http.ResponseWriter, r *http.Request, a answer, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -107,7 +107,7 @@ func (p *process) settle(w http.ResponseWriter, r *http.Request, a answer, err e
 	w.WriteHeader(http.StatusAccepted)
 }
 
-// readError reads what a function reports.
+// readError reads the error that a function reports.
 func readError(r *http.Request) (reported *InvocationError, err error) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// What aws-lambda-go does not do with the Runtime API.
+// TestAPI checks what aws-lambda-go never does with the Runtime API.
 func TestAPI(t *testing.T) {
 	p := &process{ready: make(chan struct{}), initError: make(chan error, 1), next: make(chan *invocation, 1)}
 	api := p.api()

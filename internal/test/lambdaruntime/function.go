@@ -1,5 +1,5 @@
-// Package lambdaruntime runs the bootstrap of a Lambda function as Lambda
-// does, behind a Runtime API of its own. Start at Function.
+// Package lambdaruntime runs the bootstrap of a Lambda function as Lambda does,
+// with a Runtime API of its own. Start at [Function].
 package lambdaruntime
 
 import (
@@ -20,15 +20,15 @@ const (
 // A Function is a function in one execution environment: a process that
 // handles one event at a time. Set the fields, Invoke, and Close.
 //
-// Not like in Lambda, the process is not frozen between invocations, and an
-// init phase that failed is tried again by the next invocation only.
+// Unlike in Lambda, the process is not frozen between invocations, and a failed
+// init phase is only repeated by the next invocation.
 type Function struct {
 	Path    string        // of the bootstrap
-	Env     []string      // of the process, which inherits nothing; it comes on top of what Lambda sets
+	Env     []string      // of the process, in addition to what Lambda sets; nothing is inherited
 	Timeout time.Duration // of an invocation; 0 means 3 s
 
-	// Log gets what the process writes to standard output and error, all of
-	// it by the time that Close returns. nil drops it.
+	// Log gets what the process writes to standard output and error. It has
+	// everything when Close returns. nil discards it.
 	Log io.Writer
 
 	busy sync.Mutex // held while the function is invoked
@@ -37,7 +37,7 @@ type Function struct {
 	process *process   // the latest
 }
 
-// An InvocationError is a function error, with what Lambda's answer says of it.
+// An InvocationError is a function error as Lambda reports it.
 type InvocationError struct {
 	Type    string `json:"errorType"`
 	Message string `json:"errorMessage"`
@@ -45,9 +45,9 @@ type InvocationError struct {
 
 func (e *InvocationError) Error() string { return e.Type + ": " + e.Message }
 
-// Init starts the process unless it is running, and returns when it asks for
-// its first event. An *InvocationError says that it ended before, reported an
-// error of its own, or took longer than the 10 s that it has.
+// Init starts the process unless it is running, and returns when the process asks
+// for its first event. An *InvocationError means that the process exited before
+// that, reported an init error, or took longer than 10 s.
 func (f *Function) Init(ctx context.Context) error {
 	f.busy.Lock()
 	defer f.busy.Unlock()
@@ -55,13 +55,13 @@ func (f *Function) Init(ctx context.Context) error {
 	return err
 }
 
-// Invoke hands an event to the function and returns its response. One that is
-// busy is waited for, and one that is not running is started; see Init.
+// Invoke invokes the function with an event and returns its response. It waits
+// while the function is busy, and starts it if it is not running; see Init.
 //
-// An *InvocationError says that the function reported an error, that its
-// process ended before it answered (Runtime.ExitError), or that it took longer
-// than Timeout and was killed (Sandbox.Timedout). The next Invoke then starts a
-// new process if need be. If ctx ends, the process is killed, too.
+// An *InvocationError means that the function reported an error, that its process
+// exited before it responded (Runtime.ExitError), or that it took longer than
+// Timeout and was killed (Sandbox.Timedout). The next Invoke starts a new process
+// if necessary. If ctx ends, the process is killed, too.
 func (f *Function) Invoke(ctx context.Context, event []byte) ([]byte, error) {
 	f.busy.Lock()
 	defer f.busy.Unlock()
@@ -74,11 +74,11 @@ func (f *Function) Invoke(ctx context.Context, event []byte) ([]byte, error) {
 		if response, taken, err := p.invoke(ctx, i); taken {
 			return response, err
 		}
-		// It has ended since the last invocation.
+		// The process exited after the last invocation.
 	}
 }
 
-// warm returns a process that has come through its init phase.
+// warm returns a process that has finished its init phase.
 func (f *Function) warm(ctx context.Context) (*process, error) {
 	p, err := f.running()
 	if err != nil {
@@ -105,8 +105,8 @@ func (f *Function) running() (*process, error) {
 	return p, nil
 }
 
-// Signal sends a signal to the process, if it is running: os.Kill does what
-// Lambda does to one that is out of memory.
+// Signal sends a signal to the process if it is running. os.Kill is what Lambda
+// sends to a process that is out of memory.
 func (f *Function) Signal(s os.Signal) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -115,7 +115,7 @@ func (f *Function) Signal(s os.Signal) {
 	}
 }
 
-// Close kills the process and returns when it is gone.
+// Close kills the process and returns when it has exited.
 func (f *Function) Close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -16,7 +16,8 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
-// bootstrap makes the test binary be one: "handle" or a way not to start.
+// bootstrap is the variable that makes the test binary a bootstrap: one that
+// handles events ("handle") or one that does not start ("exit").
 const bootstrap = "SCOUT_TEST_BOOTSTRAP"
 
 func TestMain(m *testing.M) {
@@ -32,13 +33,13 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// handle does what it is told and says how it was invoked.
+// handle obeys its event, and returns how it was invoked.
 func handle(ctx context.Context, order string) (map[string]any, error) {
 	switch order {
 	case "fail":
-		return nil, errors.New("no luck")
+		return nil, errors.New("failed")
 	case "panic":
-		panic("at the disco")
+		panic("panicked")
 	case "exit":
 		os.Exit(7)
 	case "leave":
@@ -83,7 +84,7 @@ func TestInvoke(t *testing.T) {
 		ids[string(m[1])] = true
 	}
 	if len(ids) != 3 {
-		t.Errorf("the requests had the ids %v, want each its own", ids)
+		t.Errorf("the request ids are %v, want a different one for each", ids)
 	}
 	f.Close()
 	if log.String() != "starting\n" {
@@ -91,15 +92,15 @@ func TestInvoke(t *testing.T) {
 	}
 }
 
-// However an invocation ends, the next one is answered, by a new process if
-// the old one is gone.
+// TestFailures checks that however an invocation ends, the next one succeeds, in a
+// new process if the old one has exited.
 func TestFailures(t *testing.T) {
 	for order, want := range map[string]struct {
 		err  string // a regular expression
 		cold bool
 	}{
-		"fail":  {`^errorString: no luck$`, false},
-		"panic": {`^string: at the disco$`, true},
+		"fail":  {`^errorString: failed$`, false},
+		"panic": {`^string: panicked$`, true},
 		"exit":  {`^Runtime.ExitError: RequestId: [0-9a-f-]{36} Error: Runtime exited with error: exit status 7$`, true},
 		"leave": {`^Runtime.ExitError: RequestId: [0-9a-f-]{36} Error: Runtime exited without providing a reason$`, true},
 		"hang":  {`^Sandbox.Timedout: RequestId: [0-9a-f-]{36} Error: Task timed out after 0.50 seconds$`, true},
@@ -142,7 +143,7 @@ func TestSignal(t *testing.T) {
 	time.AfterFunc(100*time.Millisecond, func() { f.Signal(os.Kill) })
 	_, err := f.Invoke(t.Context(), []byte(`"hang"`))
 	if err == nil || !strings.HasSuffix(err.Error(), "signal: killed") {
-		t.Errorf("killed while it works: %v", err)
+		t.Errorf("killed while busy: %v", err)
 	}
 
 	f.Timeout = 200 * time.Millisecond
@@ -150,9 +151,9 @@ func TestSignal(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Signal(syscall.SIGSTOP)
-	time.Sleep(100 * time.Millisecond) // a thread on another processor may run on for a moment
+	time.Sleep(100 * time.Millisecond) // a thread on another processor may still run for a moment
 	if _, err = f.Invoke(t.Context(), []byte(`"go"`)); err == nil || !strings.Contains(err.Error(), "timed out after 0.20 seconds") {
-		t.Errorf("stopped before it is handed the event: %v", err)
+		t.Errorf("stopped before it gets the event: %v", err)
 	}
 }
 

@@ -19,14 +19,14 @@ type process struct {
 	ready     chan struct{} // closed when it asks for its first event
 	readyOnce sync.Once
 	initError chan error       // what it reported instead
-	next      chan *invocation // taken when it asks for an event
-	ended     chan struct{}    // closed when it is gone and all that it wrote is in the log
+	next      chan *invocation // received from when it asks for an event
+	ended     chan struct{}    // closed when it has exited and the log has all its output
 
 	mu      sync.Mutex  // guards current
 	current *invocation // the last one taken
 }
 
-// startProcess starts a bootstrap in the environment that Lambda gives it.
+// startProcess starts a bootstrap with the environment variables that Lambda sets.
 func startProcess(path string, env []string, log io.Writer) (*process, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -70,7 +70,7 @@ func (p *process) kill() {
 	<-p.ended
 }
 
-// exitError says how the process ended.
+// exitError returns the error for a process that has exited.
 func (p *process) exitError(prefix string) error {
 	if p.cmd.ProcessState.Success() {
 		return &InvocationError{"Runtime.ExitError", prefix + "Error: Runtime exited without providing a reason"}
@@ -86,7 +86,7 @@ func (p *process) awaitInit(ctx context.Context) error {
 		return err
 	case <-p.ended:
 		select {
-		case err := <-p.initError: // its last words
+		case err := <-p.initError: // reported before it exited
 			return err
 		default:
 			return p.exitError("")
@@ -98,7 +98,7 @@ func (p *process) awaitInit(ctx context.Context) error {
 	}
 }
 
-// invoke returns taken = false if the process has ended without taking the
+// invoke returns taken = false if the process exited without taking the
 // invocation.
 func (p *process) invoke(ctx context.Context, i *invocation) (response []byte, taken bool, err error) {
 	timeout := time.After(i.timeout)
@@ -110,7 +110,7 @@ func (p *process) invoke(ctx context.Context, i *invocation) (response []byte, t
 			return a.response, true, a.err
 		case <-p.ended:
 			select {
-			case a := <-i.answer: // its last words
+			case a := <-i.answer: // sent before it exited
 				return a.response, true, a.err
 			default:
 				return nil, taken, p.exitError("RequestId: " + i.id + " ")

@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// answers are the parameters in an answer file, by name, as SAM passes them on.
+// answers are the parameters of an answer file, by name, as SAM passes them on.
 type answers map[string]string
 
 func parseAnswers(text string) (answers, error) {
@@ -33,8 +33,8 @@ func parseAnswers(text string) (answers, error) {
 				items[i] = fmt.Sprint(item)
 			}
 			a[name] = strings.Join(items, ",")
-		default: // which SAM would write as Python does
-			return nil, fmt.Errorf("%s: write %v as a text, in quotes", name, value)
+		default: // SAM would write it in Python's syntax
+			return nil, fmt.Errorf("%s: put %v in quotes", name, value)
 		}
 	}
 	return a, nil
@@ -54,20 +54,20 @@ func answerComplaints(d document, text string) (all []string) {
 		case !ok:
 			complain("the template has no parameter %s", name)
 		case name == "Release":
-			complain("Release is not for people to choose")
+			complain("Release must not be set by hand")
 		case !regexp.MustCompile("^("+p.AllowedPattern+")$").MatchString(value) && p.AllowedPattern != "":
 			complain("%s: %q does not match %s", name, value, p.AllowedPattern)
 		case !slices.Contains(p.AllowedValues, value) && p.AllowedValues != nil:
-			complain("%s: %q is none of %v", name, value, p.AllowedValues)
+			complain("%s: %q is not one of %v", name, value, p.AllowedValues)
 		case value != "" && strings.HasPrefix(name, "Filter") && name != "FilterScope" && json.Unmarshal([]byte(value), &map[string]any{}) != nil:
 			complain("%s: %q is not JSON", name, value)
 		case value != "" && strings.HasPrefix(name, "Topic") && a["Profile"] == "fifo" && !strings.HasSuffix(value, ".fifo"):
-			complain("%s: a FIFO queue takes from FIFO topics alone", name)
+			complain("%s: only FIFO topics can deliver to a FIFO queue", name)
 		}
 	}
 	for name, p := range d.Parameters {
 		if _, ok := a[name]; !ok && p.Default == nil && name != "Release" {
-			complain("%s is not answered", name)
+			complain("%s is missing", name)
 		}
 	}
 	return all
@@ -77,7 +77,7 @@ func TestAnswers(t *testing.T) {
 	d := parse(t, readFile(t, "../../../template.yaml"))
 	files, err := filepath.Glob("../../../deploy/*.yaml")
 	if err != nil || len(files) < 2 {
-		t.Fatalf("found the answer files %v (%v)", files, err)
+		t.Fatalf("the answer files are %v (%v)", files, err)
 	}
 	environments := environments(readFile(t, "../../../samconfig.toml"))
 	for _, file := range files {
@@ -113,13 +113,13 @@ func environmentComplaints(d document, text string) (all []string) {
 		var overrides []string
 		_ = json.Unmarshal([]byte(settings["parameter_overrides"]), &overrides)
 		if len(overrides) != 2 || overrides[0] != "file://deploy/"+name+".yaml" {
-			complain("the answers are not those of its file: %s", settings["parameter_overrides"])
+			complain("the overrides are not its answer file and a release: %s", settings["parameter_overrides"])
 			continue
 		}
-		// Nothing but make deploy knows the release. Without one, SAM would
-		// silently take that of the last deployment and publish nothing.
+		// Only make deploy knows the release. Without one, SAM would silently
+		// reuse that of the last deployment and publish nothing.
 		if made, ok := strings.CutPrefix(overrides[1], "Release="); !ok || release.MatchString(made) {
-			complain("sam deploy without a release is not refused")
+			complain("sam deploy without a release does not fail")
 		}
 		for _, key := range []string{"stack_name", "region", "capabilities", "resolve_s3"} {
 			if settings[key] == "" {
@@ -127,12 +127,12 @@ func environmentComplaints(d document, text string) (all []string) {
 			}
 		}
 		if stacks[settings["stack_name"]] {
-			complain("another environment has the stack %s", settings["stack_name"])
+			complain("another environment deploys the stack %s", settings["stack_name"])
 		}
 		stacks[settings["stack_name"]] = true
 	}
 	if len(stacks) < 2 {
-		all = append(all, "there are no two environments")
+		all = append(all, "there are fewer than two environments")
 	}
 	return all
 }
@@ -142,8 +142,8 @@ var (
 	tomlSetting = regexp.MustCompile(`(?m)^(\w+) = ("[^"]*"|\[.*\]|\w+)`)
 )
 
-// environments reads as much of TOML as samconfig.toml uses: the settings of
-// its sections, named "environment.command".
+// environments parses the subset of TOML that samconfig.toml uses. It returns the
+// settings of each section, by "environment.command".
 func environments(text string) map[string]map[string]string {
 	sections := map[string]map[string]string{}
 	starts := tomlSection.FindAllStringSubmatchIndex(text, -1)

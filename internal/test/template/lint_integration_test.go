@@ -22,7 +22,7 @@ func TestSAMValidate(t *testing.T) {
 }
 
 // TestSAMBuild builds the function as make deploy does, and checks that the
-// Makefile follows the architecture that it is given.
+// Makefile builds for the architecture that it is given.
 func TestSAMBuild(t *testing.T) {
 	sam := env.SAM(t)
 	for architecture, machine := range map[string]elf.Machine{"": elf.EM_AARCH64, "arm64": elf.EM_AARCH64, "x86_64": elf.EM_X86_64} {
@@ -31,7 +31,7 @@ func TestSAMBuild(t *testing.T) {
 			run(t, []string{"ARCHITECTURE=" + architecture}, sam, "build", "--build-dir", dir)
 			files, err := os.ReadDir(filepath.Join(dir, "ScoutFunction"))
 			if err != nil || len(files) != 1 || files[0].Name() != "bootstrap" {
-				t.Fatalf("the build is %v (%v)", files, err)
+				t.Fatalf("the build has the files %v (%v)", files, err)
 			}
 			f, err := elf.Open(filepath.Join(dir, "ScoutFunction", "bootstrap"))
 			if err != nil {
@@ -42,15 +42,15 @@ func TestSAMBuild(t *testing.T) {
 				t.Errorf("the function is built for %v", f.Machine)
 			}
 			if libraries, _ := f.ImportedLibraries(); len(libraries) > 0 {
-				t.Errorf("the function needs %v", libraries)
+				t.Errorf("the function is linked to %v", libraries)
 			}
 		})
 	}
 }
 
-// TestSAMDeploy has SAM read an environment and its answers as make deploy
-// does. It ends when SAM asks for a stack: moto cannot make one of a template
-// in the form of SAM.
+// TestSAMDeploy checks how SAM reads an environment and its answers when make
+// deploy calls it. It ends where SAM creates the stack, which moto cannot do from
+// a SAM template.
 func TestSAMDeploy(t *testing.T) {
 	sam, dir := env.SAM(t), t.TempDir()
 	run(t, nil, sam, "build", "--build-dir", dir)
@@ -71,7 +71,7 @@ func TestSAMDeploy(t *testing.T) {
 		`"Release": "0123456789ab"`,
 	} {
 		if !strings.Contains(string(output), want) {
-			t.Errorf("SAM did not read %s:\n%s", want, output)
+			t.Errorf("SAM did not print %s:\n%s", want, output)
 		}
 	}
 }
@@ -83,7 +83,7 @@ func run(t *testing.T, env []string, program string, args ...string) {
 	}
 }
 
-// command runs in the project's folder, with credentials that nobody has.
+// command returns a command in the project's folder, with invalid credentials.
 func command(t *testing.T, env []string, program string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program, args...)

@@ -11,8 +11,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// A document is a template as it was written: intrinsic functions are maps of
-// one key, such as {"Ref": "Queue"}, as in CloudFormation's JSON.
+// A document is a template as written. Intrinsic functions are maps with one key,
+// such as {"Ref": "Queue"}, as in CloudFormation's JSON.
 type document struct {
 	Parameters map[string]parameter `yaml:"Parameters"`
 	Mappings   map[string]any       `yaml:"Mappings"`
@@ -27,8 +27,8 @@ type parameter struct {
 	AllowedValues  []string `yaml:"AllowedValues"`
 }
 
-// A stack is what CloudFormation makes of a document and parameters. Of what
-// only AWS knows, it keeps the name: "${Queue.Arn}".
+// A stack is what CloudFormation creates from a document and parameters. What only
+// AWS knows stays a name, such as "${Queue.Arn}".
 type stack struct {
 	document
 	parameters map[string]string
@@ -42,7 +42,7 @@ type resource struct {
 	Properties, Metadata map[string]any
 }
 
-// pseudo are CloudFormation's own parameters.
+// pseudo are CloudFormation's pseudo parameters.
 var pseudo = map[string]string{
 	"AWS::StackName": "stack",
 	"AWS::Partition": "aws",
@@ -51,7 +51,7 @@ var pseudo = map[string]string{
 	"AWS::URLSuffix": "amazonaws.com",
 }
 
-// noValue stands for AWS::NoValue: what it is the value of, is left out.
+// noValue stands for AWS::NoValue, which removes the property that it is assigned to.
 type noValue struct{}
 
 func parse(t *testing.T, text string) document {
@@ -60,7 +60,7 @@ func parse(t *testing.T, text string) document {
 	if err := yaml.Unmarshal([]byte(text), &root); err != nil {
 		t.Fatal(err)
 	}
-	spellOut(&root)
+	expandTags(&root)
 	var d document
 	if err := root.Decode(&d); err != nil {
 		t.Fatal(err)
@@ -77,10 +77,10 @@ func readFile(t *testing.T, path string) string {
 	return string(text)
 }
 
-// spellOut replaces the short forms of intrinsic functions, such as !Ref.
-func spellOut(n *yaml.Node) {
+// expandTags replaces the short forms of intrinsic functions, such as !Ref.
+func expandTags(n *yaml.Node) {
 	for _, child := range n.Content {
-		spellOut(child)
+		expandTags(child)
 	}
 	name, ok := strings.CutPrefix(n.Tag, "!")
 	if !ok || strings.HasPrefix(name, "!") {
@@ -177,7 +177,7 @@ func (s *stack) call(function string, argument any) any {
 		}
 		return v
 	}
-	panic("the test does not know " + function)
+	panic("unsupported function " + function)
 }
 
 func (s *stack) ref(name string) any {
@@ -213,7 +213,8 @@ func (s *stack) sub(argument any, list []any) string {
 	})
 }
 
-// at follows keys, and numbers into lists; what is not there is nil.
+// at follows a path of map keys and list indexes. It returns nil if there is
+// nothing at its end.
 func at(v any, path ...any) any {
 	for _, step := range path {
 		switch step := step.(type) {
@@ -231,7 +232,7 @@ func at(v any, path ...any) any {
 	return v
 }
 
-// property is at, from a resource's properties.
+// property returns what is at a path of a resource's properties.
 func (s *stack) property(name string, path ...any) any {
 	return at(s.resources[name].Properties, path...)
 }
@@ -241,7 +242,7 @@ func (s *stack) number(name string, path ...any) int {
 	return n
 }
 
-// ofType returns the names of the resources of a type.
+// ofType returns the names of the resources of one type.
 func (s *stack) ofType(kind string) (names []string) {
 	for name, r := range s.resources {
 		if r.Type == kind {

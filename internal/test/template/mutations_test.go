@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// mutations are mistakes that somebody could make in template.yaml, and the
-// check that has to notice each.
+// mutations are mistakes that could be made in template.yaml, each with the check
+// that must notice it.
 var mutations = []struct{ name, old, new, check string }{
 	{"visibility below 6 timeouts", "VisibilityTimeout: 180", "VisibilityTimeout: 179", "times"},
 	{"visibility without the window", "VisibilityTimeout: 420", "VisibilityTimeout: 364", "times"},
@@ -108,7 +108,7 @@ func TestMutations(t *testing.T) {
 	}
 }
 
-// textMutation is a mistake in another file, and what is said about it.
+// A textMutation is a mistake in another file, and the complaint about it.
 type textMutation struct{ old, new, complaint string }
 
 func (m textMutation) test(t *testing.T, text string, complaints func(text string) []string) {
@@ -126,13 +126,13 @@ func TestMutatedAnswers(t *testing.T) {
 	d := parse(t, readFile(t, "../../../template.yaml"))
 	for _, m := range []textMutation{
 		{"MemorySize", "Memory", "no parameter Memory"},
-		{"Topic1: arn:aws:sns:us-east-1:123456789012:orders\n", "", "Topic1 is not answered"},
+		{"Topic1: arn:aws:sns:us-east-1:123456789012:orders\n", "", "Topic1 is missing"},
 		{"ConfigParameter: /", "ConfigParameter: ", "does not match"},
 		{"Topic2: arn:aws:sns", "Topic2: arn:aws:sqs", "does not match"},
-		{"throughput", "thruput", "is none of"},
+		{"throughput", "thruput", "is not one of"},
 		{`{"country"`, `{country`, "is not JSON"},
-		{"Profile: throughput", "Profile: fifo", "FIFO topics alone"},
-		{"Profile: throughput", "Release: 0123456789ab", "not for people"},
+		{"Profile: throughput", "Profile: fifo", "only FIFO topics"},
+		{"Profile: throughput", "Release: 0123456789ab", "by hand"},
 		{`'{"country": ["de", "fr"]}'`, `{"country": ["de", "fr"]}`, "in quotes"},
 		{"MemorySize: 512", "Polling: false", "in quotes"},
 	} {
@@ -143,12 +143,12 @@ func TestMutatedAnswers(t *testing.T) {
 func TestMutatedEnvironments(t *testing.T) {
 	d := parse(t, readFile(t, "../../../template.yaml"))
 	for _, m := range []textMutation{
-		{"deploy/shop-production.yaml", "deploy/shop-staging.yaml", "not those of its file"},
-		{`"Release=see-make-deploy"`, `"Release=0123456789ab"`, "is not refused"},
-		{`, "Release=see-make-deploy"`, "", "not those of its file"},
+		{"deploy/shop-production.yaml", "deploy/shop-staging.yaml", "not its answer file"},
+		{`"Release=see-make-deploy"`, `"Release=0123456789ab"`, "does not fail"},
+		{`, "Release=see-make-deploy"`, "", "not its answer file"},
 		{"region = \"us-east-1\"\n", "", "region is missing"},
 		{`"scout-shop-production"`, `"scout-shop-staging"`, "another environment"},
-		{"[shop-staging.deploy.", "[shop-staging.build.", "no two environments"},
+		{"[shop-staging.deploy.", "[shop-staging.build.", "fewer than two environments"},
 	} {
 		m.test(t, readFile(t, "../../../samconfig.toml"), func(text string) []string { return environmentComplaints(d, text) })
 	}

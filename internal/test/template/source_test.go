@@ -11,7 +11,7 @@ import (
 )
 
 // emittedMetrics returns the names of the metrics that the function can write,
-// as its source says: those that emf.go adds by name, and one for each
+// read from its source: those that emf.go adds by name, and one for each
 // handler.Reason.
 func emittedMetrics(t *testing.T) map[string]bool {
 	t.Helper()
@@ -38,7 +38,7 @@ func emittedMetrics(t *testing.T) map[string]bool {
 		}
 	})
 	if !metrics["Received"] || !metrics["FailedNoRoute"] {
-		t.Fatalf("the source does not say which metrics there are any more; found %v", metrics)
+		t.Fatalf("the metrics are not found in the source any more, only %v", metrics)
 	}
 	return metrics
 }

@@ -1,6 +1,7 @@
-// Package template tests template.yaml and what is deployed with it: what
-// CloudFormation would refuse only on AWS, or not at all, and what other code
-// relies on. Start at TestTemplate; TestMutations shows that its checks can fail.
+// Package template tests template.yaml and the files that are deployed with it. It
+// finds mistakes that CloudFormation would reject only on AWS, or not at all, and
+// checks what other code relies on. Start at TestTemplate. TestMutations shows
+// that the checks can fail.
 package template
 
 import (
@@ -17,12 +18,12 @@ const maxTopics = 10
 
 func topicName(n int) string { return fmt.Sprintf("arn:aws:sns:us-east-1:123456789012:topic%d", n) }
 
-// scenarios are stacks that use little or all of what the template offers, for
-// each profile.
+// scenarios returns two stacks for each profile: one that sets only what is
+// required, and one that sets every parameter.
 func scenarios(d document) map[string]*stack {
 	little := map[string]string{"ConfigParameter": "/scout/app", "Topic1": topicName(1), "Release": "0123456789ab"}
 	all := maps.Clone(little)
-	maps.Copy(all, map[string]string{ // nothing as its default
+	maps.Copy(all, map[string]string{ // each other than its default
 		"Architecture":       "x86_64",
 		"MemorySize":         "1024",
 		"MaximumConcurrency": "99",
@@ -52,7 +53,7 @@ func scenarios(d document) map[string]*stack {
 	return stacks
 }
 
-// A complaint is what a check has to say about a stack.
+// A complaint records what is wrong with a stack.
 type complaint func(format string, args ...any)
 
 // checks are the assertions about a stack, by name.
@@ -90,21 +91,21 @@ func TestTemplate(t *testing.T) {
 	}
 }
 
-// TestOutageTable checks that docs/deploy.md says how many receives of a message
-// an outage of Redis costs: one at once, and one after each visibility timeout.
+// TestOutageTable checks that docs/deploy.md says how many receives a message needs
+// during an outage of Redis: one at once, and one after each visibility timeout.
 func TestOutageTable(t *testing.T) {
 	text := readFile(t, "../../../docs/deploy.md")
 	for name, s := range scenarios(parse(t, readFile(t, "../../../template.yaml"))) {
 		visibility, receives := s.number("Queue", "VisibilityTimeout"), s.number("Queue", "RedrivePolicy", "maxReceiveCount")
 		for _, seconds := range []int{60, 600, 3600} {
 			if want := fmt.Sprintf("%d of %d receives", seconds/visibility+1, receives); !strings.Contains(text, want) {
-				t.Errorf("%s: an outage of %d s costs %s", name, seconds, want)
+				t.Errorf("%s: the table does not say that an outage of %d s costs %s", name, seconds, want)
 			}
 		}
 	}
 }
 
-// checkTimes checks the values that must agree.
+// checkTimes checks the timeouts and counts that depend on each other.
 func checkTimes(s *stack, complain complaint) {
 	timeout := s.number("ScoutFunction", "Timeout")
 	window := s.number("ScoutFunction", "Events", "Queue", "Properties", "MaximumBatchingWindowInSeconds")
@@ -119,8 +120,8 @@ func checkTimes(s *stack, complain complaint) {
 	if receives < 5 {
 		complain("a message has only %d receives", receives)
 	}
-	// The first receive may be at the beginning of an outage, and the last
-	// one must be after it.
+	// The first receive may be at the start of an outage, and the last one must
+	// be after its end.
 	if rides := (receives - 1) * visibility; rides < 3600 {
 		complain("an outage of Redis of %d s sends messages to the dead-letter queue", rides)
 	}
@@ -146,16 +147,16 @@ func checkPolling(s *stack, complain complaint) {
 		complain("a FIFO queue has no window and at most 10 messages in a batch")
 	}
 	if !reflect.DeepEqual(p["FunctionResponseTypes"], []any{"ReportBatchItemFailures"}) {
-		complain("the function's failures are not asked for: %v", p["FunctionResponseTypes"])
+		complain("the event source mapping ignores batch item failures: %v", p["FunctionResponseTypes"])
 	}
 	if at(p, "ScalingConfig", "MaximumConcurrency") != s.parameters["MaximumConcurrency"] {
-		complain("MaximumConcurrency is not that of the parameter")
+		complain("MaximumConcurrency is not the parameter's")
 	}
 	if _, ok := p["ProvisionedPollerConfig"]; ok {
-		complain("ProvisionedPollerConfig excludes ScalingConfig")
+		complain("ProvisionedPollerConfig and ScalingConfig exclude each other")
 	}
 	if !reflect.DeepEqual(at(p, "MetricsConfig", "Metrics"), []any{"EventCount"}) {
-		complain("there are no metrics of the event source mapping")
+		complain("the event source mapping has no metrics")
 	}
 	if p["Enabled"] != (s.parameters["Polling"] == "enabled") {
 		complain("Enabled is %v with Polling %s", p["Enabled"], s.parameters["Polling"])
@@ -174,7 +175,7 @@ func checkQueues(s *stack, complain complaint) {
 			complain("%s is not encrypted with a key that SNS can use", name)
 		}
 		if (r.Properties["FifoQueue"] == true) != fifo || strings.HasSuffix(fmt.Sprint(r.Properties["QueueName"]), ".fifo") != fifo {
-			complain("%s is not of the kind of the profile", name)
+			complain("%s is not of the profile's type, standard or FIFO", name)
 		}
 	}
 	if s.property("Queue", "RedrivePolicy", "deadLetterTargetArn") != "${DeadLetterQueue.Arn}" {
@@ -182,7 +183,7 @@ func checkQueues(s *stack, complain complaint) {
 	}
 	queue := s.number("Queue", "MessageRetentionPeriod")
 	if dead := s.number("DeadLetterQueue", "MessageRetentionPeriod"); dead != twoWeeks || dead <= queue {
-		complain("dead letters are kept for %d s, those of the queue for %d s", dead, queue)
+		complain("dead letters are kept for %d s, the queue's messages for %d s", dead, queue)
 	}
 	if s.number("UndeliveredQueue", "MessageRetentionPeriod") != twoWeeks {
 		complain("undelivered messages are not kept for two weeks")
@@ -192,11 +193,11 @@ func checkQueues(s *stack, complain complaint) {
 		"sourceQueueArns":   []any{"arn:aws:sqs:us-east-1:123456789012:" + fmt.Sprint(s.property("Queue", "QueueName"))},
 	}
 	if got := s.property("DeadLetterQueue", "RedriveAllowPolicy"); !reflect.DeepEqual(got, allow) {
-		complain("the dead-letter queue takes from %v", got)
+		complain("the dead-letter queue admits messages of %v", got)
 	}
 }
 
-// topics are the ARNs of the topics that a stack was given.
+// topics returns the ARNs of the topics in the parameters of a stack.
 func (s *stack) topics() (arns []any) {
 	for n := range maxTopics {
 		if arn := s.parameters[fmt.Sprintf("Topic%d", n+1)]; arn != "" {
@@ -222,7 +223,7 @@ func checkPolicies(s *stack, complain complaint) {
 			complain("%s allows %v", policy, got)
 		}
 		if !reflect.DeepEqual(s.property(policy, "Queues"), []any{"${" + queue + "}"}) {
-			complain("%s is not that of %s", policy, queue)
+			complain("%s is not the policy of %s", policy, queue)
 		}
 	}
 }
@@ -250,13 +251,13 @@ func checkSubscriptions(s *stack, complain complaint) {
 			complain("subscription %d is %v", n+1, r.Properties)
 		}
 		if !reflect.DeepEqual(r.DependsOn, []any{"QueuePolicy", "UndeliveredQueuePolicy"}) {
-			complain("subscription %d may be there before SNS may send", n+1)
+			complain("subscription %d does not wait for the queue policies", n+1)
 		}
 	}
 }
 
-// checkRole checks that the role allows what the function needs and nothing
-// more. A new call of AWS in the code has to be written down here as well.
+// checkRole checks that the role allows exactly what the function needs. A new AWS
+// call in the code must be added here, too.
 func checkRole(s *stack, complain complaint) {
 	const parameters = "arn:aws:ssm:us-east-1:123456789012:parameter"
 	allowed := map[string]any{
@@ -305,7 +306,7 @@ func checkRole(s *stack, complain complaint) {
 	}
 }
 
-// grants are the resources of statements by action.
+// grants returns the resources of the statements with an effect, by action.
 func grants(statements []any, effect string) map[string]any {
 	granted := map[string]any{}
 	for _, statement := range statements {
@@ -333,7 +334,7 @@ func checkFunction(s *stack, complain complaint) {
 		"Environment":   map[string]any{"Variables": map[string]any{"SCOUT_CONFIG": "ssm:/scout/app"}},
 		"VpcConfig":     nil,
 		"LoggingConfig": map[string]any{"LogGroup": "${LogGroup}", "LogFormat": "JSON", "ApplicationLogLevel": s.parameters["LogLevel"]},
-		// It throttles, and throttled batches use up receives.
+		// It would throttle, and throttled batches use up receives.
 		"ReservedConcurrentExecutions": nil,
 	}
 	if s.parameters["SubnetIds"] != "" {
@@ -348,17 +349,17 @@ func checkFunction(s *stack, complain complaint) {
 		complain("the function is not built by the Makefile")
 	}
 	if s.property("LogGroup", "RetentionInDays") != s.parameters["LogRetentionDays"] {
-		complain("the log is not kept for LogRetentionDays")
+		complain("the log is not retained for LogRetentionDays")
 	}
 }
 
-// checkRelease checks that each release is published, and how.
+// checkRelease checks how a release is published.
 func checkRelease(s *stack, complain complaint) {
 	if s.property("ScoutFunction", "AutoPublishAlias") != "live" || s.property("ScoutFunction", "AutoPublishCodeSha256") != s.parameters["Release"] {
 		complain("a new Release publishes nothing")
 	}
 	if p := s.Parameters["Release"]; p.Default != nil || !strings.Contains(p.AllowedPattern, "{10,") {
-		complain("Release may be left out, or be too short for SAM to tell two of them apart")
+		complain("Release is optional, or too short for SAM to tell two releases apart")
 	}
 	known := []string{"AllAtOnce"}
 	for _, minutes := range []int{5, 10, 15, 30} {
@@ -369,7 +370,7 @@ func checkRelease(s *stack, complain complaint) {
 	}
 	for _, value := range append(s.Parameters["Deployment"].AllowedValues, *s.Parameters["Deployment"].Default) {
 		if !slices.Contains(known, value) {
-			complain("CodeDeploy knows no %s", value)
+			complain("CodeDeploy does not know %s", value)
 		}
 	}
 	want := map[string]any{"Type": s.parameters["Deployment"], "Alarms": []any{"${ReleaseErrorsAlarm}"}}
@@ -379,7 +380,7 @@ func checkRelease(s *stack, complain complaint) {
 }
 
 func checkAlarms(s *stack, complain complaint) {
-	want := map[string]string{ // what there is an alarm about
+	want := map[string]string{ // the metric of each alarm
 		"DeadLettersAlarm":   "AWS/SQS ApproximateNumberOfMessagesVisible QueueName=${DeadLetterQueue.QueueName}",
 		"UndeliveredAlarm":   "AWS/SQS ApproximateNumberOfMessagesVisible QueueName=${UndeliveredQueue.QueueName}",
 		"OldestMessageAlarm": "AWS/SQS ApproximateAgeOfOldestMessage QueueName=${Queue.QueueName}",
@@ -397,22 +398,22 @@ func checkAlarms(s *stack, complain complaint) {
 			got[name] += fmt.Sprintf(" %v=%v", at(d, "Name"), at(d, "Value"))
 		}
 		if p["TreatMissingData"] != "notBreaching" || p["ComparisonOperator"] != "GreaterThanThreshold" {
-			complain("%s is on without data, or below its threshold", name)
+			complain("%s is in alarm without data, or below its threshold", name)
 		}
 		var actions any
 		if topic := s.parameters["AlarmTopic"]; topic != "" && name != "ReleaseErrorsAlarm" {
 			actions = []any{topic}
 		}
 		if !reflect.DeepEqual(p["AlarmActions"], actions) || !reflect.DeepEqual(p["OKActions"], actions) {
-			complain("%s tells %v", name, p["AlarmActions"])
+			complain("%s notifies %v", name, p["AlarmActions"])
 		}
 	}
 	if !reflect.DeepEqual(got, want) {
-		complain("the alarms are about\n%v\nwant\n%v", got, want)
+		complain("the alarms watch\n%v\nwant\n%v", got, want)
 	}
 }
 
-// A widget is one of the dashboard's.
+// A widget is a widget of the dashboard.
 type widget struct {
 	X, Y, Width, Height int
 	Type                string
@@ -434,7 +435,7 @@ func checkDashboard(s *stack, complain complaint) {
 	if err != nil {
 		complain("%v", err)
 	}
-	dimensions := map[string][]string{ // by namespace: what a metric may be of
+	dimensions := map[string][]string{ // that a metric may have, by namespace
 		"Scout":      {"FunctionName ${ScoutFunction}"},
 		"AWS/Lambda": {"FunctionName ${ScoutFunction}", "EventSourceMappingUUID ${ScoutFunctionQueue}"},
 		"AWS/SQS":    {"QueueName ${Queue.QueueName}", "QueueName ${DeadLetterQueue.QueueName}", "QueueName ${UndeliveredQueue.QueueName}"},
@@ -446,7 +447,7 @@ func checkDashboard(s *stack, complain complaint) {
 			for y := range w.Height {
 				cell := [2]int{w.X + x, w.Y + y}
 				if taken[cell] || cell[0] >= 24 {
-					complain("widget %q overlaps another, or the border", w.Properties.Title)
+					complain("widget %q overlaps another one or the border", w.Properties.Title)
 					return
 				}
 				taken[cell] = true
@@ -466,7 +467,7 @@ func checkDashboard(s *stack, complain complaint) {
 	}
 }
 
-// metricComplaints compares the names of metrics with what Scout and AWS emit.
+// metricComplaints compares the names of metrics with those that Scout and AWS emit.
 func metricComplaints(d document, emitted map[string]bool) (all []string) {
 	known := map[string]bool{}
 	for name := range emitted {
@@ -507,14 +508,14 @@ func metricComplaints(d document, emitted map[string]bool) (all []string) {
 	return all
 }
 
-// checkNames checks that what the template refers to exists.
+// checkNames checks that everything the template refers to exists.
 func checkNames(s *stack, complain complaint) {
 	made := []string{"ScoutFunctionQueue"} // by SAM
 	text, _ := json.Marshal(s.resources)
 	for _, match := range variable.FindAllStringSubmatch(string(text), -1) {
 		name, _, _ := strings.Cut(match[1], ".")
 		if _, ok := s.resources[name]; !ok && !slices.Contains(made, name) {
-			complain("%s is not there", match[0])
+			complain("%s does not exist", match[0])
 		}
 	}
 }

@@ -1,5 +1,5 @@
-# The app of env.Sidekiq. Each of its workers appends a line of JSON to
-# the file $EXECUTIONS for each time that it is performed.
+# The app of env.Sidekiq. Each time one of its workers is performed, it appends a
+# line of JSON to the file $EXECUTIONS.
 require "active_job"
 require "json"
 require "sidekiq"
@@ -8,7 +8,7 @@ ActiveJob::Base.queue_adapter = :sidekiq
 ActiveJob::Base.logger = nil
 Redis.silence_deprecations = true if defined?(Redis.silence_deprecations)
 
-# Server middleware that keeps the job, as Sidekiq has read it, for Recording.
+# Server middleware that keeps the job as Sidekiq loaded it, for Recording.
 class KeepJob
   def call(_worker, job, queue)
     Thread.current[:job] = job
@@ -33,11 +33,11 @@ module Recording
   end
 end
 
-# What fails is tried again after the test.
+# Its jobs fail; Sidekiq retries them after the end of the test.
 module Failing
   def perform(*)
     super
-    raise "it fails on purpose"
+    raise "failing on purpose"
   end
 end
 
@@ -59,13 +59,13 @@ class MailJob < ActiveJob::Base
   include Recording
 end
 
-# Sidekiq keeps it for another time.
+# Sidekiq retries it.
 class FailingJob < MailJob
   include Failing
 end
 ActiveJob::QueueAdapters::SidekiqAdapter::JobWrapper.sidekiq_retry_in { 3600 }
 
-# ActiveJob enqueues it anew, with arguments that it has serialized itself.
+# ActiveJob retries it: it enqueues a new job with arguments that it serialized.
 class RetriedJob < FailingJob
   retry_on StandardError, wait: 3600
 end

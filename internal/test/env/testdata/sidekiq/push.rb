@@ -1,4 +1,4 @@
-# Pushes jobs as a Rails app does. Reads [class, options, arguments] of each.
+# Pushes jobs as a Rails app does. Reads [class, options, arguments] for each.
 require_relative "app"
 
 JSON.parse($stdin.read).each do |name, options, arguments|

@@ -1,4 +1,4 @@
-# Prints what Sidekiq's API, and with it the Web UI, makes of what is in Redis.
+# Prints what Sidekiq's API, which the Web UI uses, reads from Redis.
 require_relative "app"
 require "sidekiq/api"
 
