@@ -39,7 +39,7 @@ func invoke(t *testing.T, event string, flags ...string) (stdout, stderr string,
 func TestInvoke(t *testing.T) {
 	t.Setenv("REDIS_URL", "")
 	for event, want := range map[string]struct {
-		failures, jobs, refused int
+		failures, jobs, rejected int
 	}{
 		"one-topic.json":      {0, 3, 0},
 		"several-topics.json": {0, 5, 0},
@@ -55,8 +55,8 @@ func TestInvoke(t *testing.T) {
 				strings.Count(response, "itemIdentifier") != want.failures || strings.Count(jobs, "\n") != want.jobs {
 				t.Errorf("%v, want %d failures and %d jobs:\n%s", err, want.failures, want.jobs, stdout)
 			}
-			if !strings.HasPrefix(stderr, "LOG\n{") || strings.Count(stderr, "message rejected") != want.refused {
-				t.Errorf("want %d refused messages in the log:\n%s", want.refused, stderr)
+			if !strings.HasPrefix(stderr, "LOG\n{") || strings.Count(stderr, "message rejected") != want.rejected {
+				t.Errorf("want %d rejected messages in the log:\n%s", want.rejected, stderr)
 			}
 		})
 	}
