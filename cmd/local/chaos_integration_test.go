@@ -276,7 +276,7 @@ func TestMemoryLimit(t *testing.T) {
 	e.write(t, file, fmt.Sprintf("redis: {url: %q}\nqueue: {name: app, wait_time: 1s, topics: {orders: OrderWorker}}\nlimits: {redis_memory: 80%%}", server.URL()))
 	e.publish(t, 0, 100)
 	p := startScout(t, "-c", file)
-	p.eventuallyLogs(t, "leaving messages in SQS")
+	p.eventuallyLogs(t, "limit exceeded")
 	time.Sleep(2 * time.Second)
 	if n := e.receives.Load(); n > 0 {
 		t.Errorf("%d receives although Redis is nearly full", n)
@@ -285,7 +285,7 @@ func TestMemoryLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkJobs(t, e, server.Addr, 100)
-	p.eventuallyLogs(t, "a limit is kept again")
+	p.eventuallyLogs(t, "limit no longer exceeded")
 }
 
 // A Sidekiq queue that Redis forbids is found at the start, before any message is received.

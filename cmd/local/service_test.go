@@ -243,7 +243,7 @@ func TestQueueLimit(t *testing.T) {
 	e.write(t, file, fmt.Sprintf("redis: {url: \"redis://%s\"}\nqueue: {name: app, wait_time: 1s, topics: {orders: OrderWorker}}\nlimits: {queue_length: 10}", addr))
 	e.publish(t, 0, 5)
 	p := startScout(t, "-c", file, "--listen", "0")
-	p.eventuallyLogs(t, "leaving messages in SQS")
+	p.eventuallyLogs(t, "limit exceeded")
 	active := func() string { return p.metric(t, `scout_backpressure_active{limit="queue_length",queue="app"}`) }
 	if got := active(); got != "1" {
 		t.Errorf("scout_backpressure_active is %q", got)
@@ -261,7 +261,7 @@ func TestQueueLimit(t *testing.T) {
 	eventually(t, 10*time.Second, "the limit is exceeded again", func() bool { return active() == "1" })
 	fill(0)
 	eventually(t, 10*time.Second, "the limit is kept again", func() bool { return active() == "0" })
-	if n := strings.Count(p.log(), "leaving messages in SQS"); n != 2 {
+	if n := strings.Count(p.log(), "limit exceeded"); n != 2 {
 		t.Errorf("logged %d times that a limit is exceeded, want twice:\n%s", n, p.log())
 	}
 }
@@ -313,7 +313,7 @@ func TestListen(t *testing.T) {
 	server.Close()
 	e.publish(t, 3, 4)
 	eventually(t, 10*time.Second, "not ready while Redis is away", func() bool { return ready() == 503 })
-	eventually(t, 10*time.Second, "why", func() bool { _, body := p.get(t, "/readyz"); return strings.Contains(body, "Redis does not take jobs") })
+	eventually(t, 10*time.Second, "why", func() bool { _, body := p.get(t, "/readyz"); return strings.Contains(body, "Redis does not accept jobs") })
 	if err := server.Restart(); err != nil {
 		t.Fatal(err)
 	}

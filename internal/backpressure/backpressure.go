@@ -1,5 +1,5 @@
-// Package pressure tells when messages are better left in SQS, where they cost
-// next to nothing, than made into jobs. Start at Gauge.
+// Package backpressure tells when messages are better left in SQS, where they cost next to nothing,
+// than turned into jobs. Start at [Watcher].
 package backpressure
 
 import (
@@ -16,7 +16,7 @@ import (
 	"scout/sidekiq"
 )
 
-// Limits are up to where Redis and the queues of Sidekiq may be filled. 0 is no limit.
+// Limits are how full Redis and the Sidekiq queues may become. 0 means no limit.
 type Limits struct {
 	QueueLength int           // jobs in a queue
 	Latency     time.Duration // of a queue, see sidekiq.QueueUsage
@@ -33,47 +33,46 @@ const (
 // Names are the names of all limits.
 var Names = []string{QueueLength, Latency, RedisMemory}
 
-// easedAt is the part of a limit that its measure has to fall below before the
-// limit counts as kept again: without it, polling would start and stop all the
-// time while a queue is as full as it may be.
-const easedAt = 0.9
+// recoveryShare is the part of a limit that its value has to fall below before the limit is no
+// longer exceeded. Without it, polling would start and stop all the time at the limit.
+const recoveryShare = 0.9
 
-// A Watcher measures the load and compares it with the limits. At first it has
-// none. It is safe for concurrent use.
+// A Watcher measures the load and compares it with the limits. At first it has no limits. It is safe
+// for concurrent use.
 type Watcher struct {
-	// Measure returns the load of the queues.
+	// Measure returns the load of Redis and of the queues.
 	Measure func(ctx context.Context, queues []string) (sidekiq.Usage, error)
 
-	// Watched has the load measured for Load, too, and not for limits alone.
+	// Watched makes the Watcher measure even without limits, for Load.
 	Watched bool
 
 	Log *slog.Logger // nil: slog.Default()
 
-	mu       sync.Mutex
-	limits   Limits
-	queues   []string
-	load     sidekiq.Usage // the last measured
-	err      error         // why the last measurement failed
-	noMax    bool          // it was said that RedisMemory has no effect
-	exceeded map[mark]bool
+	mu             sync.Mutex
+	limits         Limits
+	queues         []string
+	load           sidekiq.Usage // as last measured
+	err            error         // why the last measurement failed
+	warnedNoMaximum bool          // that RedisMemory has no effect
+	exceeded       map[excess]bool
 }
 
-// A mark is a limit, and the queue that it is exceeded in; "" for RedisMemory.
-type mark struct{ limit, queue string }
+// An excess is a limit that is exceeded, and the Sidekiq queue; "" for RedisMemory.
+type excess struct{ limit, queue string }
 
-// Set sets the limits, and the queues that they hold for. Another limit that was
-// exceeded no longer counts.
-func (g *Watcher) Set(limits Limits, queues []string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	maps.DeleteFunc(g.exceeded, func(m mark, _ bool) bool {
-		return limits.of(m.limit) == 0 || m.queue != "" && !slices.Contains(queues, m.queue)
+// Set sets the limits and the queues that they apply to. Limits that no longer apply are no longer
+// exceeded.
+func (w *Watcher) Set(limits Limits, queues []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	maps.DeleteFunc(w.exceeded, func(e excess, _ bool) bool {
+		return limits.value(e.limit) == 0 || e.queue != "" && !slices.Contains(queues, e.queue)
 	})
-	g.limits, g.queues, g.noMax = limits, queues, false
+	w.limits, w.queues, w.warnedNoMaximum = limits, queues, false
 }
 
-// of returns a limit by its name.
-func (l Limits) of(name string) float64 {
+// value returns a limit by its name.
+func (l Limits) value(name string) float64 {
 	switch name {
 	case QueueLength:
 		return float64(l.QueueLength)
@@ -84,12 +83,12 @@ func (l Limits) of(name string) float64 {
 	}
 }
 
-// watchEvery is how often, in seconds, the load is measured if there are no limits.
-const watchEvery = 15
+// idleInterval is the number of seconds between measurements without limits.
+const idleInterval = 15
 
-// Run measures every now and then until ctx ends: each second if there are
-// limits, so that a queue is not far above them before that is noticed.
-func (g *Watcher) Run(ctx context.Context) {
+// Run measures regularly until ctx ends: each second if there are limits, because a queue can grow
+// far beyond them in that time, else every 15 s.
+func (w *Watcher) Run(ctx context.Context) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for n := 1; ; n++ {
@@ -97,100 +96,99 @@ func (g *Watcher) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			g.mu.Lock()
-			due := g.limits != (Limits{}) || n%watchEvery == 0
-			g.mu.Unlock()
+			w.mu.Lock()
+			due := w.limits != (Limits{}) || n%idleInterval == 0
+			w.mu.Unlock()
 			if due {
-				g.Update(ctx)
+				w.Update(ctx)
 			}
 		}
 	}
 }
 
-// Update measures once, if there is a reason to. If that fails because Redis is
-// in trouble, what was exceeded stays so; if it is forbidden, nothing is.
-func (g *Watcher) Update(ctx context.Context) {
-	g.mu.Lock()
-	limits, queues := g.limits, g.queues
-	g.mu.Unlock()
-	if limits == (Limits{}) && !g.Watched {
+// Update measures once, if there are limits or if the Watcher is Watched. If Redis fails, exceeded
+// limits stay exceeded. If Redis does not permit the measurement, no limit is exceeded.
+func (w *Watcher) Update(ctx context.Context) {
+	w.mu.Lock()
+	limits, queues := w.limits, w.queues
+	w.mu.Unlock()
+	if limits == (Limits{}) && !w.Watched {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	load, err := g.Measure(ctx, queues)
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	load, err := w.Measure(ctx, queues)
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if err == nil {
-		g.load, g.err = load, nil
-		g.compare()
+		w.load, w.err = load, nil
+		w.compare()
 		return
 	}
 	forbidden := errors.Is(err, sidekiq.ErrUnusable)
 	if forbidden {
-		g.exceeded = nil
+		w.exceeded = nil
 	}
-	if forbidden && g.err == nil && limits != (Limits{}) {
-		g.log().Warn("the load of Sidekiq's queues cannot be measured, so the limits have no effect", "error", err,
-			"advice", "a Redis user needs +llen +lindex +info besides what pushing takes")
+	if forbidden && w.err == nil && limits != (Limits{}) {
+		w.log().Warn("limits have no effect: the load cannot be measured", "error", err,
+			"advice", "permit the Redis user +llen +lindex +info")
 	}
-	g.err = err
+	w.err = err
 }
 
-// compare finds out which limits are exceeded. It needs the lock.
-func (g *Watcher) compare() {
-	before := g.exceeded
-	g.exceeded = map[mark]bool{}
-	judge := func(m mark, value float64, show any) {
-		limit := g.limits.of(m.limit)
+// compare updates the exceeded limits. The caller holds w.mu.
+func (w *Watcher) compare() {
+	before := w.exceeded
+	w.exceeded = map[excess]bool{}
+	check := func(e excess, value float64, text any) {
+		limit := w.limits.value(e.limit)
 		if limit == 0 {
 			return
 		}
-		now := value >= limit || before[m] && value >= limit*easedAt
+		now := value >= limit || before[e] && value >= limit*recoveryShare
 		switch {
-		case now && !before[m]:
-			g.log().Warn("leaving messages in SQS: a limit is exceeded", "limit", m.limit, "sidekiq_queue", m.queue, "value", show)
-		case !now && before[m]:
-			g.log().Info("a limit is kept again", "limit", m.limit, "sidekiq_queue", m.queue, "value", show)
+		case now && !before[e]:
+			w.log().Warn("limit exceeded", "limit", e.limit, "sidekiq_queue", e.queue, "value", text)
+		case !now && before[e]:
+			w.log().Info("limit no longer exceeded", "limit", e.limit, "sidekiq_queue", e.queue, "value", text)
 		}
 		if now {
-			g.exceeded[m] = true
+			w.exceeded[e] = true
 		}
 	}
-	for _, queue := range g.queues {
-		if q, measured := g.load.Queues[queue]; measured { // else it was added just now
-			judge(mark{QueueLength, queue}, float64(q.Length), q.Length)
-			judge(mark{Latency, queue}, float64(q.Latency), q.Latency.Round(time.Second).String())
+	for _, queue := range w.queues {
+		if q, measured := w.load.Queues[queue]; measured { // else Set has just added it
+			check(excess{QueueLength, queue}, float64(q.Length), q.Length)
+			check(excess{Latency, queue}, float64(q.Latency), q.Latency.Round(time.Second).String())
 		}
 	}
-	share := 100 * g.load.MemoryShare()
-	judge(mark{RedisMemory, ""}, share, fmt.Sprintf("%.0f%%", share))
-	if g.limits.RedisMemory > 0 && g.load.MemoryMax == 0 && !g.noMax {
-		g.noMax = true
-		g.log().Warn("the limit redis_memory has no effect: Redis has no maxmemory")
+	share := 100 * w.load.MemoryShare()
+	check(excess{RedisMemory, ""}, share, fmt.Sprintf("%.0f%%", share))
+	if w.limits.RedisMemory > 0 && w.load.MemoryMax == 0 && !w.warnedNoMaximum {
+		w.warnedNoMaximum = true
+		w.log().Warn("limit has no effect: Redis has no maxmemory", "limit", RedisMemory)
 	}
 }
 
-// Exceeded returns the names of the limits that are exceeded for any of the
-// queues of Sidekiq.
-func (g *Watcher) Exceeded(queues []string) []string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+// Exceeded returns the names of the limits that are exceeded for any of the Sidekiq queues.
+func (w *Watcher) Exceeded(queues []string) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	var names []string
-	for m := range g.exceeded {
-		if m.queue == "" || slices.Contains(queues, m.queue) {
-			names = append(names, m.limit)
+	for e := range w.exceeded {
+		if e.queue == "" || slices.Contains(queues, e.queue) {
+			names = append(names, e.limit)
 		}
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-// Load returns what was measured last. It reports false if nothing could be.
-func (g *Watcher) Load() (load sidekiq.Usage, ok bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.load, g.err == nil && g.load.Queues != nil
+// Load returns the last measurement. It reports false if that failed or there was none.
+func (w *Watcher) Load() (load sidekiq.Usage, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.load, w.err == nil && w.load.Queues != nil
 }
 
-func (g *Watcher) log() *slog.Logger { return cmp.Or(g.Log, slog.Default()) }
+func (w *Watcher) log() *slog.Logger { return cmp.Or(w.Log, slog.Default()) }

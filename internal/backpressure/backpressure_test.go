@@ -24,15 +24,15 @@ func load(length int, latency time.Duration, memory float64) sidekiq.Usage {
 	}
 }
 
-func newGauge(limits Limits, measured *sidekiq.Usage, failure *error) (*Watcher, *strings.Builder) {
+func newWatcher(limits Limits, measured *sidekiq.Usage, failure *error) (*Watcher, *strings.Builder) {
 	log := &strings.Builder{}
-	g := &Watcher{
+	w := &Watcher{
 		Measure: func(context.Context, []string) (sidekiq.Usage, error) { return *measured, *failure },
 		Watched: true,
 		Log:     slog.New(slog.NewTextHandler(log, nil)),
 	}
-	g.Set(limits, []string{"default", "low"})
-	return g, log
+	w.Set(limits, []string{"default", "low"})
+	return w, log
 }
 
 func TestHysteresis(t *testing.T) {
@@ -49,15 +49,15 @@ func TestHysteresis(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var measured sidekiq.Usage
 			var failure error
-			g, log := newGauge(limits, &measured, &failure)
+			w, log := newWatcher(limits, &measured, &failure)
 			got := ""
 			for _, measured = range c.steps {
-				for range 3 { // a second time changes nothing
-					g.Update(t.Context())
+				for range 3 { // repeating a measurement changes nothing
+					w.Update(t.Context())
 				}
-				if slices.Equal(g.Exceeded([]string{"default"}), []string{c.limit}) {
+				if slices.Equal(w.Exceeded([]string{"default"}), []string{c.limit}) {
 					got += "x"
-				} else if g.Exceeded([]string{"default"}) == nil {
+				} else if w.Exceeded([]string{"default"}) == nil {
 					got += "-"
 				}
 			}
@@ -65,72 +65,72 @@ func TestHysteresis(t *testing.T) {
 				t.Errorf("exceeded: %s, want %s", got, c.want)
 			}
 			begins := strings.Count("-"+c.want, "-x")
-			if n := strings.Count(log.String(), "leaving messages in SQS"); n != begins {
-				t.Errorf("said %d times that it is exceeded, want %d:\n%s", n, begins, log)
+			if n := strings.Count(log.String(), "limit exceeded"); n != begins {
+				t.Errorf("logged %d times that it is exceeded, want %d:\n%s", n, begins, log)
 			}
 		})
 	}
 }
 
-// Only who pushes to the queue that is full holds back, but everyone if memory is.
+// A full queue affects only those that push to it, but full memory affects everybody.
 func TestAffected(t *testing.T) {
 	measured, failure := load(100, 0, 0), error(nil)
-	g, _ := newGauge(Limits{QueueLength: 100, RedisMemory: 50}, &measured, &failure)
-	g.Update(t.Context())
-	if got := g.Exceeded([]string{"low"}); got != nil {
+	w, _ := newWatcher(Limits{QueueLength: 100, RedisMemory: 50}, &measured, &failure)
+	w.Update(t.Context())
+	if got := w.Exceeded([]string{"low"}); got != nil {
 		t.Errorf("low is affected by %v", got)
 	}
-	if got := g.Exceeded([]string{"low", "default"}); !slices.Equal(got, []string{QueueLength}) {
+	if got := w.Exceeded([]string{"low", "default"}); !slices.Equal(got, []string{QueueLength}) {
 		t.Errorf("default is affected by %v", got)
 	}
 	measured = load(0, 0, 0.5)
-	g.Update(t.Context())
-	if got := g.Exceeded([]string{"low"}); !slices.Equal(got, []string{RedisMemory}) {
+	w.Update(t.Context())
+	if got := w.Exceeded([]string{"low"}); !slices.Equal(got, []string{RedisMemory}) {
 		t.Errorf("low is affected by %v", got)
 	}
-	g.Set(Limits{}, []string{"default"})
-	g.Update(t.Context())
-	if got := g.Exceeded([]string{"default", "low"}); got != nil {
+	w.Set(Limits{}, []string{"default"})
+	w.Update(t.Context())
+	if got := w.Exceeded([]string{"default", "low"}); got != nil {
 		t.Errorf("without limits, %v is exceeded", got)
 	}
 }
 
-// What cannot be measured for a while changes nothing. If it is forbidden, there
-// is nothing to wait for, and that is said once.
+// A measurement that fails changes nothing. If it is forbidden, no limit applies,
+// and that is logged once.
 func TestUnmeasurable(t *testing.T) {
 	measured, failure := load(100, 0, 0), error(nil)
-	g, log := newGauge(Limits{QueueLength: 100}, &measured, &failure)
-	if _, ok := g.Load(); ok {
+	w, log := newWatcher(Limits{QueueLength: 100}, &measured, &failure)
+	if _, ok := w.Load(); ok {
 		t.Error("there is a load before anything was measured")
 	}
-	g.Update(t.Context())
+	w.Update(t.Context())
 	failure = errors.New("connection refused")
-	g.Update(t.Context())
-	if got := g.Exceeded([]string{"default"}); !slices.Equal(got, []string{QueueLength}) {
+	w.Update(t.Context())
+	if got := w.Exceeded([]string{"default"}); !slices.Equal(got, []string{QueueLength}) {
 		t.Errorf("exceeded is %v", got)
 	}
-	if _, ok := g.Load(); ok {
-		t.Error("there is a load although it could not be measured")
+	if _, ok := w.Load(); ok {
+		t.Error("there is a load although the measurement failed")
 	}
 	failure = nil
-	g.Update(t.Context())
+	w.Update(t.Context())
 	failure = fmt.Errorf("%w: NOPERM", sidekiq.ErrUnusable)
-	g.Update(t.Context())
-	g.Update(t.Context())
-	if got := g.Exceeded([]string{"default"}); got != nil {
-		t.Errorf("exceeded is %v, for ever", got)
+	w.Update(t.Context())
+	w.Update(t.Context())
+	if got := w.Exceeded([]string{"default"}); got != nil {
+		t.Errorf("exceeded is %v, with no way to recover", got)
 	}
 	if n := strings.Count(log.String(), "cannot be measured"); n != 1 {
-		t.Errorf("said %d times that it cannot be measured", n)
+		t.Errorf("logged %d times that it cannot be measured", n)
 	}
 }
 
-// A limit that is taken away holds nothing back, even if nothing can be measured.
+// A limit that was removed is not exceeded, even if nothing can be measured.
 func TestSet(t *testing.T) {
 	measured, failure := load(100, time.Hour, 0.9), error(nil)
 	all := Limits{QueueLength: 1, Latency: 1, RedisMemory: 1}
-	g, _ := newGauge(all, &measured, &failure)
-	g.Update(t.Context())
+	w, _ := newWatcher(all, &measured, &failure)
+	w.Update(t.Context())
 	failure = errors.New("connection refused")
 	for _, c := range []struct {
 		limits Limits
@@ -142,57 +142,57 @@ func TestSet(t *testing.T) {
 		{Limits{Latency: 1, RedisMemory: 1}, []string{"low"}, []string{RedisMemory}},
 		{Limits{}, []string{"low"}, nil},
 	} {
-		g.Set(c.limits, c.queues)
-		g.Update(t.Context())
-		if got := g.Exceeded([]string{"default", "low"}); !slices.Equal(got, c.want) {
+		w.Set(c.limits, c.queues)
+		w.Update(t.Context())
+		if got := w.Exceeded([]string{"default", "low"}); !slices.Equal(got, c.want) {
 			t.Errorf("with %+v for %v, %v is exceeded, want %v", c.limits, c.queues, got, c.want)
 		}
 	}
 }
 
-// Without limits, and with nobody to show it to, nothing is asked of Redis.
+// Without limits, and without anybody who reads the load, nothing is measured.
 func TestNotWatched(t *testing.T) {
-	g := &Watcher{Measure: func(context.Context, []string) (sidekiq.Usage, error) {
+	w := &Watcher{Measure: func(context.Context, []string) (sidekiq.Usage, error) {
 		t.Error("the load was measured")
 		return sidekiq.Usage{}, nil
 	}}
-	g.Set(Limits{}, []string{"default"})
-	g.Update(t.Context())
+	w.Set(Limits{}, []string{"default"})
+	w.Update(t.Context())
 }
 
 func TestNoMaxmemory(t *testing.T) {
 	measured, failure := sidekiq.Usage{Queues: map[string]sidekiq.QueueUsage{}, MemoryUsed: 1e9}, error(nil)
-	g, log := newGauge(Limits{RedisMemory: 80}, &measured, &failure)
-	g.Update(t.Context())
-	g.Update(t.Context())
-	if n := strings.Count(log.String(), "redis_memory has no effect"); n != 1 || g.Exceeded(nil) != nil {
-		t.Errorf("exceeded %v; log:\n%s", g.Exceeded(nil), log)
+	w, log := newWatcher(Limits{RedisMemory: 80}, &measured, &failure)
+	w.Update(t.Context())
+	w.Update(t.Context())
+	if n := strings.Count(log.String(), "limit has no effect"); n != 1 || w.Exceeded(nil) != nil {
+		t.Errorf("exceeded %v; log:\n%s", w.Exceeded(nil), log)
 	}
 }
 
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		measured, failure := load(1, 0, 0), error(nil)
-		g, _ := newGauge(Limits{}, &measured, &failure)
+		w, _ := newWatcher(Limits{}, &measured, &failure)
 		var times atomic.Int64
-		measure := g.Measure
-		g.Measure = func(ctx context.Context, queues []string) (sidekiq.Usage, error) {
+		measure := w.Measure
+		w.Measure = func(ctx context.Context, queues []string) (sidekiq.Usage, error) {
 			times.Add(1)
 			return measure(ctx, queues)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
-		go func() { defer close(done); g.Run(ctx) }()
+		go func() { defer close(done); w.Run(ctx) }()
 		time.Sleep(61 * time.Second)
 		if n := times.Load(); n != 4 {
 			t.Errorf("measured %d times in a minute without limits, want 4", n)
 		}
-		g.Set(Limits{QueueLength: 1}, []string{"default"})
+		w.Set(Limits{QueueLength: 1}, []string{"default"})
 		time.Sleep(500 * time.Millisecond)
 		times.Store(0)
 		time.Sleep(10 * time.Second)
-		if n := times.Load(); n != 10 || g.Exceeded([]string{"default"}) == nil {
-			t.Errorf("measured %d times in 10 s with a limit, exceeded %v", n, g.Exceeded([]string{"default"}))
+		if n := times.Load(); n != 10 || w.Exceeded([]string{"default"}) == nil {
+			t.Errorf("measured %d times in 10 s with a limit, exceeded %v", n, w.Exceeded([]string{"default"}))
 		}
 		cancel()
 		<-done

@@ -1,5 +1,5 @@
-// Package monitor tells operators and their machines, over HTTP, how a Scout
-// is doing. Start at Monitor.
+// Package monitor shows operators and their tools over HTTP what a Scout is doing. Start at
+// [Monitor].
 package monitor
 
 import (
@@ -15,34 +15,35 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// A Monitor answers
+// A Monitor serves
 //
-//	/metrics  Prometheus's text format
-//	/healthz  200: the process answers
-//	/readyz   200 if messages become jobs now, else 503 and why not
+//	/metrics  the metrics, in Prometheus's text format
+//	/healthz  200 while the process responds
+//	/readyz   200 if messages become jobs now, else 503 and the reasons
 //	/status   the Status, in JSON
 type Monitor struct {
 	status   func() Status
-	handled  *handled
 	registry *prometheus.Registry
+	metrics  *metrics
 }
 
 // New returns a Monitor that shows what status returns.
 func New(status func() Status) *Monitor {
-	m := &Monitor{status: status, handled: newHandled()}
+	m := &Monitor{status: status}
 	m.registry = newRegistry(m)
+	m.metrics = newMetrics(m.registry)
 	return m
 }
 
-// Gatherer returns what /metrics shows.
+// Gatherer returns the metrics.
 func (m *Monitor) Gatherer() prometheus.Gatherer { return m.registry }
 
-// Serve answers at the listener, which it closes, until ctx ends.
+// Serve serves at the listener, which it closes, until ctx ends.
 func (m *Monitor) Serve(ctx context.Context, listener net.Listener) {
 	server := &http.Server{Handler: m.handler(), ReadHeaderTimeout: 5 * time.Second}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
-	_ = server.Serve(listener) // returns only once it was closed
+	_ = server.Serve(listener) // returns only after Close
 }
 
 func (m *Monitor) handler() http.Handler {

@@ -17,9 +17,9 @@ func TestReady(t *testing.T) {
 		"all is well":           {Status{Queues: []Queue{good, good}}, ""},
 		"a limit is no failure": {Status{Queues: []Queue{{Name: "q", Stats: poller.Stats{Started: true}, Exceeded: []string{"latency"}}}}, ""},
 		"stopping":              {Status{Stopping: true, Queues: []Queue{good}}, "Scout is stopping\n"},
-		"no Redis":              {Status{Redis: Redis{Failing: true}, Queues: []Queue{good}}, "Redis does not take jobs\n"},
-		"one of two":            {Status{Queues: []Queue{good, {Name: "q", Stats: poller.Stats{Started: true, BreakerOpen: true}}}}, "queue q: receiving nothing until a failure has passed\n"},
-		"two of two":            {Status{Queues: []Queue{{Name: "p"}, {Name: "q", Stats: poller.Stats{BreakerOpen: true}}}}, "queue p: not started yet\nqueue q: receiving nothing until a failure has passed\n"},
+		"no Redis":              {Status{Redis: Redis{Failing: true}, Queues: []Queue{good}}, "Redis does not accept jobs\n"},
+		"one of two":            {Status{Queues: []Queue{good, {Name: "q", Stats: poller.Stats{Started: true, BreakerOpen: true}}}}, "queue q: polling is paused because of a failure\n"},
+		"two of two":            {Status{Queues: []Queue{{Name: "p"}, {Name: "q", Stats: poller.Stats{BreakerOpen: true}}}}, "queue p: not started yet\nqueue q: polling is paused because of a failure\n"},
 	} {
 		m := New(func() Status { return c.status })
 		answer := httptest.NewRecorder()
