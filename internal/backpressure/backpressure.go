@@ -48,13 +48,13 @@ type Watcher struct {
 
 	Log *slog.Logger // nil: slog.Default()
 
-	mu             sync.Mutex
-	limits         Limits
-	queues         []string
-	load           sidekiq.Usage // as last measured
-	err            error         // why the last measurement failed
+	mu              sync.Mutex
+	limits          Limits
+	queues          []string
+	load            sidekiq.Usage // as last measured
+	err             error         // why the last measurement failed
 	warnedNoMaximum bool          // that RedisMemory has no effect
-	exceeded       map[excess]bool
+	exceeded        map[excess]bool
 }
 
 // An excess is a limit that is exceeded, and the Sidekiq queue; "" for RedisMemory.
