@@ -56,6 +56,8 @@ func (b *breaker) probeFinished(err error, now time.Time) {
 	b.probing, b.handleErr = false, err
 	if err == nil {
 		b.succeededAt = now
+	} else {
+		b.works = false
 	}
 }
 
