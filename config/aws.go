@@ -1,6 +1,9 @@
 package config
 
-import "strings"
+import (
+	"errors"
+	"strings"
+)
 
 // section reads and shows a. An endpoint that is not configured comes from the
 // environment variable of the service.
@@ -34,4 +37,12 @@ func (a *AWS) section(service string) value {
 // region corrects the spelling "us_east_1", as Scout 1.x does.
 var region = form[string]{parse: func(text string) (string, error) {
 	return word.parse(strings.NewReplacer(".", "-", "_", "-").Replace(text))
+}}
+
+// sqsClient is the value of SCOUT_SQS_CLIENT.
+var sqsClient = form[bool]{parse: func(text string) (bool, error) {
+	if text != "sdk" {
+		return false, errors.New("must be sdk, to use the AWS SDK's client for SQS, or unset")
+	}
+	return true, nil
 }}

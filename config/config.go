@@ -52,6 +52,7 @@ type AWS struct {
 	AccessKey Secret
 	SecretKey Secret
 	Endpoint  string // replaces the endpoint of the service
+	SDKOnly   bool   // the AWS SDK's client makes every call to SQS; from SCOUT_SQS_CLIENT
 }
 
 // A Queue is an SQS queue, how it is polled, and where its messages go.
@@ -99,6 +100,7 @@ func (c *Config) section(needQueue bool) value {
 			doc: "How long the daemon may run after a signal to stop; the longest wait_time plus 5 seconds if absent."},
 	}
 	return section(keys, func(n node) {
+		readInto(n.variable("SCOUT_SQS_CLIENT"), &c.AWS.SDKOnly, sqsClient)
 		c.readQueues(n.child("queue"), n.child("queues"), needQueue)
 		c.checkShutdownTimeout(n.child("shutdown_timeout"))
 	})

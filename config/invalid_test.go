@@ -192,6 +192,7 @@ func TestInvalidEnvironment(t *testing.T) {
 		"wait":         {"SCOUT_SQS_WAIT_TIME_SECONDS", "21", "must be a whole number from 0 to 20 (seconds)"},
 		"wait, unit":   {"SCOUT_SQS_WAIT_TIME_SECONDS", "20s", "must be a whole number from 0 to 20 (seconds)"},
 		"visibility":   {"SCOUT_SQS_VISIBILITY_TIMEOUT", "43201", "must be a whole number from 0 to 43200 (seconds)"},
+		"SQS client":   {"SCOUT_SQS_CLIENT", "SDK", "must be sdk, to use the AWS SDK's client for SQS, or unset"},
 		"endpoint":     {"AWS_ENDPOINT_URL", "localhost", "must be an http:// or https:// URL without a user name or password"},
 		"REDIS_URL":    {"REDIS_URL", "hunter2", "must begin with redis://, rediss:// (TLS) or unix:// (a socket's path)"},
 	}

@@ -166,7 +166,7 @@ func TestAccessToParameters(t *testing.T) {
 	}{
 		"no references": {"{region: a}", nil, nil},
 		"what is there": {"{region: us_east_1, access_key: a, secret_key: env:S, endpoint: 'http://h'}\nredis: {host: ssm:/h}",
-			[]string{"S", "s"}, []AWS{{"us-east-1", "a", "s", "http://h"}}},
+			[]string{"S", "s"}, []AWS{{Region: "us-east-1", AccessKey: "a", SecretKey: "s", Endpoint: "http://h"}}},
 		"half a pair": {"{region: a, access_key: a, secret_key: ssm:/s}\nredis: {host: ssm:/h}", nil, []AWS{{Region: "a"}}},
 		"environment": {"\nredis: {host: ssm:/h}", []string{"AWS_REGION", "e", "AWS_ENDPOINT_URL_SSM", "http://ssm", "AWS_ENDPOINT_URL", "http://all"},
 			[]AWS{{Region: "e", Endpoint: "http://ssm"}}},

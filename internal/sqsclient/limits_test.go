@@ -1,0 +1,142 @@
+package sqsclient
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"scout/config"
+	"scout/internal/jsonscan"
+)
+
+// configured returns a client as New makes it, for an endpoint.
+func configured(t *testing.T, endpoint string, sdkOnly bool) *Client {
+	t.Helper()
+	c, err := New(t.Context(), config.AWS{Region: "eu-west-1", AccessKey: "x", SecretKey: "x", Endpoint: endpoint, SDKOnly: sdkOnly}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// An endpoint that sends without end makes a call fail, after a bounded number
+// of bytes and without another attempt on the same connection.
+func TestResponseLimits(t *testing.T) {
+	const maxSent = maxBody + 128<<20 // in bytes; the sockets buffer up to 32 MiB on Linux
+	const ok = "HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\n"
+	for _, test := range []struct {
+		name, start, repeat string // the response: repeat is sent until the client closes the connection
+		fast, sdk           string // the errors
+	}{
+		{"a body of 3 GB", ok + "Content-Length: 3000000000\r\n\r\n", strings.Repeat(" ", 1<<20), errBody.Error(), errBody.Error()},
+		{"a body of unknown length", ok + "Connection: close\r\n\r\n", strings.Repeat("x", 1<<20), errBody.Error(), errBody.Error()},
+		{"endless chunks", ok + "Transfer-Encoding: chunked\r\n\r\n", "100000\r\n" + strings.Repeat(" ", 1<<20) + "\r\n", errBody.Error(), errBody.Error()},
+		{"endless headers", ok, strings.Repeat("X-Header: "+strings.Repeat("x", 1000)+"\r\n", 64), errHeader.Error(), "server response headers exceeded 65536 bytes"},
+		{"a header without end", ok + "X-Header: ", strings.Repeat("x", 1<<16), errHeader.Error(), "server response headers exceeded 65536 bytes"},
+		{"a status without end", "HTTP/1.1 200 ", strings.Repeat("x", 1<<16), errHeader.Error(), "server response headers exceeded 65536 bytes"},
+		{"endless interim responses", "", strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 1000), errInterim.Error(), "server response headers exceeded 65536 bytes"},
+	} {
+		for _, sdkOnly := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, SDK only %t", test.name, sdkOnly), func(t *testing.T) {
+				t.Parallel()
+				var hostile atomic.Bool
+				sent := make(chan int, 10)
+				url := newWire(t, func(r *http.Request, c net.Conn) {
+					if !hostile.Load() {
+						_, _ = io.WriteString(c, plain(r))
+						return
+					}
+					sent <- sendUntilClosed(c, test.start, test.repeat)
+				})
+				c := configured(t, url, sdkOnly)
+				both(t, c)
+				hostile.Store(true)
+				_, err := c.ReceiveMessage(t.Context(), receiveInput(), once)
+				want := test.fast
+				if sdkOnly {
+					want = test.sdk
+				}
+				if err == nil || !strings.Contains(err.Error(), want) || len(err.Error()) > 1000 {
+					t.Errorf("error = %.1000v, want %q", err, want)
+				}
+				if n := <-sent; n > maxSent {
+					t.Errorf("%d bytes were read, want at most %d", n, maxSent)
+				}
+				if len(sent) > 0 {
+					t.Error("there was another attempt")
+				}
+				hostile.Store(false)
+				both(t, c)
+			})
+		}
+	}
+}
+
+// sendUntilClosed sends until the client closes the connection, and returns how
+// many bytes that were.
+func sendUntilClosed(c net.Conn, start, repeat string) (sent int) {
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
+	n, err := io.WriteString(c, start)
+	for ; err == nil && sent < 1<<30; sent += n {
+		n, err = io.WriteString(c, repeat)
+	}
+	return sent
+}
+
+// The largest response that SQS may send is within the limits: ten messages of
+// 1 MiB of which every byte needs an escape.
+func TestLargestResponse(t *testing.T) {
+	message := string(jsonscan.AppendQuote(nil, strings.Repeat(`"`, 1<<20)))
+	body := `{"Messages":[` + strings.Repeat(`{"MessageId":"m","ReceiptHandle":"h","Body":`+message+`},`, 9) + `{"Body":` + message + `}]}`
+	url := newWire(t, func(_ *http.Request, c net.Conn) {
+		fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	})
+	for _, sdkOnly := range []bool{false, true} {
+		c := configured(t, url, sdkOnly)
+		for range 2 {
+			out, err := receive(t.Context(), c)
+			if err != nil || len(out.Messages) != 10 || len(*out.Messages[9].Body) != 1<<20 {
+				t.Fatalf("SDK only %t: %v", sdkOnly, err)
+			}
+		}
+	}
+}
+
+// Five interim responses are read over.
+func TestFiveInterimResponses(t *testing.T) {
+	url := newWire(t, func(r *http.Request, c net.Conn) {
+		_, _ = io.WriteString(c, strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", maxInterim)+plain(r))
+	})
+	c := warm(t, newSDK(url, once))
+	both(t, c)
+}
+
+// Buffers of large messages are not kept for later attempts.
+func TestLargeBuffersAreNotKept(t *testing.T) {
+	a := new(attempt)
+	a.body.Grow(maxPooled + 1)
+	a.free()
+	for range 100 {
+		if b := newAttempt(); b == a {
+			t.Fatal("the attempt was kept")
+		}
+	}
+}
+
+// With SCOUT_SQS_CLIENT=sdk, the SDK makes every call.
+func TestSDKOnly(t *testing.T) {
+	s := newService(t)
+	c := configured(t, s.URL, true)
+	for range 3 {
+		both(t, c)
+	}
+	if s.requests.Load() != 6 || s.fromSDK.Load() != 6 {
+		t.Errorf("%d of %d requests were the SDK's, want 6 of 6", s.fromSDK.Load(), s.requests.Load())
+	}
+}
