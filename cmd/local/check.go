@@ -146,7 +146,7 @@ func checkQueuesOnline(ctx context.Context, c *config.Config, r *report) {
 		r.ok("no SQS queue is configured; the Lambda function needs none")
 		return
 	}
-	client, err := sqsclient.NewSDK(ctx, c.AWS, slog.New(slog.DiscardHandler))
+	client, err := sqsclient.New(ctx, c.AWS, slog.New(slog.DiscardHandler))
 	if err != nil {
 		r.fail("%v", err)
 		return
@@ -156,8 +156,8 @@ func checkQueuesOnline(ctx context.Context, c *config.Config, r *report) {
 	}
 }
 
-func checkQueueOnline(ctx context.Context, client *sqs.Client, q config.Queue, r *report) {
-	url, err := sqsclient.QueueURL(ctx, client, q)
+func checkQueueOnline(ctx context.Context, client *sqsclient.Client, q config.Queue, r *report) {
+	url, err := client.QueueURL(ctx, q)
 	if err != nil {
 		r.fail("%v", err)
 		return

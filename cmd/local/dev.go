@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/spf13/cobra"
 
 	"scout/config"
@@ -157,7 +156,7 @@ type stack struct {
 	server *devstack.Server
 	http   *http.Server
 	arns   []string // of the queues
-	client *sqs.Client
+	client *sqsclient.Client
 	log    *slog.Logger
 }
 
@@ -171,7 +170,7 @@ func startStack(ctx context.Context, address string, c *config.Config, log *slog
 	s.server.OnTopic = s.subscribe
 	s.http = &http.Server{Handler: s.server, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = s.http.Serve(listener) }()
-	if s.client, err = sqsclient.NewSDK(ctx, s.config.AWS, log); err == nil {
+	if s.client, err = sqsclient.New(ctx, s.config.AWS, log); err == nil {
 		err = s.createAll()
 	}
 	if err != nil {
@@ -185,7 +184,7 @@ func startStack(ctx context.Context, address string, c *config.Config, log *slog
 // topic is known by its name alone, whatever account and region c says.
 func adaptConfig(c *config.Config, address string) *config.Config {
 	adapted := *c
-	adapted.AWS = config.AWS{Region: "us-east-1", AccessKey: "scout", SecretKey: "scout", Endpoint: "http://" + address}
+	adapted.AWS = config.AWS{Region: "us-east-1", AccessKey: "scout", SecretKey: "scout", Endpoint: "http://" + address, SDKOnly: c.AWS.SDKOnly}
 	adapted.Limits = config.Limits{}
 	adapted.Queues = slices.Clone(c.Queues)
 	for i := range adapted.Queues {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -16,11 +17,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"scout/config"
 	"scout/internal/devstack"
 	"scout/internal/sqsclient"
 	"scout/internal/test/env"
@@ -179,8 +178,11 @@ func (e *endpoint) depth(t *testing.T, queue string) int {
 // attribute is an attribute of a queue that is a number.
 func (e *endpoint) attribute(t *testing.T, queue string, name types.QueueAttributeName) int {
 	t.Helper()
-	client := sqs.New(sqs.Options{BaseEndpoint: aws.String("http://" + e.addr), Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("x", "x", "")})
-	numbers, err := sqsclient.QueueAttributes(t.Context(), client, devstack.QueueURL(e.addr, queue), name)
+	client, err := sqsclient.New(t.Context(), config.AWS{Region: "us-east-1", AccessKey: "x", SecretKey: "x", Endpoint: "http://" + e.addr}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	numbers, err := client.QueueAttributes(t.Context(), devstack.QueueURL(e.addr, queue), name)
 	if err != nil {
 		t.Fatal(err)
 	}

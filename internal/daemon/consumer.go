@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"scout/config"
@@ -21,7 +20,7 @@ import (
 // while it polls.
 type consumer struct {
 	name   string // of the queue
-	client *sqs.Client
+	client *sqsclient.Client
 	poller *poller.Poller
 	pusher handler.Pusher
 	log    *slog.Logger
@@ -37,23 +36,23 @@ type consumer struct {
 
 // newConsumer finds the queue and connects a consumer to the rest of the
 // Service. It is to be configured, then started.
-func (s *Service) newConsumer(ctx context.Context, client *sqs.Client, q config.Queue) (*consumer, error) {
-	url, err := sqsclient.QueueURL(ctx, client, q)
+func (s *Service) newConsumer(ctx context.Context, client *sqsclient.Client, q config.Queue) (*consumer, error) {
+	url, err := client.QueueURL(ctx, q)
 	if err != nil {
 		return nil, err
 	}
 	c := &consumer{name: config.QueueName(url), client: client, pusher: s.pusher}
 	c.log = s.Log.With("sqs_queue", c.name)
-	attributes, err := sqsclient.QueueAttributes(ctx, client, url, types.QueueAttributeNameVisibilityTimeout, types.QueueAttributeNameReceiveMessageWaitTimeSeconds)
+	attributes, err := client.QueueAttributes(ctx, url, types.QueueAttributeNameVisibilityTimeout, types.QueueAttributeNameReceiveMessageWaitTimeSeconds)
 	if err != nil && ctx.Err() == nil {
 		c.log.Warn("queue attributes unavailable; assuming a visibility timeout of 30 s", "error", err)
 	}
 	c.queueWaitTime = time.Duration(attributes[types.QueueAttributeNameReceiveMessageWaitTimeSeconds]) * time.Second
 	c.poller = &poller.Poller{
-		SQS:        sqsclient.New(client),
+		SQS:        client,
 		QueueURL:   url,
 		Handle:     c.handle,
-		QueueARN:   sqsclient.QueueARN(client.Options().Region, url),
+		QueueARN:   client.QueueARN(url),
 		Visibility: time.Duration(attributes[types.QueueAttributeNameVisibilityTimeout]) * time.Second,
 		Ready:      func(ctx context.Context) error { return s.link.Ready(ctx, *c.queues.Load()...) },
 		Failing:    s.link.Failing,
@@ -128,7 +127,7 @@ func (c *consumer) watchDepth(ctx context.Context) {
 }
 
 func (c *consumer) readDepth(ctx context.Context) (*monitor.Depth, error) {
-	n, err := sqsclient.QueueAttributes(ctx, c.client, c.poller.QueueURL, types.QueueAttributeNameApproximateNumberOfMessages,
+	n, err := c.client.QueueAttributes(ctx, c.poller.QueueURL, types.QueueAttributeNameApproximateNumberOfMessages,
 		types.QueueAttributeNameApproximateNumberOfMessagesNotVisible, types.QueueAttributeNameApproximateNumberOfMessagesDelayed)
 	if err != nil {
 		return nil, err

@@ -55,7 +55,7 @@ func queueKey(q config.Queue) string { return q.Name + q.URL }
 // nothing yet.
 func (s *Service) preparePlan(ctx context.Context, c *config.Config) (*plan, error) {
 	p := &plan{config: c, consumers: map[string]*consumer{}}
-	client, err := sqsclient.NewSDK(ctx, c.AWS, s.Log)
+	client, err := sqsclient.New(ctx, c.AWS, s.Log)
 	if err != nil {
 		return nil, err
 	}

@@ -247,8 +247,8 @@ func TestRunDrains(t *testing.T) {
 	if n := w.receives.Load(); n != 1 {
 		t.Errorf("%d receives, want none after the end of the context", n)
 	}
-	client := must(sqsclient.NewSDK(t.Context(), c.AWS, r.Log))(t)
-	left := must(sqsclient.QueueAttributes(t.Context(), client, devstack.QueueURL(w.addr, "app"),
+	client := must(sqsclient.New(t.Context(), c.AWS, r.Log))(t)
+	left := must(client.QueueAttributes(t.Context(), devstack.QueueURL(w.addr, "app"),
 		types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible))(t)
 	for name, n := range left {
 		if n > 0 {

@@ -1,10 +1,39 @@
-// Package sqsclient makes the two calls of SQS that a busy poller makes all the
-// time for less than half of what the SDK needs. Start at Client.
+// Package sqsclient talks to SQS. It turns the configuration into a client,
+// finds queues, and makes the two calls that a busy poller makes all the time
+// for less than half of what the AWS SDK needs. Start at [New].
+//
+// # The fast path
+//
+// A [Client] is the SDK's client with ReceiveMessage and DeleteMessageBatch of
+// its own. It makes the first attempt of such a call itself. If the attempt is
+// a plain success, the call is done. Everything else goes to the SDK's client,
+// as if that had made the attempt: the SDK judges the response, retries or not,
+// and returns its own errors.
+//
+// How to address and sign a request the Client copies from a request of the
+// SDK, which makes the first call of each kind. So the SDK alone decides about
+// endpoints, regions, credentials and a wrong clock. The Client copies only
+// requests in the JSON protocol (application/x-amz-json-1.0) that are signed
+// with Signature Version 4 and go straight to their host. With any other, such
+// as one through a proxy, the SDK makes every call.
+//
+// # Limits
+//
+// A response is an error, and its connection is closed, if its body has more
+// than 32 MiB or its headers have more than 64 KiB. Ten messages of 1 MiB have
+// up to 20 MiB in JSON. The Client also rejects more than five interim (1xx)
+// responses; the SDK's own calls count theirs among the 64 KiB of headers.
+//
+// # Turning it off
+//
+// If the environment variable SCOUT_SQS_CLIENT is "sdk" ([config.AWS.SDKOnly]),
+// the SDK's client makes every call.
 package sqsclient
 
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"net/http"
 	"slices"
 	"sync"
@@ -12,38 +41,48 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"scout/config"
 )
 
-// A Client receives and deletes messages as the SDK's client does. It is safe
-// for concurrent use.
-//
-// It makes the first attempt of a call by itself and, if that is a plain
-// success, that is all. Whatever else comes of it is handed to the SDK's
-// client, as if that had made the attempt: it judges the answer, tries again
-// or not, and returns its own errors.
-//
-// How to send and sign a request the Client learns from the SDK, which makes
-// the first call of each kind, too. So all that decides about that, in the
-// configuration or the environment, has been decided. What the Client cannot
-// do as the SDK does, such as going through a proxy, it leaves to it.
+// A Client is the SDK's client with a faster ReceiveMessage and
+// DeleteMessageBatch. It is safe for concurrent use.
 type Client struct {
 	*sqs.Client     // makes all other calls
 	credentials     aws.CredentialsProvider
 	retryer         aws.Retryer
-	conns           *pool // nil if only the SDK knows how to connect
+	conns           *pool // nil if the SDK makes every call
 	receive, delete operation
 }
 
-// New returns a Client that does as sdk is configured. What sdk is told to do
-// besides, such as to log or to measure, it does for its own calls only.
-func New(sdk *sqs.Client) *Client {
+// New returns a client for as many concurrent calls as a configuration may ask
+// for. The SDK's own messages go to log, at debug level.
+func New(ctx context.Context, c config.AWS, log *slog.Logger) (*Client, error) {
+	sdk, err := newSDKClient(ctx, c, log)
+	if err != nil {
+		return nil, err
+	}
+	client := newClient(sdk)
+	if c.SDKOnly {
+		client.conns = nil
+	}
+	return client, nil
+}
+
+// newClient returns a Client configured like sdk. Options of sdk that act on
+// its own calls only, such as logging and middleware, do not affect the calls
+// of the fast path.
+func newClient(sdk *sqs.Client) *Client {
 	options := sdk.Options()
 	return &Client{Client: sdk, credentials: options.Credentials, retryer: options.Retryer, conns: newPool(options.HTTPClient)}
 }
 
-// ReceiveMessage is (*sqs.Client).ReceiveMessage, but what optFns changes does
-// not count for the first attempt, and the output may have no metadata.
+// ReceiveMessage is (*sqs.Client).ReceiveMessage, except that optFns do not
+// affect the first attempt and that the output may have no ResultMetadata.
 func (c *Client) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, optFns ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
+	if c.conns == nil {
+		return c.Client.ReceiveMessage(ctx, in, optFns...)
+	}
 	a := newAttempt()
 	defer a.free()
 	a.request = appendReceive(a.request, in)
@@ -51,13 +90,17 @@ func (c *Client) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput
 		if out := decodeReceive(a.body.Bytes()); out != nil {
 			return out, nil
 		}
-		c.receive.forget() // the SDK may make more of it, and of the next
+		c.receive.dropTemplate() // the SDK may understand this response and the next
 	}
-	return c.Client.ReceiveMessage(ctx, in, append(slices.Clip(optFns), c.after(&c.receive, a))...)
+	return c.Client.ReceiveMessage(ctx, in, append(slices.Clip(optFns), c.replay(&c.receive, a))...)
 }
 
-// DeleteMessageBatch is (*sqs.Client).DeleteMessageBatch, as ReceiveMessage is.
+// DeleteMessageBatch is (*sqs.Client).DeleteMessageBatch with the exceptions of
+// ReceiveMessage.
 func (c *Client) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, optFns ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error) {
+	if c.conns == nil {
+		return c.Client.DeleteMessageBatch(ctx, in, optFns...)
+	}
 	a := newAttempt()
 	defer a.free()
 	a.request = appendDelete(a.request, in)
@@ -65,67 +108,74 @@ func (c *Client) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBa
 		if out := decodeDelete(a.body.Bytes()); out != nil {
 			return out, nil
 		}
-		c.delete.forget()
+		c.delete.dropTemplate()
 	}
-	return c.Client.DeleteMessageBatch(ctx, in, append(slices.Clip(optFns), c.after(&c.delete, a))...)
+	return c.Client.DeleteMessageBatch(ctx, in, append(slices.Clip(optFns), c.replay(&c.delete, a))...)
 }
 
-// An attempt is what was sent and what came of it: neither a response nor an
-// error if it was not made.
+// An attempt is a request and its outcome. It has neither a response nor an
+// error if the request was not sent.
 type attempt struct {
-	request, wire []byte // the request's body, and the whole of it
+	request, wire []byte // the body of the request, and all of the request
 	response      *http.Response
 	body          bytes.Buffer // of the response
 	err           error        // why there is no response, or not all of its body
 }
 
-// attempts keeps the buffers of attempts for others.
+// attempts keeps attempts for the sake of their buffers.
 var attempts = sync.Pool{New: func() any { return new(attempt) }}
 
 func newAttempt() *attempt { return attempts.Get().(*attempt) }
 
-// free must not be called before the attempt is done with.
+// maxPooled is the capacity in bytes from which on buffers are not kept, so
+// that a few large messages do not occupy memory for good.
+const maxPooled = 1 << 20
+
+// free ends the use of an attempt, its response and its buffers.
 func (a *attempt) free() {
+	if cap(a.request)+cap(a.wire)+a.body.Cap() > maxPooled {
+		return
+	}
 	a.request, a.wire = a.request[:0], a.wire[:0]
 	a.response, a.err = nil, nil
 	a.body.Reset()
 	attempts.Put(a)
 }
 
-// try makes an attempt, if it is known how to, and reports whether it was a
-// plain success.
+// try makes an attempt, if there is a template for it, and reports whether the
+// attempt is a plain success.
 func (c *Client) try(ctx context.Context, o *operation, a *attempt) (ok bool) {
-	m := o.model.Load()
-	if m == nil {
+	t := o.template.Load()
+	if t == nil {
 		return false
 	}
 	credentials, err := c.credentials.Retrieve(ctx)
 	if err != nil {
 		return false
 	}
-	if a.wire, ok = m.appendRequest(a.wire, credentials, a.request); !ok {
+	if a.wire, ok = t.appendRequest(a.wire, credentials, a.request); !ok {
 		return false
 	}
-	c.conns.roundTrip(ctx, m, a)
+	c.conns.roundTrip(ctx, t, a)
 	switch {
 	case a.err != nil:
-	case a.response == nil: // there was no way to connect; perhaps the SDK finds one
-		o.forget()
+	case a.response == nil: // no connection; perhaps the SDK can connect
+		o.dropTemplate()
 	case a.response.StatusCode == http.StatusOK:
-		c.refill(ctx)
+		c.restoreQuota(ctx)
 		return true
-	case a.response.StatusCode >= 300 && a.response.StatusCode < 400: // SQS has done nothing; the SDK goes where it is sent
+	case a.response.StatusCode >= 300 && a.response.StatusCode < 400: // SQS has done nothing; the SDK follows the redirect
 		a.response = nil
-		o.forget()
+		o.dropTemplate()
 	case a.response.StatusCode < 500:
-		o.forget()
+		o.dropTemplate()
 	}
 	return false
 }
 
-// refill tells the SDK of a success. It has a quota of retries for all calls,
-// to which each success adds.
-func (c *Client) refill(ctx context.Context) {
+// restoreQuota reports a success to the SDK's retryer. Retries take from a
+// quota that all calls share, and each success adds to it.
+func (c *Client) restoreQuota(ctx context.Context) {
 	if r, ok := c.retryer.(aws.RetryerV2); ok {
 		if release, err := r.GetAttemptToken(ctx); err == nil {
 			_ = release(nil)
@@ -133,26 +183,28 @@ func (c *Client) refill(ctx context.Context) {
 	}
 }
 
-// after lets the SDK go on after an attempt.
-func (c *Client) after(o *operation, a *attempt) func(*sqs.Options) {
+// replay returns an option for a call of the SDK's client that begins with the
+// outcome of an attempt.
+func (c *Client) replay(o *operation, a *attempt) func(*sqs.Options) {
 	return func(options *sqs.Options) {
-		options.HTTPClient = &successor{http: options.HTTPClient, conns: c.conns, operation: o, attempt: a}
+		options.HTTPClient = &replayer{http: options.HTTPClient, conns: c.conns, operation: o, attempt: a}
 	}
 }
 
-// A successor is the SDK's HTTP client in a call whose first attempt was made.
-type successor struct {
+// A replayer is the SDK's HTTP client in a call whose first attempt was made
+// by the fast path.
+type replayer struct {
 	http      sqs.HTTPClient
 	conns     *pool
 	operation *operation
-	attempt   *attempt // nil once the SDK has it
+	attempt   *attempt // nil once the SDK has its outcome
 }
 
-// Do gives the SDK the attempt that was made, as if it came of this request.
-// From a request that the SDK then makes itself, the Client learns.
-func (s *successor) Do(r *http.Request) (*http.Response, error) {
-	a := s.attempt
-	s.attempt = nil
+// Do returns the outcome of the attempt, if it was sent, to the SDK's first
+// request. It sends the SDK's other requests, and copies one that succeeds.
+func (r *replayer) Do(request *http.Request) (*http.Response, error) {
+	a := r.attempt
+	r.attempt = nil
 	switch {
 	case a == nil:
 	case a.response != nil:
@@ -161,9 +213,9 @@ func (s *successor) Do(r *http.Request) (*http.Response, error) {
 		return nil, a.err
 	}
 	start := time.Now()
-	response, err := s.http.Do(r)
-	if err == nil && response.StatusCode == http.StatusOK && s.conns.reach(r) {
-		s.operation.learn(r, start)
+	response, err := r.http.Do(request)
+	if err == nil && response.StatusCode == http.StatusOK && r.conns.canSend(request) {
+		r.operation.setTemplate(request, start)
 	}
 	return response, err
 }

@@ -18,16 +18,16 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// A service is an SQS whose answers are written down.
+// A service is an HTTP server that gives scripted responses in place of SQS.
 type service struct {
 	*httptest.Server
-	answer   atomic.Value // an http.HandlerFunc
+	handler  atomic.Value // an http.HandlerFunc
 	requests atomic.Int32
 	fromSDK  atomic.Int32 // requests that the SDK made itself
 	dials    atomic.Int32
 }
 
-// newService starts a service that answers as SQS does.
+// newService starts a service that responds like SQS.
 func newService(t *testing.T) *service {
 	t.Helper()
 	s := prepareService(t)
@@ -38,13 +38,13 @@ func newService(t *testing.T) *service {
 func prepareService(t *testing.T) *service {
 	t.Helper()
 	s := &service{}
-	s.answers(s.succeed)
+	s.setHandler(s.succeed)
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.requests.Add(1)
 		if r.Header.Get("Amz-Sdk-Invocation-Id") != "" {
 			s.fromSDK.Add(1)
 		}
-		s.answer.Load().(http.HandlerFunc)(w, r)
+		s.handler.Load().(http.HandlerFunc)(w, r)
 	}))
 	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
@@ -55,8 +55,8 @@ func prepareService(t *testing.T) *service {
 	return s
 }
 
-// answers sets how the service answers.
-func (s *service) answers(with http.HandlerFunc) { s.answer.Store(with) }
+// setHandler sets how the service responds.
+func (s *service) setHandler(h http.HandlerFunc) { s.handler.Store(h) }
 
 func (s *service) succeed(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.ReadAll(r.Body)
@@ -67,7 +67,7 @@ func (s *service) succeed(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// both makes both calls, which have to succeed.
+// both makes both calls, which must succeed.
 func both(t *testing.T, c calls) {
 	t.Helper()
 	out, err := receive(t.Context(), c)
@@ -80,15 +80,15 @@ func both(t *testing.T, c calls) {
 	}
 }
 
-// warm returns a Client that has learned from the SDK.
+// warm returns a Client with a template for both calls.
 func warm(t *testing.T, sdk *sqs.Client) *Client {
 	t.Helper()
-	c := New(sdk)
+	c := newClient(sdk)
 	both(t, c)
 	return c
 }
 
-func TestFirstCallsAreTheSDKs(t *testing.T) {
+func TestFirstCallsAreMadeByTheSDK(t *testing.T) {
 	s := newService(t)
 	c := warm(t, newSDK(s.URL))
 	s.dials.Store(0)
@@ -96,15 +96,15 @@ func TestFirstCallsAreTheSDKs(t *testing.T) {
 		both(t, c)
 	}
 	if s.requests.Load() != 10 || s.fromSDK.Load() != 2 || s.dials.Load() != 1 {
-		t.Errorf("%d of %d requests were the SDK's, want 2 of 10; the others came on %d connections, want 1", s.fromSDK.Load(), s.requests.Load(), s.dials.Load())
+		t.Errorf("%d of %d requests came from the SDK, want 2 of 10; the others came on %d connections, want 1", s.fromSDK.Load(), s.requests.Load(), s.dials.Load())
 	}
 }
 
-// The requests say the same as the SDK's.
+// Requests are the same as the SDK's.
 func TestRequests(t *testing.T) {
 	s := newService(t)
 	var bodies, headers []string
-	s.answers(func(w http.ResponseWriter, r *http.Request) {
+	s.setHandler(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		bodies = append(bodies, string(body))
 		for _, name := range []string{"Authorization", "X-Amz-Date", "Amz-Sdk-Invocation-Id", "Amz-Sdk-Request", "Accept-Encoding"} {
@@ -115,29 +115,29 @@ func TestRequests(t *testing.T) {
 	})
 	rare := sqs.ReceiveMessageInput{
 		QueueUrl: aws.String("q"), MessageAttributeNames: []string{}, VisibilityTimeout: 7, ReceiveRequestAttemptId: aws.String("id"),
-		//lint:ignore SA1019 it is to be tested, too
+		//lint:ignore SA1019 callers may still use it
 		AttributeNames: []types.QueueAttributeName{"All"},
 	}
-	c := New(newSDK(s.URL + "/behind/a/path"))
+	c := newClient(newSDK(s.URL + "/behind/a/path"))
 	for range 2 {
 		both(t, c)
 		_, _ = c.ReceiveMessage(t.Context(), &rare)
 	}
-	// What was learned from the first receive is used for the other one at once.
+	// The template made of the first receive already serves the second one.
 	if !reflect.DeepEqual(bodies[:2], bodies[3:5]) || !reflect.DeepEqual(headers[:2], headers[3:5]) {
 		t.Errorf("requests differ:\n%q\n%q", bodies, headers)
 	}
 	sdk := newSDK(s.URL)
 	_, _ = sdk.ReceiveMessage(t.Context(), &rare)
 	if bodies[2] != bodies[6] {
-		t.Errorf("a request with all that can be said is\n%s, the SDK's\n%s", bodies[2], bodies[6])
+		t.Errorf("a request with every parameter is\n%s, the SDK's is\n%s", bodies[2], bodies[6])
 	}
 }
 
-// Whatever SQS or the network answers, the outcome is the SDK's, after as many
-// requests.
-func TestAnswers(t *testing.T) {
-	refuse := func(status int, code, message string, headers ...string) http.HandlerFunc {
+// Whatever SQS or the network does, the outcome and the number of requests are
+// those of the SDK.
+func TestResponses(t *testing.T) {
+	reject := func(status int, code, message string, headers ...string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			for i := 0; i < len(headers); i += 2 {
 				w.Header().Set(headers[i], headers[i+1])
@@ -147,13 +147,13 @@ func TestAnswers(t *testing.T) {
 		}
 	}
 	cut := func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }
-	for name, answer := range map[string]http.HandlerFunc{
-		"no such queue": refuse(400, "com.amazonaws.sqs#QueueDoesNotExist", "no such queue", "X-Amzn-Query-Error", "AWS.SimpleQueueService.NonExistentQueue;Sender"),
-		"access denied": refuse(403, "com.amazon.coral.service#AccessDeniedException", "not you"),
-		"throttled":     refuse(400, "com.amazonaws.sqs#RequestThrottled", "slower"),
-		"over limit":    refuse(403, "com.amazonaws.sqs#OverLimit", "too many in flight"),
-		"expired token": refuse(403, "com.amazon.coral.service#ExpiredTokenException", "old"),
-		"internal":      refuse(500, "com.amazon.coral.service#InternalFailure", "oops"),
+	for name, handler := range map[string]http.HandlerFunc{
+		"no such queue": reject(400, "com.amazonaws.sqs#QueueDoesNotExist", "no such queue", "X-Amzn-Query-Error", "AWS.SimpleQueueService.NonExistentQueue;Sender"),
+		"access denied": reject(403, "com.amazon.coral.service#AccessDeniedException", "not you"),
+		"throttled":     reject(400, "com.amazonaws.sqs#RequestThrottled", "slower"),
+		"over limit":    reject(403, "com.amazonaws.sqs#OverLimit", "too many in flight"),
+		"expired token": reject(403, "com.amazon.coral.service#ExpiredTokenException", "old"),
+		"internal":      reject(500, "com.amazon.coral.service#InternalFailure", "oops"),
 		"unavailable":   func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", http.StatusServiceUnavailable) },
 		"no JSON":       func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") },
 		"other JSON":    func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"Messages":{},"Failed":"all"}`) },
@@ -164,12 +164,12 @@ func TestAnswers(t *testing.T) {
 		"nothing":       func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{}`) },
 		"an empty body": func(http.ResponseWriter, *http.Request) {},
 		"chunks":        func(w http.ResponseWriter, r *http.Request) { w.(http.Flusher).Flush(); fmt.Fprint(w, oneMessage) },
-		"the last answer": func(w http.ResponseWriter, _ *http.Request) {
+		"a closed connection": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Connection", "close")
 			fmt.Fprint(w, oneMessage)
 		},
 		"a cut connection": cut,
-		"a cut answer": func(w http.ResponseWriter, r *http.Request) {
+		"a cut response": func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			fmt.Fprint(w, oneMessage)
 			w.(http.Flusher).Flush()
@@ -181,7 +181,7 @@ func TestAnswers(t *testing.T) {
 			sdk := newSDK(s.URL)
 			both(t, sdk)
 			c := warm(t, newSDK(s.URL))
-			s.answers(answer)
+			s.setHandler(handler)
 			s.requests.Store(0)
 			received, err := receive(t.Context(), sdk)
 			deleted, err2 := remove(t.Context(), sdk)
@@ -191,25 +191,25 @@ func TestAnswers(t *testing.T) {
 			sameError(t, gotErr, err)
 			sameError(t, gotErr2, err2)
 			if err == nil && !reflect.DeepEqual(gotReceived.Messages, received.Messages) {
-				t.Errorf("received %v, the SDK %v", gotReceived.Messages, received.Messages)
+				t.Errorf("received %v, the SDK received %v", gotReceived.Messages, received.Messages)
 			}
 			if err2 == nil && (!reflect.DeepEqual(gotDeleted.Failed, deleted.Failed) || !reflect.DeepEqual(gotDeleted.Successful, deleted.Successful)) {
-				t.Errorf("deleted %v, the SDK %v", gotDeleted, deleted)
+				t.Errorf("deleted %v, the SDK deleted %v", gotDeleted, deleted)
 			}
 			if got := s.requests.Load(); got != requests {
 				t.Errorf("%d requests, the SDK made %d", got, requests)
 			}
-			s.answers(s.succeed)
+			s.setHandler(s.succeed)
 			both(t, c)
 		})
 	}
 }
 
-// What the SDK refuses to send is refused.
+// Input that the SDK rejects is rejected.
 func TestInvalidInput(t *testing.T) {
 	s := newService(t)
 	c := warm(t, newSDK(s.URL))
-	s.answers(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) })
+	s.setHandler(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) })
 	_, err := c.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{})
 	if _, ok := errors.AsType[smithy.InvalidParamsError](err); !ok {
 		t.Errorf("error = %v", err)
@@ -220,7 +220,7 @@ func TestInvalidInput(t *testing.T) {
 	}
 }
 
-// sameError compares what callers look at.
+// sameError compares the properties of errors that callers look at.
 func sameError(t *testing.T, got, want error) {
 	t.Helper()
 	var gotAPI, wantAPI smithy.APIError

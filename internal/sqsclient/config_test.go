@@ -17,26 +17,25 @@ import (
 	"scout/config"
 )
 
-// An answer that begins before the request has been sent whole is read to its
-// end all the same. Were it lost, so would be the messages in it, until their
-// visibility timeout.
-func TestEarlyAnswer(t *testing.T) {
+// A response that begins before all of the request has been sent is read to its
+// end. Otherwise, its messages would be invisible until their visibility timeout.
+func TestEarlyResponse(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	var answered atomic.Int64
+	var responses atomic.Int64
 	go func() {
 		for {
 			conn, err := l.Accept()
 			if err != nil {
 				return
 			}
-			go answerEarly(conn, &answered)
+			go respondEarly(conn, &responses)
 		}
 	}()
-	client, err := NewSDK(t.Context(), config.AWS{Region: "us-east-1", AccessKey: "x", SecretKey: "x", Endpoint: "http://" + l.Addr().String()}, slog.New(slog.DiscardHandler))
+	client, err := newSDKClient(t.Context(), config.AWS{Region: "us-east-1", AccessKey: "x", SecretKey: "x", Endpoint: "http://" + l.Addr().String()}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,13 +46,13 @@ func TestEarlyAnswer(t *testing.T) {
 			t.Fatalf("receive %d: %v", i, err)
 		}
 	}
-	if answered.Load() != 300 {
-		t.Errorf("%d answers", answered.Load())
+	if responses.Load() != 300 {
+		t.Errorf("%d responses, want 300", responses.Load())
 	}
 }
 
-// answerEarly answers when it has read the header of a request.
-func answerEarly(conn net.Conn, answered *atomic.Int64) {
+// respondEarly begins each response when it has read the header of the request.
+func respondEarly(conn net.Conn, responses *atomic.Int64) {
 	defer conn.Close()
 	const body = `{"Messages":[{"MessageId":"m","ReceiptHandle":"h","Body":"b"}]}`
 	for r := bufio.NewReader(conn); ; {
@@ -61,7 +60,7 @@ func answerEarly(conn net.Conn, answered *atomic.Int64) {
 		if err != nil {
 			return
 		}
-		answered.Add(1)
+		responses.Add(1)
 		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: %d\r\n\r\n", len(body))
 		_, _ = io.Copy(io.Discard, request.Body)
 		time.Sleep(time.Millisecond)

@@ -23,11 +23,11 @@ func TestConformance(t *testing.T) {
 	conformance(t, endpoint.URL)
 }
 
-// conformance checks that a Client does at an endpoint what the SDK's does.
+// conformance checks that a Client gets the same results from an endpoint as the SDK's client.
 func conformance(t *testing.T, endpoint string) {
 	sdk := newSDK(endpoint)
-	ours := New(sdk)
-	for round := range 2 { // the first time, the Client learns
+	ours := newClient(sdk)
+	for round := range 2 { // the first round uses the SDK, and makes the templates
 		var seen [2][]string
 		for i, c := range []calls{sdk, ours} {
 			queue := newQueue(t, sdk, fmt.Sprintf("sqsclient-%d-%d", round, i))
@@ -42,12 +42,12 @@ func conformance(t *testing.T, endpoint string) {
 		if !slices.Equal(seen[0], seen[1]) {
 			t.Errorf("received\n%.5000q\nthe SDK\n%.5000q", seen[1], seen[0])
 		}
-		if ours.receive.model.Load() == nil || ours.delete.model.Load() == nil {
-			t.Error("the Client has learned nothing")
+		if ours.receive.template.Load() == nil || ours.delete.template.Load() == nil {
+			t.Error("the Client has no template")
 		}
 	}
 	for _, c := range []calls{sdk, ours} {
-		refusals(t, c, newQueue(t, sdk, "sqsclient"))
+		checkErrors(t, c, newQueue(t, sdk, "sqsclient"))
 	}
 }
 
@@ -64,18 +64,18 @@ func receiveAll(t *testing.T, c calls, queue string) []types.Message {
 	return out.Messages
 }
 
-// refusals checks the errors that have types of their own.
-func refusals(t *testing.T, c calls, queue string) {
+// checkErrors checks the errors that have types of their own.
+func checkErrors(t *testing.T, c calls, queue string) {
 	t.Helper()
 	missing := queue + "-missing"
 	_, err := c.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &missing})
 	if _, ok := errors.AsType[*types.QueueDoesNotExist](err); !ok {
-		t.Errorf("error = %v, want that the queue is missing", err)
+		t.Errorf("error = %v, want QueueDoesNotExist", err)
 	}
 	entry := types.DeleteMessageBatchRequestEntry{Id: aws.String("same"), ReceiptHandle: aws.String("h")}
 	_, err = c.DeleteMessageBatch(t.Context(), &sqs.DeleteMessageBatchInput{QueueUrl: &queue, Entries: []types.DeleteMessageBatchRequestEntry{entry, entry}})
 	if _, ok := errors.AsType[*types.BatchEntryIdsNotDistinct](err); !ok {
-		t.Errorf("error = %v, want that the ids are the same", err)
+		t.Errorf("error = %v, want BatchEntryIdsNotDistinct", err)
 	}
 }
 
@@ -88,7 +88,7 @@ func newQueue(t *testing.T, sdk *sqs.Client, name string) string {
 	return *out.QueueUrl
 }
 
-// send sends messages with what makes JSON hard.
+// send sends messages with text that is difficult in JSON.
 func send(t *testing.T, sdk *sqs.Client, queue string) {
 	t.Helper()
 	for i, body := range []string{"plain", `{"a":"\"\\ \u00fc"}`, "tab\tand\r\nlines", "é 😀 \u2028 \ufffd", "<&>'", strings.Repeat("long ", 50_000)} {
@@ -106,7 +106,7 @@ func send(t *testing.T, sdk *sqs.Client, queue string) {
 	}
 }
 
-// describe tells all of messages but what is different each time.
+// describe returns texts with everything about messages that does not differ each time.
 func describe(messages []types.Message) (texts []string) {
 	for _, m := range messages {
 		attributes := slices.Sorted(maps.Keys(m.Attributes))
@@ -122,7 +122,7 @@ func describe(messages []types.Message) (texts []string) {
 	return texts
 }
 
-// deleteAll deletes messages, and fails to delete one that there is not.
+// deleteAll deletes messages, and fails to delete one that does not exist.
 func deleteAll(t *testing.T, sdk *sqs.Client, c calls, queue string, messages []types.Message) {
 	t.Helper()
 	entries := []types.DeleteMessageBatchRequestEntry{{Id: aws.String("none"), ReceiptHandle: aws.String("\"none\"")}}

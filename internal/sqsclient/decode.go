@@ -7,8 +7,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// decodeReceive reads the answer to ReceiveMessage. It returns nil if there is
-// anything in it that it does not know, which is then left to the SDK.
+// decodeReceive decodes the response of ReceiveMessage. It returns nil if the
+// response holds anything unexpected: then the SDK has to decode it.
 func decodeReceive(text []byte) *sqs.ReceiveMessageOutput {
 	r := newReader(text)
 	out := &sqs.ReceiveMessageOutput{}
@@ -27,7 +27,7 @@ func decodeReceive(text []byte) *sqs.ReceiveMessageOutput {
 	return out
 }
 
-// decodeDelete reads the answer to DeleteMessageBatch, as decodeReceive does.
+// decodeDelete decodes the response of DeleteMessageBatch like decodeReceive.
 func decodeDelete(text []byte) *sqs.DeleteMessageBatchOutput {
 	r := newReader(text)
 	out := &sqs.DeleteMessageBatchOutput{}
@@ -50,7 +50,7 @@ func decodeDelete(text []byte) *sqs.DeleteMessageBatchOutput {
 }
 
 func (r *reader) message() (m types.Message) {
-	fields := new([5]string) // one allocation for all
+	fields := new([5]string) // in one allocation
 	r.object(func(key string) {
 		switch key {
 		case "MessageId":
@@ -88,7 +88,7 @@ func (r *reader) attribute() (a types.MessageAttributeValue) {
 			if a.BinaryValue, err = base64.StdEncoding.DecodeString(r.string()); err != nil {
 				r.failed = true
 			}
-		default: // the lists are "not implemented, reserved for future use"
+		default: // the API Reference calls the lists "Not implemented. Reserved for future use."
 			r.failed = true
 		}
 	})

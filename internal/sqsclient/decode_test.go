@@ -12,17 +12,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
-// answering is an HTTP client that gets an answer to all requests.
-type answering []byte
+// responding is an HTTP client that receives the same response to every request.
+type responding []byte
 
-func (a answering) Do(*http.Request) (*http.Response, error) {
-	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(a))}, nil
+func (r responding) Do(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(r))}, nil
 }
 
-// What we understand of an answer is what the SDK does. What we do not
-// understand, it gets itself.
+// A response that can be decoded is decoded like the SDK does.
 func FuzzDecode(f *testing.F) {
-	for _, answer := range []string{
+	for _, response := range []string{
 		oneMessage, oneDeleted, `{}`, ` { } `, `{"Messages":[]}`, `{"Messages":null}`, `{"Messages":[null]}`, `[]`, `"`, `{"a":"\`, `{"a":"\u`,
 		`{"Messages":[{"MessageId":"m","MD5OfBody":"1","MD5OfMessageAttributes":"2","MessageAttributes":{"t":{"DataType":"String","StringValue":"s"},"b":{"DataType":"Binary","BinaryValue":"aGk="}}}]}`,
 		`{"Messages":[{"MessageAttributes":{"l":{"DataType":"String","StringListValues":["s"],"BinaryListValues":["aGk="]}}}]}`,
@@ -30,19 +29,19 @@ func FuzzDecode(f *testing.F) {
 		`{"New":{"a":[1,-2.5e3,true,false,null,"s",{}]},"Messages":[{"Other":[[]],"Body":"b"}]}`, `{"Failed":[{"SenderFault":false,"Other":1}],"Successful":[{"Other":{}}]}`,
 		`{"Messages":[{"Body":"one","Body":"two"}],"Messages":[{"Attributes":{"a":"1","a":"2"}}]}`, `{"Messages":[],}`, `{"Messages":[]}x`, `{"messages":[{"body":"b"}]}`,
 	} {
-		f.Add([]byte(answer))
+		f.Add([]byte(response))
 	}
-	f.Fuzz(func(t *testing.T, answer []byte) {
+	f.Fuzz(func(t *testing.T, response []byte) {
 		sdk := newSDK("http://sqs.test", func(o *sqs.Options) {
-			o.HTTPClient, o.RetryMaxAttempts, o.DisableMessageChecksumValidation = answering(answer), 1, true
+			o.HTTPClient, o.RetryMaxAttempts, o.DisableMessageChecksumValidation = responding(response), 1, true
 		})
-		if got := decodeReceive(answer); got != nil {
+		if got := decodeReceive(response); got != nil {
 			want, err := sdk.ReceiveMessage(context.Background(), &sqs.ReceiveMessageInput{QueueUrl: aws.String("q")})
 			if err != nil || !reflect.DeepEqual(got.Messages, want.Messages) {
 				t.Errorf("messages = %#v, the SDK's are %#v, %v", got.Messages, want, err)
 			}
 		}
-		if got := decodeDelete(answer); got != nil {
+		if got := decodeDelete(response); got != nil {
 			want, err := remove(context.Background(), sdk)
 			if err != nil || !reflect.DeepEqual(got.Successful, want.Successful) || !reflect.DeepEqual(got.Failed, want.Failed) {
 				t.Errorf("output = %#v, the SDK's is %#v, %v", got, want, err)

@@ -8,8 +8,8 @@ import (
 	"scout/internal/jsonscan"
 )
 
-// appendReceive appends the request of ReceiveMessage. As in the SDK, 0 means
-// that a number is not given.
+// appendReceive appends the request body of ReceiveMessage. As in the SDK, a
+// number of 0 is left out.
 func appendReceive(b []byte, in *sqs.ReceiveMessageInput) []byte {
 	b = append(b, '{')
 	//lint:ignore SA1019 callers may still use it
@@ -24,7 +24,7 @@ func appendReceive(b []byte, in *sqs.ReceiveMessageInput) []byte {
 	return append(b, '}')
 }
 
-// appendDelete appends the request of DeleteMessageBatch.
+// appendDelete appends the request body of DeleteMessageBatch.
 func appendDelete(b []byte, in *sqs.DeleteMessageBatchInput) []byte {
 	b = append(b, `{"Entries":[`...)
 	for i, e := range in.Entries {
@@ -41,7 +41,7 @@ func appendDelete(b []byte, in *sqs.DeleteMessageBatchInput) []byte {
 	return append(b, '}')
 }
 
-// appendKey begins another member of the object at the end of b.
+// appendKey appends the key of the next member to the object that b ends in.
 func appendKey(b []byte, key string) []byte {
 	if b[len(b)-1] != '{' {
 		b = append(b, ',')

@@ -18,11 +18,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
-// once has the SDK make no second attempt, as the poller has it.
+// once limits the SDK to one attempt, as the poller does.
 func once(o *sqs.Options) { o.RetryMaxAttempts = 1 }
 
-// newWire starts a server that writes its answers as they are, and returns its URL.
-func newWire(t *testing.T, answer func(r *http.Request, c net.Conn)) string {
+// newWire starts a server that calls respond to write each response, and returns its URL.
+func newWire(t *testing.T, respond func(r *http.Request, c net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -37,7 +37,7 @@ func newWire(t *testing.T, answer func(r *http.Request, c net.Conn)) string {
 				return
 			}
 			_, _ = io.Copy(io.Discard, r.Body)
-			answer(r, c)
+			respond(r, c)
 		}
 	}
 	go func() {
@@ -52,7 +52,7 @@ func newWire(t *testing.T, answer func(r *http.Request, c net.Conn)) string {
 	return "http://" + l.Addr().String()
 }
 
-// plain is an answer of success.
+// plain returns a successful response.
 func plain(r *http.Request) string {
 	body := oneDeleted
 	if strings.HasSuffix(r.Header.Get("X-Amz-Target"), "ReceiveMessage") {
@@ -61,9 +61,9 @@ func plain(r *http.Request) string {
 	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }
 
-// An answer that only says that another will come is not the answer, and
-// nobody else gets that one.
-func TestInterimAnswers(t *testing.T) {
+// An interim response is not taken for the response, and the response not for
+// that to the next request.
+func TestInterimResponses(t *testing.T) {
 	var requests atomic.Int64
 	url := newWire(t, func(r *http.Request, c net.Conn) {
 		requests.Add(1)
@@ -71,7 +71,7 @@ func TestInterimAnswers(t *testing.T) {
 		time.Sleep(5 * time.Millisecond)
 		_, _ = io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n"+plain(r))
 	})
-	c := New(newSDK(url, once))
+	c := newClient(newSDK(url, once))
 	for range 5 {
 		both(t, c)
 	}
@@ -80,66 +80,66 @@ func TestInterimAnswers(t *testing.T) {
 	}
 }
 
-// What a server sends on an idle connection is no answer to the next request.
+// Bytes that a server sends on an idle connection are not the response to the next request.
 func TestStrayBytes(t *testing.T) {
 	for name, stray := range map[string]string{
-		"a timeout": "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-		"an answer": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
-		"nonsense":  "nonsense",
+		"a timeout":  "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+		"a response": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+		"nonsense":   "nonsense",
 	} {
 		t.Run(name, func(t *testing.T) {
 			url := newWire(t, func(r *http.Request, c net.Conn) {
 				_, _ = io.WriteString(c, plain(r))
-				time.Sleep(5 * time.Millisecond) // until the client has read the answer
+				time.Sleep(5 * time.Millisecond) // until the client has read the response
 				_, _ = io.WriteString(c, stray)
 			})
-			c := New(newSDK(url, once))
+			c := newClient(newSDK(url, once))
 			for range 4 {
 				out, err := receive(t.Context(), c)
 				if err != nil || len(out.Messages) != 1 {
 					t.Fatalf("ReceiveMessage = %v, %v", out, err)
 				}
-				time.Sleep(30 * time.Millisecond) // until that has come
+				time.Sleep(30 * time.Millisecond) // until it has arrived
 			}
 		})
 	}
 }
 
-// Where the SDK goes when it is sent elsewhere, it goes alone.
+// Only the SDK follows redirects.
 func TestRedirect(t *testing.T) {
 	s := newService(t)
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, s.URL+r.URL.Path, http.StatusPermanentRedirect)
 	}))
 	defer front.Close()
-	c := New(newSDK(front.URL, once))
+	c := newClient(newSDK(front.URL, once))
 	for range 4 {
 		both(t, c)
 	}
 }
 
-// If only the SDK can connect, it does.
+// If only the SDK can connect, it makes the call.
 func TestNoWayToConnect(t *testing.T) {
 	s := newService(t)
 	c := warm(t, newSDK(s.URL, once))
 	s.fromSDK.Store(0)
-	nowhere := *c.receive.model.Load()
+	nowhere := *c.receive.template.Load()
 	nowhere.addr = "127.0.0.1:1"
-	c.receive.model.Store(&nowhere)
+	c.receive.template.Store(&nowhere)
 	for range 3 {
 		if _, err := receive(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if n := s.fromSDK.Load(); n != 3 {
-		t.Errorf("%d requests were the SDK's, want all 3", n)
+		t.Errorf("%d requests came from the SDK, want all 3", n)
 	}
 }
 
-// Answers are asked for as they are, for nobody here decompresses them.
-func TestCodedAnswers(t *testing.T) {
+// The fast path asks for uncompressed responses, because it does not decompress them.
+func TestCompressedResponses(t *testing.T) {
 	s := newService(t)
-	s.answers(func(w http.ResponseWriter, r *http.Request) {
+	s.setHandler(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Accept-Encoding") == "identity" {
 			s.succeed(w, r)
 			return
@@ -147,23 +147,23 @@ func TestCodedAnswers(t *testing.T) {
 		w.Header().Set("Content-Encoding", "gzip")
 		z := gzip.NewWriter(w)
 		defer z.Close()
-		answer := httptest.NewRecorder()
-		s.succeed(answer, r)
-		_, _ = z.Write(answer.Body.Bytes())
+		recorder := httptest.NewRecorder()
+		s.succeed(recorder, r)
+		_, _ = z.Write(recorder.Body.Bytes())
 	})
-	c := New(newSDK(s.URL, once))
+	c := newClient(newSDK(s.URL, once))
 	for range 3 {
 		both(t, c)
 	}
 }
 
-// A call whose context has ended is not made: its answer would be lost.
+// A call whose context has ended is not made, because its response would be lost.
 func TestCancelledBefore(t *testing.T) {
 	s := newService(t)
 	c := warm(t, newSDK(s.URL, once))
 	s.requests.Store(0)
 	for range 100 {
-		both(t, c) // leaves a connection
+		both(t, c) // leaves an idle connection
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if _, err := receive(ctx, c); err == nil {
@@ -171,34 +171,34 @@ func TestCancelledBefore(t *testing.T) {
 		}
 	}
 	if n := s.requests.Load(); n != 200 {
-		t.Errorf("%d requests were sent, want those of the 200 other calls", n)
+		t.Errorf("%d requests were sent, want only those of the 200 other calls", n)
 	}
 }
 
-// Successes restore the SDK's quota of retries.
+// Successful calls restore the SDK's quota of retries.
 func TestQuota(t *testing.T) {
 	s := newService(t)
 	c := warm(t, newSDK(s.URL, func(o *sqs.Options) { o.Retryer = retryFastV2{retry.NewStandard()} }))
-	s.answers(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
-	for range 60 { // an outage
+	s.setHandler(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+	for range 60 { // during an outage
 		_, _ = remove(t.Context(), c)
 	}
-	s.answers(s.succeed)
-	for range 20 { // it is over
+	s.setHandler(s.succeed)
+	for range 20 { // after it
 		both(t, c)
 	}
 	var failed atomic.Bool
-	s.answers(func(w http.ResponseWriter, r *http.Request) {
+	s.setHandler(func(w http.ResponseWriter, r *http.Request) {
 		if failed.Swap(true) {
 			s.succeed(w, r)
 			return
 		}
 		w.WriteHeader(http.StatusInternalServerError)
 	})
-	both(t, c) // by a retry
+	both(t, c) // needs a retry
 }
 
-// retryFastV2 is retryFast with the quota.
+// retryFastV2 is retryFast with a quota of retries.
 type retryFastV2 struct{ *retry.Standard }
 
 func (retryFastV2) RetryDelay(int, error) (time.Duration, error) { return 0, nil }

@@ -6,7 +6,9 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -17,26 +19,50 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
-// maxIdle is how long a connection may be unused. A server may cut a
-// connection after some time, of which we would hear only after we have sent
-// the next request. Those of a busy poller wait for milliseconds.
+// maxIdle is how long a connection may be unused. A server closes idle
+// connections after some time, and a client may not know before it has sent the
+// next request. The connections of a busy poller are idle for milliseconds.
 const maxIdle = 3 * time.Second
 
-// A pool holds connections to an endpoint that speak HTTP/1.1. With net/http, a
-// request passes through three goroutines; here it is written and answered in
-// the caller's.
+// Limits of a response. Those in bytes also hold for the SDK's calls.
+const (
+	maxBody    = 32 << 20 // bytes; ten messages of 1 MiB can be 20 MiB in JSON
+	maxHeader  = 64 << 10 // bytes, interim responses included
+	maxInterim = 5        // responses with a status of 1xx
+)
+
+var (
+	errBody    = errors.New("the body of the response is larger than 32 MiB")
+	errHeader  = errors.New("the headers of the response are larger than 64 KiB")
+	errInterim = errors.New("more than five interim responses")
+)
+
+// A pool holds HTTP/1.1 connections to an endpoint. In net/http, a request
+// passes through three goroutines; here the caller writes the request and reads
+// the response itself.
 type pool struct {
-	transport *http.Transport // of the SDK; says how to connect
+	transport *http.Transport // of the SDK; determines how to connect
 
 	mu   sync.Mutex
-	idle []*conn // the one that was used last is the last
+	idle []*conn // in the order of their last use
 }
 
 type conn struct {
 	net.Conn
 	addr string // that it was opened for
 	in   *bufio.Reader
+	left int // bytes that may still be read from Conn
 	used time.Time
+}
+
+// Read fills c.in.
+func (c *conn) Read(b []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, errHeader // only headers are limited here
+	}
+	n, err := c.Conn.Read(b[:min(len(b), c.left)])
+	c.left -= n
+	return n, err
 }
 
 // newPool returns nil if it cannot connect as the SDK's client does.
@@ -52,26 +78,26 @@ func newPool(client sqs.HTTPClient) *pool {
 	return &pool{transport: transport}
 }
 
-// reach reports whether the pool can do such requests: if there is one, and
-// they go straight to their URL's host.
-func (p *pool) reach(r *http.Request) bool {
-	if p == nil || p.transport.Proxy == nil {
-		return p != nil
+// canSend reports whether the pool can send a request of this kind, because it
+// goes straight to the host of its URL.
+func (p *pool) canSend(r *http.Request) bool {
+	if p.transport.Proxy == nil {
+		return true
 	}
 	proxy, err := p.transport.Proxy(r)
 	return proxy == nil && err == nil
 }
 
-// roundTrip sends an attempt's request and reads what comes of it. It leaves
-// the attempt as it is if there is no connection to be had. If a connection
-// turns out to have been cut while it was idle, which shows at once, it takes
-// another. What is cut later SQS may have acted on: the SDK judges.
-func (p *pool) roundTrip(ctx context.Context, m *model, a *attempt) {
+// roundTrip sends the request of an attempt and reads its outcome. It leaves
+// the attempt as it is if it cannot connect. If a connection turns out to have
+// been cut while it was idle, which shows at once, it takes another one. On a
+// connection that is cut later, SQS may have acted: that is for the SDK to judge.
+func (p *pool) roundTrip(ctx context.Context, t *template, a *attempt) {
 	for {
 		if a.err = ctx.Err(); a.err != nil {
-			return // before SQS gives out messages to nobody
+			return // or SQS would send messages that nobody reads
 		}
-		c, reused, err := p.get(ctx, m)
+		c, reused, err := p.get(ctx, t)
 		if err != nil {
 			a.err = ctx.Err()
 			return
@@ -85,15 +111,16 @@ func (p *pool) roundTrip(ctx context.Context, m *model, a *attempt) {
 	}
 }
 
-// exchange is roundTrip on a connection, which it keeps or closes. It reports
-// whether there was an answer, or the beginning of one.
+// exchange is roundTrip on one connection, which it then keeps or closes. It
+// reports whether a response came, or the beginning of one.
 func (p *pool) exchange(ctx context.Context, c *conn, a *attempt) (answered bool) {
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	c.left = maxHeader
 	if _, a.err = c.Write(a.wire); a.err == nil {
 		_, a.err = c.in.Peek(1)
 	}
 	if answered = a.err == nil; answered {
-		a.read(c.in)
+		a.read(c)
 	}
 	if !stop() || a.err != nil || a.response.Close || a.response.StatusCode < 200 || c.in.Buffered() > 0 {
 		c.Close()
@@ -103,48 +130,60 @@ func (p *pool) exchange(ctx context.Context, c *conn, a *attempt) (answered bool
 	return answered
 }
 
-// read reads a response, after any that only say that it will come. Its body
-// can be read again, up to where it was cut.
-func (a *attempt) read(in *bufio.Reader) {
-	for a.response == nil || a.response.StatusCode < 200 && a.response.StatusCode != http.StatusSwitchingProtocols {
-		if a.response, a.err = http.ReadResponse(in, nil); a.err != nil {
+// read reads the response, after any interim ones. Its body can be read again,
+// up to where it was cut. There is no response if it exceeds a limit.
+func (a *attempt) read(c *conn) {
+	for interim := 0; ; interim++ {
+		if a.response, a.err = http.ReadResponse(c.in, nil); a.err != nil {
+			return
+		}
+		if a.response.StatusCode >= 200 || a.response.StatusCode == http.StatusSwitchingProtocols {
+			break
+		}
+		if interim == maxInterim {
+			a.response, a.err = nil, errInterim
 			return
 		}
 	}
-	if n := a.response.ContentLength; n > 0 && n < 64<<20 {
+	c.left = math.MaxInt
+	if n := a.response.ContentLength; n > 0 && n <= maxBody {
 		a.body.Grow(int(n) + bytes.MinRead)
 	}
-	_, a.err = a.body.ReadFrom(a.response.Body)
-	a.response.Body = io.NopCloser(io.MultiReader(bytes.NewReader(a.body.Bytes()), end{a.err}))
+	if _, a.err = a.body.ReadFrom(limitBody(a.response.Body)); errors.Is(a.err, errBody) {
+		a.response = nil
+		return
+	}
+	a.response.Body = io.NopCloser(io.MultiReader(bytes.NewReader(a.body.Bytes()), endReader{a.err}))
 }
 
-// An end is a reader of nothing more.
-type end struct{ err error }
+// An endReader is empty. Reading it returns err, or io.EOF if that is nil.
+type endReader struct{ err error }
 
-func (e end) Read([]byte) (int, error) { return 0, cmp.Or(e.err, io.EOF) }
+func (e endReader) Read([]byte) (int, error) { return 0, cmp.Or(e.err, io.EOF) }
 
-// get returns a connection that was used before, or a new one.
-func (p *pool) get(ctx context.Context, m *model) (c *conn, reused bool, err error) {
-	for c := p.take(m.addr); c != nil; c = p.take(m.addr) {
-		if c.quiet() {
+// get returns a usable idle connection, or else a new one.
+func (p *pool) get(ctx context.Context, t *template) (c *conn, reused bool, err error) {
+	for c := p.take(t.addr); c != nil; c = p.take(t.addr) {
+		if c.usable() {
 			return c, true, nil
 		}
 		c.Close()
 	}
-	c, err = p.dial(ctx, m)
+	c, err = p.dial(ctx, t)
 	return c, false, err
 }
 
-// quiet reports whether the server has neither closed the connection nor sent
-// anything: what it sends to nobody is no answer to the next request.
-func (c *conn) quiet() (quiet bool) {
+// usable reports whether the server has neither closed the idle connection nor
+// sent anything: bytes that nobody has asked for are no response to the next
+// request.
+func (c *conn) usable() (usable bool) {
 	wire := c.Conn
 	if secured, ok := wire.(*tls.Conn); ok {
 		wire = secured.NetConn()
 	}
 	socket, ok := wire.(syscall.Conn)
 	if !ok {
-		return true // nobody can know
+		return true // cannot be known
 	}
 	raw, err := socket.SyscallConn()
 	if err != nil {
@@ -153,13 +192,13 @@ func (c *conn) quiet() (quiet bool) {
 	err = raw.Read(func(fd uintptr) bool {
 		var b [1]byte
 		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		quiet = err == syscall.EAGAIN
+		usable = err == syscall.EAGAIN
 		return true
 	})
-	return quiet && err == nil
+	return usable && err == nil
 }
 
-// take takes the connection that was used last.
+// take takes the connection that was used last, or nil if there is none.
 func (p *pool) take(addr string) *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -181,7 +220,7 @@ func (p *pool) put(c *conn) {
 	p.prune()
 }
 
-// prune closes the connections that were idle for too long.
+// prune closes the connections that have been idle for too long.
 func (p *pool) prune() {
 	n := 0
 	for n < len(p.idle) && time.Since(p.idle[n].used) > maxIdle {
@@ -191,20 +230,22 @@ func (p *pool) prune() {
 	p.idle = slices.Delete(p.idle, 0, n)
 }
 
-func (p *pool) dial(ctx context.Context, m *model) (*conn, error) {
-	c, err := p.transport.DialContext(ctx, "tcp", m.addr)
+func (p *pool) dial(ctx context.Context, t *template) (*conn, error) {
+	c, err := p.transport.DialContext(ctx, "tcp", t.addr)
 	if err != nil {
 		return nil, err
 	}
-	if m.https {
-		if c, err = p.handshake(ctx, c, m); err != nil {
+	if t.https {
+		if c, err = p.handshake(ctx, c, t); err != nil {
 			return nil, err
 		}
 	}
-	return &conn{Conn: c, addr: m.addr, in: bufio.NewReader(c)}, nil
+	opened := &conn{Conn: c, addr: t.addr}
+	opened.in = bufio.NewReader(opened)
+	return opened, nil
 }
 
-func (p *pool) handshake(ctx context.Context, c net.Conn, m *model) (net.Conn, error) {
+func (p *pool) handshake(ctx context.Context, c net.Conn, t *template) (net.Conn, error) {
 	if limit := p.transport.TLSHandshakeTimeout; limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, limit)
@@ -213,7 +254,7 @@ func (p *pool) handshake(ctx context.Context, c net.Conn, m *model) (net.Conn, e
 	config := p.transport.TLSClientConfig.Clone()
 	config.NextProtos = []string{"http/1.1"}
 	if config.ServerName == "" {
-		config.ServerName, _, _ = net.SplitHostPort(m.addr)
+		config.ServerName, _, _ = net.SplitHostPort(t.addr)
 	}
 	secured := tls.Client(c, config)
 	if err := secured.HandshakeContext(ctx); err != nil {

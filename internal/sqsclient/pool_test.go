@@ -23,7 +23,7 @@ import (
 // transport configures how a client connects.
 func transport(configure func(*http.Transport)) func(*sqs.Options) {
 	return func(o *sqs.Options) {
-		o.HTTPClient = wholeBodies{awshttp.NewBuildableClient().WithTransportOptions(configure)}
+		o.HTTPClient = newHTTPClient(awshttp.NewBuildableClient().WithTransportOptions(configure))
 	}
 }
 
@@ -36,21 +36,21 @@ func TestTLS(t *testing.T) {
 	c := warm(t, newSDK(s.URL, transport(func(t *http.Transport) { t.TLSClientConfig.RootCAs = trusted })))
 	both(t, c)
 	if s.fromSDK.Load() != 2 || s.requests.Load() != 4 {
-		t.Errorf("%d of %d requests were the SDK's, want 2 of 4", s.fromSDK.Load(), s.requests.Load())
+		t.Errorf("%d of %d requests came from the SDK, want 2 of 4", s.fromSDK.Load(), s.requests.Load())
 	}
-	if _, err := receive(t.Context(), New(newSDK(s.URL))); err == nil {
-		t.Error("a certificate of nobody was trusted by the SDK")
+	if _, err := receive(t.Context(), newClient(newSDK(s.URL))); err == nil {
+		t.Error("the SDK trusted an unknown certificate")
 	}
-	// Nor by us, if it is no longer trusted by the time that we connect.
+	// Neither does the fast path.
 	c.conns = newPool(awshttp.NewBuildableClient())
 	a := newAttempt()
 	a.request = appendReceive(a.request, &sqs.ReceiveMessageInput{})
 	if c.try(t.Context(), &c.receive, a) || a.response != nil {
-		t.Error("a certificate of nobody was trusted")
+		t.Error("the fast path trusted an unknown certificate")
 	}
 }
 
-// A proxy, and a client that is not the SDK's own, are left to the SDK.
+// The SDK makes every call through a proxy or with an HTTP client of another type.
 func TestOnlyTheSDK(t *testing.T) {
 	s := newService(t)
 	var proxied atomic.Int32
@@ -60,18 +60,18 @@ func TestOnlyTheSDK(t *testing.T) {
 	}))
 	defer proxy.Close()
 	proxyURL, _ := url.Parse(proxy.URL)
-	c := New(newSDK("http://sqs.test", transport(func(t *http.Transport) { t.Proxy = http.ProxyURL(proxyURL) })))
-	other := New(newSDK(s.URL, func(o *sqs.Options) { o.HTTPClient = http.DefaultClient }))
+	c := newClient(newSDK("http://sqs.test", transport(func(t *http.Transport) { t.Proxy = http.ProxyURL(proxyURL) })))
+	other := newClient(newSDK(s.URL, func(o *sqs.Options) { o.HTTPClient = http.DefaultClient }))
 	for range 3 {
 		both(t, c)
 		both(t, other)
 	}
 	if proxied.Load() != 6 || s.fromSDK.Load() != 6 {
-		t.Errorf("%d requests through the proxy and %d of the SDK's to the service, want 6 and 6", proxied.Load(), s.fromSDK.Load())
+		t.Errorf("%d requests through the proxy and %d from the SDK to the service, want 6 and 6", proxied.Load(), s.fromSDK.Load())
 	}
 }
 
-// Connections that the server has cut while they were idle are no reason to fail.
+// A call does not fail because the server has closed the idle connections.
 func TestCutWhileIdle(t *testing.T) {
 	s := newService(t)
 	sdk := newSDK(s.URL, func(o *sqs.Options) { o.RetryMaxAttempts = 1 })
@@ -83,40 +83,40 @@ func TestCutWhileIdle(t *testing.T) {
 	}
 }
 
-// Connections that were not used for a while are closed, not used.
+// Connections that have been idle for long are closed, not used.
 func TestIdleConnections(t *testing.T) {
 	s := newService(t)
 	c := warm(t, newSDK(s.URL))
 	var calls sync.WaitGroup
 	var waiting sync.WaitGroup
 	waiting.Add(5)
-	s.answers(func(w http.ResponseWriter, r *http.Request) { waiting.Done(); waiting.Wait(); s.succeed(w, r) })
+	s.setHandler(func(w http.ResponseWriter, r *http.Request) { waiting.Done(); waiting.Wait(); s.succeed(w, r) })
 	for range 5 {
 		calls.Go(func() { _, _ = receive(t.Context(), c) })
 	}
 	calls.Wait()
 	if n := len(c.conns.idle); n != 5 {
-		t.Errorf("%d idle connections after 5 calls at a time", n)
+		t.Errorf("%d idle connections after 5 concurrent calls", n)
 	}
 	for _, conn := range c.conns.idle[:4] {
 		conn.used = conn.used.Add(-2 * maxIdle)
 	}
-	s.answers(s.succeed)
+	s.setHandler(s.succeed)
 	s.dials.Store(0)
 	both(t, c)
 	if n := len(c.conns.idle); n != 1 || s.dials.Load() != 0 {
-		t.Errorf("%d idle connections and %d new ones, want the only fresh one to be used", n, s.dials.Load())
+		t.Errorf("%d idle connections and %d new ones, want only the one that is not old, and no new one", n, s.dials.Load())
 	}
 }
 
-// A server that says nothing: the context ends the call.
+// The context ends a call to a server that never responds.
 func TestSilence(t *testing.T) {
 	s := newService(t)
 	c := warm(t, newSDK(s.URL))
 	released := make(chan struct{})
 	defer close(released)
-	s.answers(func(http.ResponseWriter, *http.Request) { <-released })
-	for range 2 { // on a connection that is there, and on a new one
+	s.setHandler(func(http.ResponseWriter, *http.Request) { <-released })
+	for range 2 { // on an idle connection, and on a new one
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
 		start := time.Now()
@@ -127,11 +127,11 @@ func TestSilence(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
 	if _, err := remove(ctx, c); !errors.Is(err, context.Canceled) {
-		t.Errorf("error = %v, want the cancellation", err)
+		t.Errorf("error = %v, want context.Canceled", err)
 	}
 }
 
-// Nobody listens any more: the error is that of the network.
+// If the server is gone, the error is the SDK's network error.
 func TestServerGone(t *testing.T) {
 	s := newService(t)
 	sdk := newSDK(s.URL)
@@ -146,7 +146,7 @@ func TestServerGone(t *testing.T) {
 
 func TestConcurrentCalls(t *testing.T) {
 	s := newService(t)
-	c := New(newSDK(s.URL))
+	c := newClient(newSDK(s.URL))
 	var calls sync.WaitGroup
 	for range 32 {
 		calls.Go(func() {

@@ -1,10 +1,7 @@
 package sqsclient
 
 import (
-	"bytes"
 	"context"
-	"io"
-	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -14,7 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// calls are what a Client and the SDK's have in common.
+// calls are the methods of both a Client and the SDK's client.
 type calls interface {
 	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
 	DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput, ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
@@ -26,30 +23,12 @@ func newSDK(endpoint string, configure ...func(*sqs.Options)) *sqs.Client {
 		Region:       "eu-west-1",
 		BaseEndpoint: &endpoint,
 		Credentials:  credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
-		HTTPClient:   wholeBodies{awshttp.NewBuildableClient()},
+		HTTPClient:   newHTTPClient(awshttp.NewBuildableClient()),
 		Retryer:      retryFast{sqs.New(sqs.Options{}).Options().Retryer},
 	}, configure...)
 }
 
-// wholeBodies is an HTTP client that sends bodies from memory. The SDK closes
-// a request's body when it has the answer. If that is before net/http is done
-// with the body, it finds an error and cuts the connection, and with it the
-// answer (smithy-go 1.28.8, safeWriteToReadCloser.WriteTo). Services in the
-// same process are that fast.
-type wholeBodies struct{ *awshttp.BuildableClient }
-
-func (w wholeBodies) Do(r *http.Request) (*http.Response, error) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
-	}
-	r = r.WithContext(r.Context())
-	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
-	r.Body, _ = r.GetBody()
-	return w.BuildableClient.Do(r)
-}
-
-// retryFast retries as usual, but does not wait.
+// retryFast retries as usual, but without a delay.
 type retryFast struct{ aws.Retryer }
 
 func (retryFast) RetryDelay(int, error) (time.Duration, error) { return 0, nil }
@@ -60,11 +39,15 @@ const (
 )
 
 func receive(ctx context.Context, c calls) (*sqs.ReceiveMessageOutput, error) {
-	return c.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+	return c.ReceiveMessage(ctx, receiveInput())
+}
+
+func receiveInput() *sqs.ReceiveMessageInput {
+	return &sqs.ReceiveMessageInput{
 		QueueUrl: aws.String("http://sqs/1/q"), MaxNumberOfMessages: 10, WaitTimeSeconds: 20,
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{"ApproximateReceiveCount"},
 		MessageAttributeNames:       []string{"traceparent"},
-	})
+	}
 }
 
 func remove(ctx context.Context, c calls) (*sqs.DeleteMessageBatchOutput, error) {
