@@ -82,9 +82,11 @@ func TestResponseLimits(t *testing.T) {
 // many bytes that were.
 func sendUntilClosed(c net.Conn, start, repeat string) (sent int) {
 	_ = c.SetDeadline(time.Now().Add(time.Minute))
-	n, err := io.WriteString(c, start)
-	for ; err == nil && sent < 1<<30; sent += n {
+	_, err := io.WriteString(c, start)
+	for err == nil && sent < 1<<30 {
+		var n int
 		n, err = io.WriteString(c, repeat)
+		sent += n
 	}
 	return sent
 }
