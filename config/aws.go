@@ -9,8 +9,8 @@ import (
 // environment variable of the service.
 func (a *AWS) section(service string) value {
 	keys := []key{
-		{name: "region", value: single(&a.Region, region), scout1: true, example: "us-east-1",
-			doc: "The AWS region of the queues and parameters; AWS_REGION or AWS_DEFAULT_REGION if absent."},
+		{name: "region", value: single(&a.Region, scout1Region), scout1: true, example: "us-east-1",
+			doc: "The AWS region of the queues and parameters; AWS_REGION, AWS_DEFAULT_REGION or the region in queue.url if absent."},
 		{name: "access_key", value: single(&a.AccessKey, secret), scout1: true, example: "env:ACCESS_KEY",
 			doc: "An AWS access key ID; the AWS SDK's default credentials are used if absent."},
 		{name: "secret_key", value: single(&a.SecretKey, secret), scout1: true, example: "ssm:/myapp/secret-key",
@@ -26,7 +26,7 @@ func (a *AWS) section(service string) value {
 			access.fail("is required with aws.secret_key")
 		}
 		if !n.child("region").isSet() {
-			readInto(n.variable("AWS_REGION", "AWS_DEFAULT_REGION"), &a.Region, word)
+			readInto(n.variable("AWS_REGION", "AWS_DEFAULT_REGION"), &a.Region, region)
 		}
 		if n.child("endpoint").value == nil {
 			readInto(n.variable("AWS_ENDPOINT_URL_"+service, "AWS_ENDPOINT_URL"), &a.Endpoint, httpURL)
@@ -34,9 +34,12 @@ func (a *AWS) section(service string) value {
 	})
 }
 
-// region corrects the spelling "us_east_1", as Scout 1.x does.
-var region = form[string]{parse: func(text string) (string, error) {
-	return word.parse(strings.NewReplacer(".", "-", "_", "-").Replace(text))
+// region is the name of a region; AWS makes hosts of it.
+var region = matching(`^[a-z0-9-]+$`, 64, "must be the name of an AWS region, such as us-east-1")
+
+// scout1Region corrects the spelling "us_east_1", as Scout 1.x does.
+var scout1Region = form[string]{parse: func(text string) (string, error) {
+	return region.parse(strings.NewReplacer(".", "-", "_", "-").Replace(text))
 }}
 
 // sqsClient is the value of SCOUT_SQS_CLIENT.

@@ -15,7 +15,8 @@ import (
 
 // A form is what single values of one kind look like.
 type form[T any] struct {
-	types string // the types of JSON Schema that a value may have, separated by spaces; "" is string
+	secret bool   // see checkText
+	types  string // the types of JSON Schema that a value may have, separated by spaces; "" is string
 
 	// parse returns the value of a text. Its error says what is allowed, and
 	// never shows the text, which may be a misplaced secret.
@@ -78,6 +79,31 @@ var word = form[string]{parse: func(text string) (string, error) {
 	return text, nil
 }}
 
+// queueName is the name of a Sidekiq queue. Slips make it a name that no Sidekiq
+// process reads: a Redis key, or the name and weight of Sidekiq's configuration.
+var queueName = form[string]{parse: func(text string) (string, error) {
+	switch {
+	case strings.HasPrefix(text, "queue:") || strings.Contains(text, ":queue:"):
+		return "", errors.New("must be the name of the queue alone, without the queue: of its Redis key")
+	case strings.Contains(text, ","):
+		return "", errors.New("must be the name of one queue, without a weight or a comma")
+	case strings.Trim(text, ":") != text:
+		return "", errors.New("must be the name of a queue, without a colon at its start or end")
+	}
+	return word.parse(text)
+}}
+
+// namespace is a prefix of Redis keys. It may contain colons, as in redis-namespace.
+var namespace = form[string]{parse: func(text string) (string, error) {
+	switch {
+	case strings.Trim(text, ":") != text:
+		return "", errors.New("must be the namespace alone, without a colon at its start or end; Scout adds the colon that follows it in Redis keys")
+	case strings.HasPrefix(text, "queue:") || strings.Contains(text, ":queue:"):
+		return "", errors.New("must be the namespace alone, not the Redis key of a queue")
+	}
+	return word.parse(text)
+}}
+
 // line is printable text.
 var line = form[string]{parse: func(text string) (string, error) {
 	if text == "" || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
@@ -86,7 +112,7 @@ var line = form[string]{parse: func(text string) (string, error) {
 	return text, nil
 }}
 
-var secret = form[Secret]{parse: func(text string) (Secret, error) { return Secret(text), nil }}
+var secret = form[Secret]{secret: true, parse: func(text string) (Secret, error) { return Secret(text), nil }}
 
 var boolean = form[bool]{types: "boolean", parse: parseBool}
 

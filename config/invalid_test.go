@@ -66,9 +66,9 @@ func TestInvalid(t *testing.T) {
 		"secret key alone":      {"aws: {secret_key: hunter2}" + redis + queue, "1: aws.access_key: is required with aws.secret_key"},
 		"endpoint":              {"aws: {endpoint: 'localhost:4566'}" + redis + queue, "1: aws.endpoint: must be an http:// or https:// URL without a user name or password"},
 		"variable not set":      {"redis: {host: h, password: env:PW}" + queue, "1: redis.password: environment variable PW is not set"},
-		"variable, no name":     {"redis: {host: h, password: 'env:hunter2!'}" + queue, "1: redis.password: must name an environment variable after env:, such as env:REDIS_PASSWORD"},
+		"variable, no name":     {"redis: {host: h, password: 'env:hunter2!'}" + queue, "1: redis.password: must name an environment variable after env:, such as env:REDIS_PASSWORD; a reference must be the whole value"},
 		"url's variable":        {"redis: {url: env:R}" + queue, "1: redis.url: environment variable R is not set"},
-		"parameter, no name":    {"redis: {host: h, password: 'ssm:hunter2!'}" + queue, "1: redis.password: must name a parameter after ssm:, such as ssm:/myapp/redis-password"},
+		"parameter, no name":    {"redis: {host: h, password: 'ssm:hunter2!'}" + queue, "1: redis.password: must name a parameter after ssm:, such as ssm:/myapp/redis-password; a reference must be the whole value"},
 		"value of a variable":   {"redis: {url: env:SECRET}" + queue, "1: redis.url: must begin with redis://, rediss:// (TLS) or unix:// (a socket's path)"},
 		"variable as a section": {"redis: {host: h}\nqueue: env:SECRET", "2: queue: must be a mapping, not a single value"},
 	}

@@ -78,6 +78,9 @@ func (l Loader) open(ctx context.Context, location string, doc *document) ([]byt
 		doc.source = "SCOUT_CONFIG"
 		location, _ = l.Env("SCOUT_CONFIG")
 	}
+	if name := trimLineBreak(location); !strings.Contains(name, "\n") && (strings.HasPrefix(name, ssmPrefix) || isFile(name)) {
+		location = name // from a file, which ends in a line break
+	}
 	name, isParameter := strings.CutPrefix(location, ssmPrefix)
 	switch {
 	case location == "":
@@ -94,6 +97,11 @@ func (l Loader) open(ctx context.Context, location string, doc *document) ([]byt
 	}
 	doc.source = location
 	return text, err
+}
+
+func isFile(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
 }
 
 // dropRemote removes the keys that say where Redis and AWS are.

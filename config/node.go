@@ -39,11 +39,13 @@ func (n node) with(text string) node {
 	return n
 }
 
-// variable returns the first of some environment variables that is not empty.
+// variable returns the first of some environment variables that is not empty,
+// without a line break at its end.
 func (n node) variable(names ...string) node {
 	v := node{document: n.document}
 	for _, v.source = range names {
-		if text, _ := n.env(v.source); text != "" {
+		text, _ := n.env(v.source)
+		if text = trimLineBreak(text); text != "" {
 			return v.with(text)
 		}
 	}

@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"net"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"scout/sidekiq"
 )
@@ -29,7 +31,7 @@ type redisAddress struct {
 
 func (r *Redis) section() value {
 	var a redisAddress
-	url := single(&a.url, form[*url.URL]{parse: sidekiq.ParseURL})
+	url := single(&a.url, redisURL)
 	url.show = func(bool) any { return r.Address() }
 	keys := []key{
 		{name: "url", value: url, example: "rediss://user:secret@redis.internal:6379/0",
@@ -38,9 +40,9 @@ func (r *Redis) section() value {
 			doc: "The host and port of Redis, as in Scout 1.x; url replaces it."},
 		{name: "password", value: single(&a.password, secret), scout1: true, example: "env:REDIS_PASSWORD",
 			doc: "The password for Redis if the URL contains none."},
-		{name: "namespace", value: single(&r.Namespace, word), scout1: true, example: "myapp",
+		{name: "namespace", value: single(&r.Namespace, namespace), scout1: true, example: "myapp",
 			doc: "The namespace of redis-namespace, for Sidekiq 6 and older."},
-		{name: "queue", value: single(&r.Queue, word), scout1: true, initial: "default", example: "background",
+		{name: "queue", value: single(&r.Queue, queueName), scout1: true, initial: "default", example: "background",
 			doc: "The Sidekiq queue of workers that name none."},
 		{name: "timestamps", value: single(&r.Milliseconds, choice("seconds", false, "milliseconds", true)), initial: "seconds", example: "milliseconds",
 			doc: "The unit of times in jobs: seconds, which every Sidekiq reads, or milliseconds, if all processes run Sidekiq 8."},
@@ -59,7 +61,7 @@ func (r *Redis) setURL(n node, a redisAddress) {
 	case byHost.isSet():
 		address = a.host
 	case byEnv.isSet() && byURL.value == nil:
-		readInto(byEnv, &address, form[*url.URL]{parse: sidekiq.ParseURL})
+		readInto(byEnv, &address, redisURL)
 	case byURL.value == nil:
 		byURL.fail("is required unless redis.host or the environment variable REDIS_URL is set")
 	}
@@ -75,6 +77,14 @@ func (r *Redis) setURL(n node, a redisAddress) {
 	r.URL = Secret(address.String())
 }
 
+// redisURL explains what is wrong with a URL more precisely than its parser.
+var redisURL = form[*url.URL]{parse: func(text string) (*url.URL, error) {
+	if strings.ContainsFunc(text, unicode.IsSpace) {
+		return nil, errors.New("must be a URL, which contains no blanks; write a blank in a password as %20")
+	}
+	return sidekiq.ParseURL(text)
+}}
+
 // redisHost is the address that Scout 1.x takes, as a URL.
 var redisHost = form[*url.URL]{parse: func(text string) (*url.URL, error) {
 	host, port, err := net.SplitHostPort(text)
@@ -82,7 +92,11 @@ var redisHost = form[*url.URL]{parse: func(text string) (*url.URL, error) {
 		host, port, err = net.SplitHostPort(text + ":6379")
 	}
 	number, portErr := strconv.ParseUint(port, 10, 16)
-	if err != nil || portErr != nil || number == 0 || strings.ContainsAny(host, " /@?#%") {
+	_, notIP := netip.ParseAddr(host)
+	isName := !strings.ContainsFunc(host, func(r rune) bool {
+		return r != '.' && r != '-' && r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	})
+	if err != nil || portErr != nil || number == 0 || notIP != nil && !isName || strings.Contains(host, "%") {
 		return nil, errors.New("must be host:port, such as localhost:6379")
 	}
 	host = cmp.Or(host, "localhost") // like net.Dial

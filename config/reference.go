@@ -35,7 +35,7 @@ func (l Loader) resolve(ctx context.Context, root node) {
 			if ssmName.MatchString(name) {
 				waiting[name] = append(waiting[name], n)
 			} else {
-				n.fail("must name a parameter after ssm:, such as ssm:/myapp/redis-password")
+				n.fail("must name a parameter after ssm:, such as ssm:/myapp/redis-password; a reference must be the whole value")
 			}
 		}
 	})
@@ -58,7 +58,7 @@ func (l Loader) resolve(ctx context.Context, root node) {
 func (n node) resolveVariable(name string) {
 	n.unresolved[n.value] = true
 	if !envName.MatchString(name) {
-		n.fail("must name an environment variable after env:, such as env:REDIS_PASSWORD")
+		n.fail("must name an environment variable after env:, such as env:REDIS_PASSWORD; a reference must be the whole value")
 		return
 	}
 	text, ok := n.env(name)
@@ -69,9 +69,9 @@ func (n node) resolveVariable(name string) {
 	n.put(text)
 }
 
-// put replaces a reference.
+// put replaces a reference by a text, without a line break at its end.
 func (n node) put(text string) {
-	n.value.Value = text
+	n.value.Value = trimLineBreak(text)
 	delete(n.unresolved, n.value)
 }
 

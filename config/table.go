@@ -161,7 +161,10 @@ func parsed[T any](n node, f form[T]) (v T, ok bool) {
 	if !ok {
 		return v, false
 	}
-	v, err := f.parse(text)
+	err := checkText(text, f.secret)
+	if err == nil {
+		v, err = f.parse(text)
+	}
 	if err != nil {
 		n.fail("%v", err)
 		return v, false

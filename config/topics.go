@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -16,7 +17,7 @@ func topics(routes *[]handler.Route, sidekiqQueue string) value {
 		types: "object",
 		read: func(n node) {
 			for name, child := range n.mapping() {
-				if err := checkTopic(name); err != nil {
+				if err := cmp.Or(checkText(name, false), checkTopic(name)); err != nil {
 					child.fail("%v", err)
 				}
 				*routes = append(*routes, handler.Route{Topic: name, Workers: readWorkers(child, sidekiqQueue)})
@@ -78,7 +79,7 @@ func workerSection(w *handler.Worker) value {
 	keys := []key{
 		{name: "class", value: single(&w.Class, class), required: true, example: "Orders::SyncJob",
 			doc: "The Sidekiq worker, or the ActiveJob, that gets the messages."},
-		{name: "queue", value: single(&w.Queue, word), example: "critical",
+		{name: "queue", value: single(&w.Queue, queueName), example: "critical",
 			doc: "The Sidekiq queue of the jobs; redis.queue if absent."},
 		{name: "args", value: list(&w.Args, choice("message", handler.ArgMessage, "metadata", handler.ArgMetadata)), example: "[message, metadata]",
 			doc: "The arguments of the jobs, in the order of the perform method's parameters; message alone if absent."},
