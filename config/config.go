@@ -101,7 +101,8 @@ func (c *Config) section(needQueue bool) value {
 	}
 	return section(keys, func(n node) {
 		readInto(n.variable("SCOUT_SQS_CLIENT"), &c.AWS.SDKOnly, sqsClient)
-		c.readQueues(n.child("queue"), n.child("queues"), needQueue)
+		items := c.readQueues(n.child("queue"), n.child("queues"), needQueue)
+		c.locate(n, items)
 		c.checkShutdownTimeout(n.child("shutdown_timeout"))
 	})
 }

@@ -14,6 +14,7 @@ import (
 // the errors found so far.
 type document struct {
 	source     string
+	ignoresAWS bool // see Loader.LocalRedis
 	env        func(string) (string, bool)
 	unresolved map[*yaml.Node]bool // references without a value, which must not be read
 	errs       Errors

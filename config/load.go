@@ -55,6 +55,7 @@ func (l Loader) Load(ctx context.Context, location string) (*Config, error) {
 	}
 	if l.LocalRedis != "" {
 		root.dropRemote()
+		doc.ignoresAWS = true
 		doc.env = func(name string) (string, bool) {
 			if name == "REDIS_URL" {
 				return l.LocalRedis, true

@@ -21,14 +21,14 @@ const MaxConcurrency = 1000
 // process the messages of that poll.
 const StopTime = 5 * time.Second
 
-// readQueues reads the single queue, or the list of queues. Metrics and the log
-// tell queues apart by name, so two queues of the same name are an error, even if
-// their accounts differ.
-func (c *Config) readQueues(queue, queues node, needQueue bool) {
+// readQueues reads the single queue, or the list of queues, and returns their
+// nodes. Metrics and the log tell queues apart by name, so two queues of the same
+// name are an error, even if their accounts differ.
+func (c *Config) readQueues(queue, queues node, needQueue bool) (items []node) {
 	if queues.value == nil {
 		c.Queues = make([]Queue, 1)
 		c.Queues[0].section(c.Redis.Queue, needQueue).read(queue)
-		return
+		return []node{queue}
 	}
 	if queue.value != nil {
 		queues.fail("cannot be combined with queue; move that queue into the list")
@@ -40,13 +40,14 @@ func (c *Config) readQueues(queue, queues node, needQueue bool) {
 		}
 		var q Queue
 		q.section(c.Redis.Queue, true).read(item)
-		c.Queues = append(c.Queues, q)
+		c.Queues, items = append(c.Queues, q), append(items, item)
 		if first, ok := lines[q.Label()]; ok && q.Label() != "" {
 			item.fail("is the same queue as on line %d, or has the same name", first)
 			continue
 		}
 		lines[q.Label()] = item.line
 	}
+	return items
 }
 
 func (c *Config) showQueue(bool) any {
@@ -72,7 +73,7 @@ func (q *Queue) section(sidekiqQueue string, needQueue bool) value {
 	keys := []key{
 		{name: "name", value: single(&q.Name, sqsName), scout1: true, example: "myapp_queue",
 			doc: "The name of the SQS queue."},
-		{name: "url", value: single(&q.URL, httpURL), example: "https://sqs.us-east-1.amazonaws.com/123456789012/myapp_queue",
+		{name: "url", value: single(&q.URL, queueURL), example: "https://sqs.us-east-1.amazonaws.com/123456789012/myapp_queue",
 			doc: "The URL of the SQS queue, instead of its name."},
 		{name: "wait_time", value: single(&q.WaitTime, duration(0, maxWaitTime)), initial: "20s", example: "10s",
 			doc: "How long a receive waits for messages (long polling)."},

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"regexp"
@@ -84,6 +85,7 @@ func awsSoFar(root node) AWS {
 	if a.AccessKey == "" || a.SecretKey == "" {
 		a.AccessKey, a.SecretKey = "", "" // one is useless without the other
 	}
+	a.Region = cmp.Or(a.Region, root.queueRegion())
 	return a
 }
 

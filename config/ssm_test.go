@@ -170,6 +170,8 @@ func TestAccessToParameters(t *testing.T) {
 		"half a pair": {"{region: a, access_key: a, secret_key: ssm:/s}\nredis: {host: ssm:/h}", nil, []AWS{{Region: "a"}}},
 		"environment": {"\nredis: {host: ssm:/h}", []string{"AWS_REGION", "e", "AWS_ENDPOINT_URL_SSM", "http://ssm", "AWS_ENDPOINT_URL", "http://all"},
 			[]AWS{{Region: "e", Endpoint: "http://ssm"}}},
+		"queue's region": {"\nredis: {host: ssm:/h}\nqueues: [{name: q}, {url: 'http://h/q'}, {url: 'https://sqs.eu-west-1.amazonaws.com/123456789012/q'}]", nil,
+			[]AWS{{Region: "eu-west-1"}}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
