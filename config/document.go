@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"regexp"
-	"strconv"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -43,6 +41,9 @@ func (d *document) parse(text []byte) (node, *Error) {
 // decode returns the value of the only YAML document in text. Its errors have no
 // source.
 func decode(text []byte) (*yaml.Node, *Error) {
+	if err := checkEncoding(text); err != nil {
+		return nil, err
+	}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var first, second yaml.Node
 	err := decoder.Decode(&first)
@@ -59,31 +60,4 @@ func decode(text []byte) (*yaml.Node, *Error) {
 		return nil, syntaxError(err, text)
 	}
 	return first.Content[0], nil
-}
-
-// syntaxError takes the line and the message from an error of the YAML package.
-// The messages of that package are constant, except that one quotes an unknown
-// anchor, which may be a password that starts with an asterisk.
-func syntaxError(err error, text []byte) *Error {
-	// These are compiled only when they are needed, for the start of the Lambda function.
-	parts := regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`).FindStringSubmatch(err.Error())
-	if parts == nil {
-		return &Error{Message: "is not valid YAML"}
-	}
-	line, _ := strconv.Atoi(parts[1]) // 0 if there is none
-	message := parts[2]
-	// The package's parser counts lines from 0, its scanner from 1 (parserc.go;
-	// decode.go, func fail).
-	parserError := regexp.MustCompile(`^did not find expected (key|node content|'-' indicator|',' or|<)|^found (undefined|duplicate|incompatible) `)
-	if parserError.MatchString(message) {
-		line++
-	}
-	unknownAnchor := regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
-	if anchor := unknownAnchor.FindStringSubmatch(message); anchor != nil {
-		message = "an alias to an undefined anchor; quote a value that starts with *"
-		if i := bytes.Index(text, []byte("*"+anchor[1])); i >= 0 {
-			line = 1 + bytes.Count(text[:i], []byte("\n"))
-		}
-	}
-	return &Error{Line: line, Message: "is not valid YAML: " + message}
 }

@@ -11,11 +11,17 @@ import (
 // is wrong with the environment comes first.
 type Errors []*Error
 
-// Error prints one error per line.
+// maxShown is the maximum number of errors that Error prints.
+const maxShown = 100
+
+// Error prints one error per line, up to 100.
 func (e Errors) Error() string {
-	lines := make([]string, len(e))
-	for i, err := range e {
-		lines[i] = err.Error()
+	var lines []string
+	for _, err := range e[:min(len(e), maxShown)] {
+		lines = append(lines, err.Error())
+	}
+	if len(e) > maxShown {
+		lines = append(lines, fmt.Sprintf("and %d more errors", len(e)-maxShown))
 	}
 	return strings.Join(lines, "\n")
 }

@@ -10,6 +10,9 @@ import (
 // are expanded: enough for thousands of topics, too few for a "billion laughs".
 const maxValues = 100_000
 
+// maxDepth is the maximum nesting of values.
+const maxDepth = 100
+
 // An expander copies a YAML tree. It replaces aliases by what they stand for, and
 // merges merge keys (<<).
 type expander struct {
@@ -27,6 +30,9 @@ func (e *expander) expand(n *yaml.Node) (*yaml.Node, *Error) {
 	}
 	if e.open[n] {
 		return nil, &Error{Line: n.Line, Message: "has an anchor that contains itself"}
+	}
+	if len(e.open) == maxDepth {
+		return nil, &Error{Line: n.Line, Message: fmt.Sprintf("is nested deeper than %d levels", maxDepth)}
 	}
 	e.open[n] = true
 	defer delete(e.open, n)

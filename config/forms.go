@@ -168,6 +168,45 @@ func integer(minimum, maximum int) form[int] {
 	}}
 }
 
+// byteUnits are the units of sizes, the largest first.
+var byteUnits = []struct {
+	name  string
+	bytes int64
+}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
+
+// byteSize is a number of bytes, with or without a unit.
+func byteSize(minimum, maximum int64) form[int64] {
+	return form[int64]{
+		types: "string integer",
+		parse: func(text string) (int64, error) {
+			number, unit := text, int64(1)
+			for _, u := range byteUnits {
+				if before, ok := strings.CutSuffix(text, u.name); ok {
+					number, unit = before, u.bytes
+					break
+				}
+			}
+			i, err := strconv.ParseInt(number, 10, 64)
+			if err != nil || i > maximum/unit || i*unit < minimum {
+				return 0, fmt.Errorf("must be a size from %s to %s, such as 64MiB; the units are B, KiB, MiB and GiB",
+					formatBytes(minimum), formatBytes(maximum))
+			}
+			return i * unit, nil
+		},
+		show: func(i int64) any { return formatBytes(i) },
+	}
+}
+
+// formatBytes uses the largest unit that leaves a whole number.
+func formatBytes(i int64) string {
+	for _, u := range byteUnits {
+		if i%u.bytes == 0 {
+			return strconv.FormatInt(i/u.bytes, 10) + u.name
+		}
+	}
+	return "" // never: the last unit is one byte
+}
+
 // percent is a number with a percent sign.
 var percent = form[int]{
 	parse: func(text string) (int, error) {

@@ -22,6 +22,8 @@ func FuzzLoad(f *testing.F) {
 		"redis:\n  password: ssm:SECRET\n",
 		"aws: {secret_key: env:PASSWORD}\nqueue: env:PASSWORD\n",
 		"&a [*a]\n", "a: &a {<<: *a}\n", "<<: [[]]\n", "? {a: b}\n: c\n",
+		"queue: {url: 'http://SECRET/q'}\n", "redis: {host: h, namespace: '${SECRET}'}\n", "redis: {url: 'redis://SECRET:env:SECRET@h'}\n",
+		"redis:\n\tpassword: SECRET\n", "redis: {host: h, password: &SECRET }\n", "\xff\xfes\x00", "max_bytes: SECRET\n",
 		"SECRET", "{redis: {password: SECRET}}",
 	} {
 		f.Add(text)

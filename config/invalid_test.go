@@ -12,6 +12,8 @@ func TestInvalid(t *testing.T) {
 	const (
 		queue = "\nqueue: {name: q, topics: {t: W}}" // line 2
 		redis = "\nredis: {url: redis://h}"          // line 2
+
+		indentation = "indent the keys of a mapping equally, put a space after the colon of a key, and quote a value that contains a colon and a space"
 	)
 	tests := map[string]struct{ text, want string }{
 		"empty":               {"", "is empty"},
@@ -20,9 +22,9 @@ func TestInvalid(t *testing.T) {
 		"root is a list":      {"- a", "1: must be a mapping with keys such as redis and queue"},
 		"root is a text":      {"hunter2", "1: must be a mapping with keys such as redis and queue"},
 		"two documents":       {"redis:\n---\nredis:", "2: must be a single YAML document, but a second one starts here"},
-		"broken second":       {"redis:\n---\n]", "3: is not valid YAML: did not find expected node content"},
-		"syntax":              {"redis:\n  host: a: b", "2: is not valid YAML: mapping values are not allowed in this context"},
-		"tab":                 {"redis:\n\thost: a", "2: is not valid YAML: found character that cannot start any token"},
+		"broken second":       {"redis:\n---\n]", "3: is not valid YAML: did not find expected node content; quote a value that starts with ], } or a comma"},
+		"syntax":              {"redis:\n  host: a: b", "2: is not valid YAML: mapping values are not allowed in this context; " + indentation},
+		"tab":                 {"redis:\n\thost: a", "2: is not valid YAML: a tab in the indentation; use spaces"},
 		"unknown anchor":      {"redis:\n  password: *hunter2", "2: is not valid YAML: an alias to an undefined anchor; quote a value that starts with *"},
 		"unknown tag":         {"redis: {host: h, password: !hunter2 x}" + queue, "1: redis.password: has an unknown YAML tag; quote a value that starts with !"},
 		"binary":              {"redis: {host: h, password: !!binary aGk=}" + queue, "1: redis.password: has an unknown YAML tag; quote a value that starts with !"},
@@ -31,8 +33,8 @@ func TestInvalid(t *testing.T) {
 		"merge of itself":     {"redis: &r\n  <<: *r" + queue, "1: has an anchor that contains itself"},
 		"section is a list":   {"redis: []" + queue, "1: redis: must be a mapping, not a list"},
 		"section is a text":   {"redis: hunter2" + queue, "1: redis: must be a mapping, not a single value"},
-		"missing space":       {"redis: {password:hunter2}" + queue, "1: redis.(not shown): unknown key; allowed: url, host, password, namespace, queue, timestamps, dedup_ttl\n1: redis.url: is required unless redis.host or the environment variable REDIS_URL is set"},
-		"key is a list":       {"? [a]\n: b" + redis + queue, "1: (not shown): unknown key; allowed: redis, aws, queue, queues, limits, shutdown_timeout"},
+		"missing space":       {"redis: {password:hunter2}" + queue, "1: redis.(not shown): unknown key; is a space missing after its colon? allowed: url, host, password, namespace, queue, timestamps, dedup_ttl\n1: redis.url: is required unless redis.host or the environment variable REDIS_URL is set"},
+		"key is a list":       {"? [a]\n: b" + redis + queue, "1: has a list as a key; write a plain name before the colon"},
 		"unknown section":     {"redsi: {}" + redis + queue, `1: redsi: unknown key; did you mean "redis"? allowed: redis, aws, queue, queues, limits, shutdown_timeout`},
 		"unknown, far":        {"sidekiq: {}" + redis + queue, `1: sidekiq: unknown key; allowed: redis, aws, queue, queues, limits, shutdown_timeout`},
 		"duplicate section":   {"redis: {url: redis://h}" + redis + queue, "2: redis: duplicate key; first on line 1"},

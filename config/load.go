@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -91,7 +92,7 @@ func (l Loader) open(ctx context.Context, location string, doc *document) ([]byt
 	case isParameter:
 		return l.openParameter(ctx, name, doc)
 	}
-	text, err := os.ReadFile(location)
+	text, err := readFile(location)
 	if err != nil && strings.ContainsAny(location, "{:") {
 		// Probably YAML on one line, which may contain a password.
 		return nil, fmt.Errorf("%s: no such file; YAML must contain a line break", doc.source)
@@ -103,6 +104,16 @@ func (l Loader) open(ctx context.Context, location string, doc *document) ([]byt
 func isFile(name string) bool {
 	_, err := os.Stat(name)
 	return err == nil
+}
+
+// readFile reads a file. Of one that is too large, it reads enough to tell.
+func readFile(name string) ([]byte, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	return io.ReadAll(io.LimitReader(file, maxSize+1))
 }
 
 // dropRemote removes the keys that say where Redis and AWS are.

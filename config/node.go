@@ -29,6 +29,10 @@ func (n node) failUnknown(name string, allowed []string) {
 	hint := ""
 	if meant := closest(name, allowed); meant != "" {
 		hint = fmt.Sprintf("did you mean %q? ", meant)
+	} else if strings.Contains(name, ":") && isNull(n.value) {
+		hint = "is a space missing after its colon? "
+	} else if err := checkEdges(name); err != nil {
+		hint = fmt.Sprintf("it %v; ", err)
 	}
 	n.fail("unknown key; %sallowed: %s", hint, strings.Join(allowed, ", "))
 }
@@ -69,6 +73,12 @@ func (n node) mapping() iter.Seq2[string, node] {
 		if n.value == nil || !n.is(yaml.MappingNode) {
 			return
 		}
+		for key := range pairs(n.value) {
+			if key.Kind != yaml.ScalarNode {
+				n.line = key.Line
+				n.fail("has %s as a key; write a plain name before the colon%s", kinds[key.Kind].name, bracesHint(key))
+			}
+		}
 		lines := map[string]int{}
 		for key, child := range n.children() {
 			if first, ok := lines[key]; ok {
@@ -104,6 +114,9 @@ func (n node) text() (string, bool) {
 	switch {
 	case n.value == nil || n.unresolved[n.value] || !n.is(yaml.ScalarNode):
 		return "", false
+	case isNull(n.value) && n.value.Anchor != "":
+		n.fail("has no value; quote a value that starts with &")
+		return "", false
 	case isNull(n.value):
 		n.fail("has no value")
 		return "", false
@@ -115,7 +128,7 @@ func (n node) text() (string, bool) {
 func (n node) isSet() bool {
 	switch {
 	case n.value == nil || isNull(n.value):
-		return false
+		return n.value != nil && n.value.Anchor != "" // an error; see text
 	case n.value.Kind == yaml.ScalarNode:
 		return n.value.Value != ""
 	}
@@ -139,7 +152,7 @@ func (n node) is(kind yaml.Kind) bool {
 	case isNull(n.value) && kind != yaml.ScalarNode:
 		n.fail("has no value; must be %s", kinds[kind].name)
 	case n.value.Kind != kind:
-		n.fail("must be %s, not %s", kinds[kind].name, kinds[n.value.Kind].name)
+		n.fail("must be %s, not %s%s", kinds[kind].name, kinds[n.value.Kind].name, n.kindHint(kind))
 	case !slices.Contains(kinds[kind].tags, n.value.ShortTag()):
 		n.fail("has an unknown YAML tag; quote a value that starts with !")
 	default:
@@ -148,7 +161,31 @@ func (n node) is(kind yaml.Kind) bool {
 	return false
 }
 
-// children returns the values of a mapping or a list, without any check.
+// kindHint says what to write to get a value of a kind.
+func (n node) kindHint(kind yaml.Kind) string {
+	isBlock := n.value.Style&yaml.FlowStyle == 0
+	switch {
+	case kind == yaml.ScalarNode:
+		return bracesHint(n.value)
+	case kind == yaml.SequenceNode && n.value.Kind == yaml.MappingNode && isBlock:
+		return "; start each item with a dash and a space"
+	case kind == yaml.MappingNode && n.value.Kind == yaml.SequenceNode && isBlock:
+		return "; write key: value, without a dash"
+	case kind == yaml.MappingNode && strings.Contains(n.value.Value, ":"):
+		return "; put a space after the colon of a key"
+	}
+	return ""
+}
+
+// bracesHint explains {{ name }}, which YAML takes for a mapping in a mapping.
+func bracesHint(n *yaml.Node) string {
+	if n.Kind == yaml.MappingNode && len(n.Content) > 0 && n.Content[0].Kind == yaml.MappingNode {
+		return "; {{ }} is a placeholder that another tool should have filled in"
+	}
+	return ""
+}
+
+// children returns the values of a mapping, by key, or of a list, without any check.
 func (n node) children() iter.Seq2[string, node] {
 	return func(yield func(string, node) bool) {
 		if n.value == nil {
@@ -158,6 +195,9 @@ func (n node) children() iter.Seq2[string, node] {
 		switch n.value.Kind {
 		case yaml.MappingNode:
 			for key, value := range pairs(n.value) {
+				if key.Kind != yaml.ScalarNode {
+					continue // an error; see mapping
+				}
 				child.value, child.line, child.key = value, key.Line, join(n.key, key.Value)
 				if !yield(key.Value, child) {
 					return
@@ -187,12 +227,15 @@ func pairs(mapping *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 
+// maxKey is the maximum length of a key in an error, enough for a topic's ARN.
+const maxKey = 400
+
 var printableKey = regexp.MustCompile(`^(arn:[\w:-]+|[\w.*?-]+)$`)
 
 // join returns the full key. A key with unusual characters is not shown, since
 // in {password:hunter2}, where a space is missing, all of it is the key.
 func join(parent, key string) string {
-	if !printableKey.MatchString(key) {
+	if len(key) > maxKey || !printableKey.MatchString(key) {
 		key = "(not shown)"
 	}
 	if parent == "" {

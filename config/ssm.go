@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -78,7 +79,20 @@ func (l Loader) ssmClient(ctx context.Context, access AWS) (*ssm.Client, error) 
 	return ssm.NewFromConfig(cfg, func(o *ssm.Options) {
 		// The SDK's maximum back-off of 20 s would outlast the call.
 		o.Retryer = retry.AddWithMaxBackoffDelay(o.Retryer, ssmTimeout/10)
+		o.HTTPClient = limitedClient{o.HTTPClient}
 	}), nil
+}
+
+// A limitedClient limits the size of responses. Those of Parameter Store are
+// small, because a parameter has at most 8 KiB.
+type limitedClient struct{ ssm.HTTPClient }
+
+func (c limitedClient) Do(r *http.Request) (*http.Response, error) {
+	response, err := c.HTTPClient.Do(r)
+	if err == nil {
+		response.Body = http.MaxBytesReader(nil, response.Body, maxSize)
+	}
+	return response, err
 }
 
 // getParameters returns the values of those parameters that exist, by name.
@@ -100,7 +114,10 @@ func getParameters(ctx context.Context, client *ssm.Client, names []string) (map
 // what to do about it.
 func reason(name string, err error) error {
 	var api smithy.APIError
+	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
 	switch {
+	case tooLarge:
+		return fmt.Errorf("parameter %s: the response of Parameter Store is larger than %s", name, formatBytes(maxSize))
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("parameter %s: Parameter Store did not respond within %s; a function in a VPC needs a VPC endpoint for ssm", name, ssmTimeout)
 	case !errors.As(err, &api):

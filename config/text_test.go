@@ -90,6 +90,14 @@ func checkPlaceholder(t *testing.T, key, text, value string) {
 	}
 }
 
+// TestUnquotedPlaceholder has one that YAML takes for a mapping in a mapping.
+func TestUnquotedPlaceholder(t *testing.T) {
+	const hint = "; {{ }} is a placeholder that another tool should have filled in"
+	checkInvalid(t, "redis: {host: h}\nqueue:\n  name: {{ q }}\n  topics: {t: W}", "3: queue.name: must be a single value, not a mapping"+hint)
+	checkInvalid(t, "redis: {host: h}\nqueue:\n  name: q\n  topics:\n    {{ t }}: W",
+		"5: queue.topics: has a mapping as a key; write a plain name before the colon"+hint)
+}
+
 // TestTextThatIsAllowed has values that look like placeholders or references, but
 // are none, or belong to a secret.
 func TestTextThatIsAllowed(t *testing.T) {
