@@ -16,6 +16,7 @@ func (r Redis) ClientOptions() sidekiq.Options {
 func (c *Config) Router(q Queue) *handler.Router {
 	r := handler.NewRouter(q.Topics)
 	r.Milliseconds = c.Redis.Milliseconds
+	r.OmitTrace = c.OmitTrace
 	return r
 }
 

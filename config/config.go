@@ -32,6 +32,13 @@ type Config struct {
 	Queues []Queue // at least one; only the daemon uses those after the first
 	Limits Limits
 
+	// MaxBytes is the maximum total size of the message bodies that the daemon
+	// has in flight.
+	MaxBytes int64
+
+	// OmitTrace keeps trace context out of jobs.
+	OmitTrace bool
+
 	// ShutdownTimeout is how long the daemon may run after a signal to stop.
 	ShutdownTimeout time.Duration
 }
@@ -96,6 +103,10 @@ func (c *Config) section(needQueue bool) value {
 			doc: "Several SQS queues, instead of queue; only the daemon uses those after the first."},
 		{name: "limits", value: c.Limits.section(), example: "{queue_length: 100000}",
 			doc: "How full Redis and Sidekiq's queues may get; the daemon leaves messages in SQS while a limit is exceeded."},
+		{name: "max_bytes", value: single(&c.MaxBytes, byteSize(1<<20, 1<<40)), initial: "64MiB", example: "16MiB",
+			doc: "The maximum total size of the message bodies that the daemon has in flight, at least 1MiB."},
+		{name: "trace", value: single(&c.OmitTrace, negated), initial: "true", example: "false",
+			doc: "Whether the trace context of messages is copied into jobs."},
 		{name: "shutdown_timeout", value: single(&c.ShutdownTimeout, duration(time.Second, 15*time.Minute)), example: "40s",
 			doc: "How long the daemon may run after a signal to stop; the longest wait_time plus 5 seconds if absent."},
 	}

@@ -49,6 +49,8 @@ queue:
 	//         queue: critical
 	//         retry: 5
 	//         active_job: true
+	// max_bytes: 64MiB
+	// trace: true
 	// shutdown_timeout: 25s
 }
 

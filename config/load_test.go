@@ -98,6 +98,7 @@ queue:
 				{Topic: "bar-topic", Workers: []handler.Worker{plainWorker("BazWorker", "background")}},
 			},
 		}},
+		MaxBytes:        64 << 20,
 		ShutdownTimeout: 25 * time.Second,
 	})
 }
@@ -136,6 +137,8 @@ queue:
     "audit-*": AuditWorker
     billing-topic: [InvoiceWorker, {class: LedgerWorker, queue: low, retry: false}]
 limits: {queue_length: 100000, latency: 5m, redis_memory: 80%}
+max_bytes: 32MiB
+trace: false
 shutdown_timeout: 40s
 `
 
@@ -168,6 +171,8 @@ func TestFull(t *testing.T) {
 			},
 		}},
 		Limits:          Limits{QueueLength: 100_000, Latency: 5 * time.Minute, RedisMemory: 80},
+		MaxBytes:        32 << 20,
+		OmitTrace:       true,
 		ShutdownTimeout: 40 * time.Second,
 	})
 }
@@ -179,6 +184,7 @@ func TestDefaults(t *testing.T) {
 			Name: "q", WaitTime: 20 * time.Second, MaxMessages: 10, Concurrency: 64,
 			Topics: []handler.Route{{Topic: "t", Workers: []handler.Worker{plainWorker("W", "default")}}},
 		}},
+		MaxBytes:        64 << 20,
 		ShutdownTimeout: 25 * time.Second,
 	})
 }
@@ -416,6 +422,8 @@ queue:
         args: [metadata]
         retry_for: 1m30s
         dead: false
+max_bytes: 64MiB
+trace: true
 shutdown_timeout: 25s
 `, "\n"))
 }

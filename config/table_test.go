@@ -1,6 +1,7 @@
 package config
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -75,7 +76,7 @@ func TestFullHasAllKeys(t *testing.T) {
 			if name := section + k.name; name == "queues" || name == "redis.host" || name == "redis.password" || name == "queue.name" {
 				continue
 			}
-			if !strings.Contains(full, k.name+":") {
+			if !regexp.MustCompile(`(?m)(^|[\s{])` + k.name + `:( |$)`).MatchString(full) {
 				t.Errorf("%s is missing", section+k.name)
 			}
 		}

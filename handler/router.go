@@ -11,6 +11,7 @@ import (
 // for concurrent use.
 type Router struct {
 	Milliseconds bool // how jobs write times; see sidekiq.Call
+	OmitTrace    bool // copy no trace context into jobs
 
 	exact    map[string]Route
 	patterns []Route // the longest first
