@@ -10,7 +10,7 @@ import (
 func (a *AWS) section(service string) value {
 	keys := []key{
 		{name: "region", value: single(&a.Region, scout1Region), scout1: true, example: "us-east-1",
-			doc: "The AWS region of the queues and parameters; AWS_REGION, AWS_DEFAULT_REGION or the region in queue.url if absent."},
+			doc: "The AWS region of the queues and parameters; the region in queue.url, AWS_REGION or AWS_DEFAULT_REGION if absent."},
 		{name: "access_key", value: single(&a.AccessKey, secret), scout1: true, example: "env:ACCESS_KEY",
 			doc: "An AWS access key ID; the AWS SDK's default credentials are used if absent."},
 		{name: "secret_key", value: single(&a.SecretKey, secret), scout1: true, example: "ssm:/myapp/secret-key",

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -74,12 +75,18 @@ func awsHost(host string) (region string, isDefault bool) {
 	return m[3], m[1] == "" && m[2] == "" && !strings.HasPrefix(m[5], "api.")
 }
 
-// locate takes the region and the endpoint from the URLs of queues where neither
-// the file nor the environment sets them, and checks that they fit all queues.
-// The items are the nodes of the queues.
+// locate takes the region and the endpoint from the URLs of queues, unless they
+// are configured, and checks that they fit all queues. A URL overrides the region
+// in the environment if no queue depends on that. The items are the nodes of the
+// queues.
 func (c *Config) locate(root node, items []node) {
-	source := "aws.region"
-	if !root.child("aws").child("region").isSet() {
+	hasName := slices.ContainsFunc(c.Queues, func(q Queue) bool { return q.URL == "" })
+	source := "" // of the region; "" while a URL may set it
+	switch {
+	case root.ignoresAWS || c.AWS.Region == "":
+	case root.child("aws").child("region").isSet():
+		source = "aws.region"
+	case hasName:
 		source = root.variable("AWS_REGION", "AWS_DEFAULT_REGION").source
 	}
 	isConfigured := c.AWS.Endpoint != ""
@@ -91,17 +98,18 @@ func (c *Config) locate(root node, items []node) {
 		n := item.child("url")
 		u, _ := parseQueueURL(c.Queues[i].URL)
 		switch {
-		case u.region != "" && c.AWS.Region != "" && u.region != c.AWS.Region:
-			n.fail("is in another region than %s says", source)
-		case first > 0 && !isConfigured && u.endpoint != c.AWS.Endpoint:
-			n.fail("is not at the same endpoint as the queue on line %d; set aws.endpoint if one endpoint serves both", first)
-		case first == 0 && !isConfigured:
-			c.AWS.Endpoint = u.endpoint
-		}
-		if c.AWS.Region == "" {
+		case u.region != "" && source == "":
 			c.AWS.Region, source = u.region, fmt.Sprintf("the URL on line %d", n.line)
+		case u.region != "" && u.region != c.AWS.Region:
+			n.fail("is in another region than %s says", source)
 		}
-		first = cmp.Or(first, n.line)
+		switch {
+		case isConfigured:
+		case first == 0:
+			c.AWS.Endpoint, first = u.endpoint, n.line
+		case u.endpoint != c.AWS.Endpoint:
+			n.fail("is not at the same endpoint as the queue on line %d; set aws.endpoint if one endpoint serves both", first)
+		}
 	}
 }
 

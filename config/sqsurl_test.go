@@ -87,8 +87,10 @@ func TestQueueURLElsewhere(t *testing.T) {
 		want                  string // "" for none
 	}{
 		"region":               {text: queues(us+"a") + "aws: {region: eu-west-1}", want: "c:3: queues[0].url: is in another region than aws.region says"},
-		"AWS_REGION":           {text: queues(us + "a"), variable: "AWS_REGION", value: "eu-west-1", want: "c:3: queues[0].url: is in another region than AWS_REGION says"},
-		"AWS_DEFAULT_REGION":   {text: queues(us + "a"), variable: "AWS_DEFAULT_REGION", value: "eu-west-1", want: "c:3: queues[0].url: is in another region than AWS_DEFAULT_REGION says"},
+		"AWS_REGION":           {text: queues(us+"a") + "- {name: b, topics: {t: W}}", variable: "AWS_REGION", value: "eu-west-1", want: "c:3: queues[0].url: is in another region than AWS_REGION says"},
+		"AWS_DEFAULT_REGION":   {text: queues(us+"a") + "- {name: b, topics: {t: W}}", variable: "AWS_DEFAULT_REGION", value: "eu-west-1", want: "c:3: queues[0].url: is in another region than AWS_DEFAULT_REGION says"},
+		"AWS_REGION fits":      {text: queues(us+"a") + "- {name: b, topics: {t: W}}", variable: "AWS_REGION", value: "us-east-1"},
+		"AWS_REGION unused":    {text: queues(us + "a"), variable: "AWS_REGION", value: "eu-west-1"},
 		"the file goes first":  {text: queues(us+"a") + "aws: {region: us-east-1}", variable: "AWS_REGION", value: "eu-west-1"},
 		"two regions":          {text: queues(us+"a", eu+"b"), want: "c:4: queues[1].url: is in another region than the URL on line 3 says"},
 		"AWS and not":          {text: queues(us+"a", local+"b"), want: "c:4: queues[1].url: " + endpoint},
@@ -111,6 +113,20 @@ func TestQueueURLElsewhere(t *testing.T) {
 			}
 			check(t, "error", got, want)
 		})
+	}
+}
+
+// TestQueueURLBeforeEnvironment checks that the file overrides the environment.
+func TestQueueURLBeforeEnvironment(t *testing.T) {
+	for url, want := range map[string]string{
+		"https://sqs.us-east-1.amazonaws.com/123456789012/q": "us-east-1",
+		"http://localhost:4566/000000000000/q":               "eu-west-1",
+	} {
+		c, err := Loader{Env: vars("AWS_REGION", "eu-west-1")}.Load(t.Context(), "redis: {host: h}\nqueue: {url: '"+url+"', topics: {t: W}}\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, url, c.AWS.Region, want)
 	}
 }
 
