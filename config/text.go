@@ -8,15 +8,16 @@ import (
 	"unicode/utf8"
 )
 
-// What stands in a configuration instead of the intended value: a placeholder
-// that another tool should have filled in, a reference inside a longer value, and
-// characters that come with a value by accident.
+// This file finds values that were not meant: placeholders that another tool
+// should have filled in, references inside longer values, and characters that got
+// into a value by accident.
 
 // checkText returns an error if a value is not what its author meant. Every value
 // passes through it, including those of environment variables and parameters.
 //
-// A secret may contain anything. It is rejected only if all of it looks like a
-// placeholder. So is the password in a URL, unless it is percent-encoded.
+// A secret may contain what looks like a placeholder or a reference; only one that
+// is a placeholder as a whole is rejected. The same holds for the password in a URL,
+// where it must not be a reference either, unless it is percent-encoded.
 func checkText(text string, isSecret bool) error {
 	if err := checkEdges(text); err != nil {
 		return err
@@ -34,8 +35,7 @@ func checkText(text string, isSecret bool) error {
 	return nil
 }
 
-// checkEdges finds the characters that files, shells and the clipboard add to a
-// value.
+// checkEdges finds characters that files, shells and the clipboard add to a value.
 func checkEdges(text string) error {
 	first, _ := utf8.DecodeRuneInString(text)
 	last, size := utf8.DecodeLastRuneInString(text)
@@ -101,8 +101,8 @@ func referenceAt(text string) bool {
 	return false
 }
 
-// hasReference reports whether there is a reference in text, which is not a part
-// of a longer word.
+// hasReference reports whether text contains a reference that does not continue a
+// word.
 func hasReference(text string) bool {
 	inWord := false
 	for i, r := range text {
@@ -123,12 +123,12 @@ func splitPassword(text string) (public, password string) {
 	if colon < 0 || colon > at {
 		return text, ""
 	}
-	// The name of the password's user stays: redis://env:NAME@host is a reference.
+	// The user's name stays in the public part, because redis://env:NAME@host contains a reference.
 	return scheme + "://" + rest[:colon+1] + "x" + rest[at:], rest[colon+1 : at]
 }
 
-// trimLineBreak cuts off the line break that files end in, and so do values that
-// were made of files.
+// trimLineBreak cuts off one line break at the end of a value, which is there if the
+// value was read from a file.
 func trimLineBreak(text string) string {
 	if line, ok := strings.CutSuffix(text, "\n"); ok {
 		return strings.TrimSuffix(line, "\r")
