@@ -35,9 +35,12 @@ var secrets = map[string]string{
 // environment variable or in a parameter.
 func loadValue(t *testing.T, text, value, from string) error {
 	t.Helper()
-	s := &store{parameters: map[string]string{"/value": value}}
 	reference := map[string]string{"file": fmt.Sprintf("%q", value), "variable": "env:VARIABLE", "parameter": "ssm:/value"}[from]
-	_, err := s.loader(t, "VARIABLE", value).Load(t.Context(), strings.ReplaceAll(text, "VALUE", reference))
+	loader := Loader{Env: vars("VARIABLE", value)}
+	if from == "parameter" {
+		loader = (&store{parameters: map[string]string{"/value": value}}).loader(t)
+	}
+	_, err := loader.Load(t.Context(), strings.ReplaceAll(text, "VALUE", reference))
 	return err
 }
 
@@ -189,7 +192,7 @@ func TestStrayCharacters(t *testing.T) {
 			}
 		}
 		for _, variable := range []string{"REDIS_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS",
-			"SCOUT_SQS_MAX_NUMBER_OF_MESSAGES", "SCOUT_SQS_WAIT_TIME_SECONDS", "SCOUT_SQS_VISIBILITY_TIMEOUT"} {
+			"SCOUT_SQS_CLIENT", "SCOUT_SQS_MAX_NUMBER_OF_MESSAGES", "SCOUT_SQS_WAIT_TIME_SECONDS", "SCOUT_SQS_VISIBILITY_TIMEOUT"} {
 			t.Run(name+" "+variable, func(t *testing.T) {
 				_, err := Loader{Env: vars(variable, test.value)}.Load(t.Context(), "queue: {topics: {t: W}}\n")
 				want := variable + ": " + test.want
