@@ -57,7 +57,8 @@ func newServer(u *url.URL) server {
 	s.address = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "6379"))
 	s.database, _ = strconv.Atoi(strings.TrimPrefix(u.Path, "/"))
 	if u.Scheme == "rediss" {
-		s.tls = &tls.Config{ServerName: u.Hostname()}
+		name, _, _ := strings.Cut(u.Hostname(), "%") // certificates have no zones
+		s.tls = &tls.Config{ServerName: strings.TrimSuffix(name, ".")}
 	}
 	return s
 }
