@@ -33,7 +33,7 @@ type Options struct {
 // A Client pushes jobs to the Redis of a Sidekiq. It is safe for concurrent use.
 type Client struct {
 	options      Options
-	address      string // without credentials
+	server       server
 	prefix       string // of every key
 	pool         *redis.Pool
 	scriptLoaded atomic.Bool // Redis has run the push script
@@ -49,16 +49,16 @@ func NewClient(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	server := newServer(u)
-	c := &Client{options: o, address: cmp.Or(u.Host, u.Path), pool: server.newPool(o.Conns)}
+	c := &Client{options: o, server: newServer(u)}
+	c.pool = c.server.newPool(o.Conns)
 	if o.Namespace != "" {
 		c.prefix = o.Namespace + ":"
 	}
 	return c, nil
 }
 
-// Address returns where Redis is, for people to read: the URL's host or path.
-func (c *Client) Address() string { return c.address }
+// Address returns where Redis is: host and port, or the path of a socket.
+func (c *Client) Address() string { return c.server.address }
 
 // Failing reports whether the last attempt to push or to be Ready failed. Push
 // may still be retrying.

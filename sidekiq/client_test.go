@@ -405,7 +405,7 @@ func TestNewClientRejects(t *testing.T) {
 	}
 }
 
-func TestClassify(t *testing.T) {
+func TestExplain(t *testing.T) {
 	for _, c := range []struct {
 		text  string
 		retry bool
@@ -437,13 +437,13 @@ func TestClassify(t *testing.T) {
 		{"ERR DB index is out of range", false, ErrUnusable},
 		{"DENIED Redis is running in protected mode", false, ErrUnusable},
 	} {
-		got, err := classify(fmt.Errorf("wrapped: %w", redis.Error(c.text)))
+		got, err := new(server).explain(fmt.Errorf("wrapped: %w", redis.Error(c.text)))
 		if got != c.retry || errors.Is(err, ErrCredentials) != (c.is == ErrCredentials) || errors.Is(err, ErrUnusable) != (c.is == ErrUnusable) {
 			t.Errorf("%s: %v, %v; want %v, %v", c.text, got, err, c.retry, c.is)
 		}
 	}
 	for _, err := range []error{io.EOF, syscall.ECONNREFUSED, os.ErrDeadlineExceeded} {
-		if got, _ := classify(err); !got {
+		if got, _ := new(server).explain(err); !got {
 			t.Errorf("%v: not retried", err)
 		}
 	}

@@ -18,10 +18,11 @@ import (
 // What lies between a Client and its Redis, from the top: redigo's Pool, which
 // limits the number of connections and keeps the idle ones; a conn for each
 // connection, which remembers that it must not be used again; redigo's own
-// connection, which speaks RESP and limits the time of each read and write; TLS
-// if the URL asks for it; and the socket, TCP or Unix. A context reaches past
-// all of them: when it ends, withConn closes the socket, which ends whatever is
-// in flight on the connection, and the pool discards it.
+// connection, which speaks RESP and limits the time of each read and write; a
+// respConn, which checks and limits what the server sends; TLS if the URL asks
+// for it; and the socket, TCP or Unix. A context reaches past all of them: when
+// it ends, withConn closes the socket, which ends whatever is in flight on the
+// connection, and the pool discards it.
 
 // How long Redis may take. A server that is silent for longer counts as down.
 const (
@@ -82,14 +83,15 @@ func (s *server) logIn(ctx context.Context, socket net.Conn) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{redis.NewConn(stream, readTimeout, writeTimeout).(redis.ConnWithContext), socket, nil}
+	replies := &respConn{Conn: stream, maxReply: maxReply}
+	c := &conn{redis.NewConn(replies, readTimeout, writeTimeout).(redis.ConnWithContext), replies, socket, nil}
 	if s.password != "" {
 		args := []any{s.password}
 		if s.username != "" {
 			args = []any{s.username, s.password}
 		}
 		if _, err := c.DoContext(ctx, "AUTH", args...); err != nil {
-			return nil, withoutArguments(err)
+			return nil, err
 		}
 	}
 	if s.database != 0 {
@@ -120,21 +122,12 @@ func (s *server) startTLS(ctx context.Context, socket net.Conn) (net.Conn, error
 	return stream, nil
 }
 
-// withoutArguments removes the arguments that Redis repeats when it does not
-// know a command, because those of AUTH are the password.
-func withoutArguments(err error) error {
-	if reply, ok := errors.AsType[redis.Error](err); ok {
-		text, _, _ := strings.Cut(string(reply), ", with args beginning with")
-		return redis.Error(text)
-	}
-	return err
-}
-
 // A conn is one connection of the pool.
 type conn struct {
 	redis.ConnWithContext
-	socket net.Conn
-	failed error // why the connection must not be used again
+	replies *respConn
+	socket  net.Conn
+	failed  error // why the connection must not be used again
 }
 
 // discard closes the connection. The pool drops it when it is returned.
@@ -204,4 +197,13 @@ func (c *Client) withConn(ctx context.Context, use func(*conn) error) error {
 		return fmt.Errorf("waiting for Redis: %w", ctx.Err())
 	}
 	return err
+}
+
+// as returns a reply as the type that its command has.
+func as[T any](reply any, err error) (T, error) {
+	value, ok := reply.(T)
+	if err == nil && !ok {
+		err = errUnexpectedReply
+	}
+	return value, err
 }

@@ -1,13 +1,20 @@
 package sidekiq
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"os"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"github.com/gomodule/redigo/redis"
+
+	"scout/internal/printable"
 )
 
 // Errors of Redis that callers branch on. Other errors may go away by
@@ -24,79 +31,144 @@ var (
 
 var errCluster = fmt.Errorf("%w: Sidekiq does not work with Redis Cluster", ErrUnusable)
 
-// transientReplies are what those of Redis's errors begin with that a moment
-// later, or on another connection, may be gone. These and the texts below are
-// those of Redis 4 to 8 (src/server.c, acl.c, replication.c, networking.c,
-// script.c).
-var transientReplies = []string{
+// What to do about an error, where more than one has the same remedy.
+const (
+	checkAddress  = "check the host and port of the Redis URL"
+	checkLogin    = "check the user and password of the Redis URL"
+	checkDatabase = "check the database at the end of the Redis URL"
+	checkACL      = "the ACL in the README has the permissions that Scout needs"
+	checkTLS      = "if the port has no TLS, the Redis URL must begin with redis://"
+	noPassword    = "this Redis has no password, so the Redis URL must have none"
+)
+
+// passingReplies are the beginnings of error replies that a moment later, or on
+// another connection, may be gone. These and the texts below are those of Redis 4
+// to 8 (src/server.c, acl.c, replication.c, networking.c, script.c).
+var passingReplies = []string{
 	"READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS", "UNBLOCKED", "BUSY", "NOSCRIPT", "TRYAGAIN",
 	"ERR max number of clients",
 }
 
-// fatalReplies are what those of Redis's errors begin with that stay until
-// somebody changes the configuration of Scout or Redis.
-var fatalReplies = []struct {
+// lastingReplies are the beginnings of error replies that stay until somebody
+// does something.
+var lastingReplies = []struct {
 	prefix string
-	is     error
+	is     error // nil: callers may wait for its end
+	advice string
 }{
-	{"NOAUTH", ErrCredentials},
-	{"WRONGPASS", ErrCredentials},
-	{"ERR Protocol error: unauthenticated", ErrCredentials}, // to a command with many arguments
-	{"ERR invalid password", ErrCredentials},
-	{"ERR AUTH", ErrCredentials},
-	{"ERR Client sent AUTH", ErrCredentials},
-	{"ERR wrong number of arguments for 'auth'", ErrCredentials}, // a user, before Redis 6
+	{"OOM", nil, "make room in Redis, or raise its maxmemory"},
+	{"MISCONF", nil, "Redis's log says why it cannot save its data"},
 
-	{"NOPERM", ErrUnusable},
-	{"ERR The user executing the script", ErrUnusable},
-	{"The user executing the script", ErrUnusable},
-	{"ERR unknown command", ErrUnusable},
-	{"ERR DB index", ErrUnusable},
-	{"ERR invalid DB index", ErrUnusable},
-	{"DENIED", ErrUnusable}, // protected mode
-	{"ERR SELECT is not allowed in cluster mode", errCluster},
-	{"CROSSSLOT", errCluster},
-	{"MOVED", errCluster},
-	{"CLUSTERDOWN", errCluster},
+	{"NOAUTH", ErrCredentials, checkLogin},
+	{"WRONGPASS", ErrCredentials, checkLogin},
+	{"ERR Protocol error: unauthenticated", ErrCredentials, checkLogin}, // to a command with many arguments
+	{"ERR invalid password", ErrCredentials, checkLogin},
+	{"ERR AUTH", ErrCredentials, noPassword},
+	{"ERR Client sent AUTH", ErrCredentials, noPassword},
+	{"ERR wrong number of arguments for 'auth'", ErrCredentials, "before version 6, Redis has no users: leave the user out of the Redis URL"},
+
+	{"NOPERM", ErrUnusable, checkACL},
+	{"ERR The user executing the script", ErrUnusable, checkACL},
+	{"The user executing the script", ErrUnusable, checkACL},
+	{"ERR unknown command", ErrUnusable, "the server must be a Redis or Valkey with this command"},
+	{"ERR DB index", ErrUnusable, checkDatabase},
+	{"ERR invalid DB index", ErrUnusable, checkDatabase},
+	{"DENIED", ErrUnusable, "set a password in Redis, or turn off its protected mode"},
+	{"ERR SELECT is not allowed in cluster mode", errCluster, "use one without cluster mode"},
+	{"CROSSSLOT", errCluster, "use one without cluster mode"},
+	{"MOVED", errCluster, "use one without cluster mode"},
+	{"CLUSTERDOWN", errCluster, "use one without cluster mode"},
 }
 
 // scriptPrefix is what Redis 6 and older put before the text of an error in a
 // script.
 var scriptPrefix = regexp.MustCompile(`^(ERR Error running script \(.*?\): )?(@user_script: ?\d+: )*-?`)
 
-// classify wraps an error of a connection in ErrCredentials or ErrUnusable if
-// it is one of them, and reports whether a retry on another connection may
-// succeed.
-func classify(err error) (retry bool, _ error) {
+// explain turns an error of a connection into one that says what to do, wraps
+// ErrCredentials or ErrUnusable if it is one of them, and is fit for a log. It
+// reports whether a retry on another connection may succeed.
+func (s *server) explain(err error) (retry bool, _ error) {
 	reply, ok := errors.AsType[redis.Error](err)
 	if !ok {
-		if isTLSFailure(err) {
-			return false, fmt.Errorf("%w: %w", ErrUnusable, err)
-		}
-		return true, err // refused, unreachable, cut or silent
+		return s.explainFailure(err)
 	}
+	shown := redis.Error(s.show(string(reply)))
 	text := strings.TrimPrefix(string(reply), scriptPrefix.FindString(string(reply)))
-	for _, prefix := range transientReplies {
+	for _, prefix := range passingReplies {
 		if strings.HasPrefix(text, prefix) {
-			return true, err
+			return true, shown
 		}
 	}
-	for _, r := range fatalReplies {
-		if strings.HasPrefix(text, r.prefix) {
-			return false, fmt.Errorf("%w: %w", r.is, err)
+	for _, r := range lastingReplies {
+		switch {
+		case !strings.HasPrefix(text, r.prefix):
+		case r.is == nil:
+			return false, fmt.Errorf("%w; %s", shown, r.advice)
+		default:
+			return false, fmt.Errorf("%w: %w; %s", r.is, shown, r.advice)
 		}
 	}
-	return false, err // such as OOM and MISCONF
+	return false, shown
 }
 
-// isTLSFailure reports whether the two sides cannot agree on TLS, or the
-// server's certificate is not trusted.
-func isTLSFailure(err error) bool {
+// explainFailure explains an error that is not a reply of Redis. It hides that
+// net's timeouts are context.DeadlineExceeded too, because the deadline that
+// has passed is not the caller's.
+func (s *server) explainFailure(err error) (retry bool, _ error) {
+	dns, isDNS := errors.AsType[*net.DNSError](err)
+	op, isOp := errors.AsType[*net.OpError](err)
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
-	_, notTLS := errors.AsType[tls.RecordHeaderError](err)
-	_, alert := errors.AsType[tls.AlertError](err)
-	return untrusted || notTLS || alert || errors.Is(err, errHandshakeTimeout)
+	_, noTLS := errors.AsType[tls.RecordHeaderError](err)
+	switch {
+	case untrusted:
+		return false, fmt.Errorf("%w: %s; check the host of the Redis URL, and that the system trusts the authority", ErrUnusable, s.show(err.Error()))
+	case noTLS:
+		return false, fmt.Errorf("%w: the server does not speak TLS; %s", ErrUnusable, checkTLS)
+	case errors.Is(err, errHandshakeTimeout):
+		return false, fmt.Errorf("%w: no answer to the TLS handshake in %v; %s", ErrUnusable, dialTimeout, checkTLS)
+	case errors.Is(err, errWantsTLS):
+		return false, fmt.Errorf("%w: %w, so the Redis URL must begin with rediss://", ErrUnusable, errWantsTLS)
+	case errors.Is(err, errNotRedis):
+		return false, fmt.Errorf("%w: %w; %s", ErrUnusable, errNotRedis, checkAddress)
+	case errors.Is(err, errReplyTooLarge), errors.Is(err, errUnexpectedReply):
+		return false, fmt.Errorf("%w; check that the Redis URL is that of a Redis", err)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return true, fmt.Errorf("no reply in %v; check the load of Redis and the network", readTimeout)
+	case errors.Is(err, errClosedAtOnce) && s.tls == nil:
+		return true, fmt.Errorf("%w; if its port expects TLS, the Redis URL must begin with rediss://", errClosedAtOnce)
+	case errors.Is(err, errClosedAtOnce):
+		return true, errClosedAtOnce
+	case isDNS:
+		return true, fmt.Errorf("the host %q cannot be looked up: %s; check the host of the Redis URL and this machine's DNS", dns.Name, s.show(dns.Err))
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return true, errors.New("connection refused; check that Redis is running, and the host and port of the Redis URL")
+	case isOp && op.Op == "dial" && op.Timeout():
+		return true, fmt.Errorf("no connection in %v; %s, and the firewalls and security groups in between", dialTimeout, checkAddress)
+	case isOp && op.Op == "dial":
+		return true, fmt.Errorf("no connection: %s; check the host and port, or the path, of the Redis URL", s.show(op.Err.Error()))
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return true, errors.New("the server closed the connection")
+	case strings.HasSuffix(err.Error(), "get on closed pool"):
+		return false, errors.New("the client is closed")
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return true, err
+	}
+	return true, errors.New(s.show(err.Error()))
 }
+
+// show returns a text of the server in a form that is fit for a log: short,
+// printable and without the password. Redis repeats the arguments of a command
+// that it does not know, cut off in the middle.
+func (s *server) show(text string) string {
+	text, _, _ = strings.Cut(text, ", with args beginning with")
+	if s.password != "" {
+		text = strings.ReplaceAll(text, s.password, "[password]")
+	}
+	return printable.Text(text, maxShown)
+}
+
+// maxShown is the maximum length of a server's text in an error, in bytes.
+const maxShown = 200
 
 func isReply(err error) bool {
 	_, ok := errors.AsType[redis.Error](err)

@@ -1,6 +1,7 @@
 package sidekiq
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"github.com/gomodule/redigo/redis"
+
+	"scout/internal/printable"
 )
 
 //go:embed push.lua
@@ -45,7 +48,7 @@ const (
 	NotPushed Outcome = iota // the job is not known to be in Redis; see Result.Err
 	Enqueued                 // the job is in its queue
 	Duplicate                // the job was pushed before, within Options.DedupTTL
-	Unmarked                 // the job is in its queue, but Redis will not remember that
+	Unmarked                 // the job is in its queue, but has no marker: another push would make a second job
 )
 
 // Errors that concern one job or its group. Jobs of other queues and groups are
@@ -85,10 +88,10 @@ func (c *Client) Push(ctx context.Context, jobs []Job) ([]Result, error) {
 		if trouble == nil || ctx.Err() == nil {
 			trouble = err
 		}
-		retry, err := classify(trouble)
+		retry, err := c.server.explain(trouble)
 		pause := backoff/2 + rand.N(backoff)
 		if !retry || time.Now().Add(pause).After(stop) || sleep(ctx, pause) != nil {
-			err = fmt.Errorf("pushing jobs to Redis at %s: %w", c.address, err)
+			err = fmt.Errorf("pushing jobs to Redis at %s: %w", c.server.address, err)
 			p.failPending(err)
 			return p.results, err
 		}
@@ -148,9 +151,9 @@ func (c *Client) pushWindow(conn *conn, p *push) error {
 	}
 	var failed error
 	for _, chunk := range window {
-		replies, err := redis.Values(conn.Receive())
+		reply, err := conn.Receive()
 		if err == nil {
-			err = p.record(chunk, replies)
+			err = p.record(chunk, reply)
 		}
 		if err == nil {
 			continue
@@ -222,33 +225,44 @@ func (p *push) window() [][]int {
 }
 
 // record stores the script's results for a chunk.
-func (p *push) record(chunk []int, replies []any) error {
-	if len(replies) != len(chunk) {
-		return fmt.Errorf("redis answered for %d jobs of %d", len(replies), len(chunk))
+func (p *push) record(chunk []int, reply any) error {
+	replies, ok := reply.([]any)
+	if !ok || len(replies) != len(chunk) {
+		return errUnexpectedReply
 	}
 	for n, i := range chunk {
-		switch reply := replies[n].(type) {
-		case []byte:
-			p.results[i].Err = fmt.Errorf("%w: queue %s: %s", ErrQueue, p.jobs[i].Queue, reply)
+		result, err := resultOf(replies[n], p.jobs[i].Queue)
+		if err != nil {
+			return err
+		}
+		p.results[i] = result
+		if errors.Is(result.Err, ErrQueue) {
 			p.failedGroups[p.jobs[i].Group] = p.jobs[i].Group != ""
-		case int64:
-			p.results[i] = resultOf(reply)
 		}
 	}
 	return nil
 }
 
-func resultOf(reply int64) Result {
-	switch reply {
-	case 1:
-		return Result{Outcome: Enqueued}
-	case 2:
-		return Result{Outcome: Duplicate}
-	case 3:
-		return Result{Outcome: Unmarked}
-	default:
-		return Result{Err: ErrHeldBack}
+// resultOf reads the script's result for a job of a queue, as push.lua documents it.
+func resultOf(reply any, queue string) (Result, error) {
+	switch reply := reply.(type) {
+	case []byte:
+		if bytes.Contains(reply, []byte("WRONGTYPE")) {
+			return Result{Err: fmt.Errorf("%w: queue %s: %s", ErrQueue, queue, printable.Text(string(reply), maxShown))}, nil
+		}
+	case int64:
+		switch reply {
+		case 1:
+			return Result{Outcome: Enqueued}, nil
+		case 2:
+			return Result{Outcome: Duplicate}, nil
+		case 3:
+			return Result{Outcome: Unmarked}, nil
+		case 4:
+			return Result{Err: ErrHeldBack}, nil
+		}
 	}
+	return Result{}, errUnexpectedReply
 }
 
 // removeSettled removes the jobs with a result from the pending ones, and those

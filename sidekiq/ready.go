@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/gomodule/redigo/redis"
+
+	"scout/internal/printable"
 )
 
 //go:embed ready.lua
@@ -20,17 +22,32 @@ var readyScript = redis.NewScript(-1, readySource)
 // memory, missing permissions. It tries once, and Failing then reports the
 // result, except for an ErrUnusable, which may concern only these queues.
 func (c *Client) Ready(ctx context.Context, queues ...string) error {
+	err := c.withConn(ctx, func(conn *conn) error { return c.checkReady(conn, queues...) })
+	if err != nil {
+		_, err = c.server.explain(err)
+		err = fmt.Errorf("checking that Redis at %s takes jobs: %w", c.server.address, err)
+	}
+	c.failing.Store(err != nil && !errors.Is(err, ErrUnusable))
+	return err
+}
+
+func (c *Client) checkReady(conn *conn, queues ...string) error {
 	args := []any{2 + len(queues), c.prefix + "scout:check", c.prefix + "queues"}
 	for _, queue := range queues {
 		args = append(args, c.prefix+"queue:"+queue)
 	}
 	// Push uses both commands, so the user needs permission for both.
-	_, err := c.command(ctx, "EVALSHA", append([]any{readyScript.Hash()}, args...)...)
+	reply, err := conn.Do("EVALSHA", append([]any{readyScript.Hash()}, args...)...)
 	if isNoScript(err) {
-		_, err = c.command(ctx, "EVAL", append([]any{readySource}, args...)...)
+		reply, err = conn.Do("EVAL", append([]any{readySource}, args...)...)
 	}
-	c.failing.Store(err != nil && !errors.Is(err, ErrUnusable))
-	return err
+	switch {
+	case err != nil:
+		return err
+	case reply != int64(1):
+		return errUnexpectedReply
+	}
+	return nil
 }
 
 // Info is what a Redis says about itself.
@@ -43,17 +60,23 @@ type Info struct {
 
 // Info asks Redis about itself.
 func (c *Client) Info(ctx context.Context) (Info, error) {
-	reply, err := redis.String(c.command(ctx, "INFO"))
+	var reply []byte
+	err := c.withConn(ctx, func(conn *conn) (err error) {
+		reply, err = as[[]byte](conn.Do("INFO"))
+		return err
+	})
 	if err != nil {
-		return Info{}, err
+		_, err = c.server.explain(err)
+		return Info{}, fmt.Errorf("asking Redis at %s for its INFO: %w", c.server.address, err)
 	}
-	return parseInfo(reply), nil
+	return parseInfo(string(reply)), nil
 }
 
 func parseInfo(reply string) Info {
 	var info Info
 	for line := range strings.Lines(reply) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		value = printable.Text(value, maxShown)
 		switch key {
 		case "redis_version":
 			info.Version = value
@@ -68,17 +91,4 @@ func parseInfo(reply string) Info {
 		}
 	}
 	return info
-}
-
-// command sends one command and returns its reply.
-func (c *Client) command(ctx context.Context, name string, args ...any) (reply any, err error) {
-	err = c.withConn(ctx, func(conn *conn) error {
-		reply, err = conn.Do(name, args...)
-		return err
-	})
-	if err != nil {
-		_, err = classify(err)
-		return nil, fmt.Errorf("%s to Redis at %s: %w", name, c.address, err)
-	}
-	return reply, nil
 }

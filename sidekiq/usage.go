@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/gomodule/redigo/redis"
-
 	"scout/internal/jsonscan"
 )
 
@@ -41,8 +39,8 @@ func (c *Client) Usage(ctx context.Context, queues []string) (usage Usage, err e
 		return err
 	})
 	if err != nil {
-		_, err = classify(err)
-		return Usage{}, fmt.Errorf("measuring the load of Redis at %s: %w", c.address, err)
+		_, err = c.server.explain(err)
+		return Usage{}, fmt.Errorf("measuring the load of Redis at %s: %w", c.server.address, err)
 	}
 	return usage, nil
 }
@@ -57,23 +55,26 @@ func (c *Client) measure(conn *conn, queues []string) (Usage, error) {
 	if err := conn.Flush(); err != nil {
 		return Usage{}, err
 	}
-	memory, err := redis.String(conn.Receive())
+	conn.replies.maxReply = maxJobReply
+	defer func() { conn.replies.maxReply = maxReply }()
+	memory, err := as[[]byte](conn.Receive())
 	if err != nil {
 		return Usage{}, err
 	}
-	info := parseInfo(memory)
+	info := parseInfo(string(memory))
 	usage := Usage{Queues: map[string]QueueUsage{}, MemoryUsed: info.Used, MemoryMax: info.Max}
 	now := time.Now()
 	for _, queue := range queues {
-		length, err := redis.Int(conn.Receive())
+		length, err := as[int64](conn.Receive())
 		if err != nil && !isWrongType(err) {
 			return Usage{}, err
 		}
-		next, err := redis.Bytes(conn.Receive())
-		if err != nil && err != redis.ErrNil && !isWrongType(err) {
+		next, err := conn.Receive()
+		if err != nil && !isWrongType(err) {
 			return Usage{}, err
 		}
-		usage.Queues[queue] = QueueUsage{length, latency(next, now)}
+		payload, _ := next.([]byte) // nil if there is no job
+		usage.Queues[queue] = QueueUsage{int(length), latency(payload, now)}
 	}
 	return usage, nil
 }

@@ -1,0 +1,183 @@
+package sidekiq
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+)
+
+// Bounds of one reply. redigo has none: it allocates as much as the server
+// announces, calls itself for each level of nesting, and panics on some lengths.
+const (
+	maxReply    = 1 << 20  // bytes; 100 results of a chunk or INFO take a few KB
+	maxJobReply = 64 << 20 // bytes, where the reply is a job of any client's
+	maxLine     = 64 << 10 // bytes
+	maxElements = 10_000   // of all arrays in the reply
+	maxDepth    = 8        // of arrays in arrays
+)
+
+// Errors of replies.
+var (
+	errNotRedis        = errors.New("it is not a Redis: its reply is not in Redis's protocol")
+	errWantsTLS        = errors.New("its port expects TLS")
+	errClosedAtOnce    = errors.New("the server closed the connection without a reply")
+	errReplyTooLarge   = errors.New("the reply is larger than any that Scout expects")
+	errUnexpectedReply = errors.New("the reply is none that Redis gives to this command")
+)
+
+// A respConn passes on what a server sends as long as it is RESP 2, Redis's
+// protocol, and within bounds. What it has passed on costs redigo little memory
+// and no panic.
+type respConn struct {
+	net.Conn
+	maxReply int   // bytes
+	err      error // why nothing more is read
+
+	received bool // anything at all
+
+	// Of the current reply.
+	size     int // bytes, including those of a bulk string that are still to come
+	elements int
+	missing  [maxDepth]int // elements still to come of each array around
+	depth    int
+
+	line   []byte // the beginning of the current line
+	bulk   int    // bytes of a bulk string still to come
+	inBulk bool   // the current line is the end of a bulk string
+}
+
+func (c *respConn) Read(b []byte) (int, error) {
+	if c.err != nil {
+		return 0, c.err
+	}
+	n, err := c.Conn.Read(b)
+	c.received = c.received || n > 0
+	if c.err = c.check(b[:n]); c.err != nil {
+		return 0, c.err
+	}
+	return n, c.explain(err)
+}
+
+func (c *respConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	return n, c.explain(err)
+}
+
+// explain says so if the connection ended before it was of any use.
+func (c *respConn) explain(err error) error {
+	if err == nil || c.received {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errClosedAtOnce, err)
+}
+
+// check reads on in the current reply, and in the replies behind it.
+func (c *respConn) check(b []byte) error {
+	for len(b) > 0 {
+		if c.bulk > 0 {
+			n := min(c.bulk, len(b))
+			c.bulk, b = c.bulk-n, b[n:]
+			continue
+		}
+		n := bytes.IndexByte(b, '\n') + 1
+		ended := n > 0
+		if !ended {
+			n = len(b)
+		}
+		if err := c.checkPart(b[:n]); err != nil {
+			return err
+		}
+		if ended {
+			line := c.line
+			c.line = c.line[:0]
+			if err := c.checkLine(line); err != nil {
+				return err
+			}
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// checkPart adds a part to the current line.
+func (c *respConn) checkPart(part []byte) error {
+	if len(c.line) == 0 && !c.inBulk && bytes.IndexByte([]byte("+-:$*"), part[0]) < 0 {
+		if c.depth == 0 && part[0] == 0x15 { // an alert of TLS (RFC 8446, section 5.1)
+			return errWantsTLS
+		}
+		return errNotRedis
+	}
+	c.line = append(c.line, part...)
+	if len(c.line) > maxLine {
+		return errReplyTooLarge
+	}
+	return c.addSize(len(part))
+}
+
+func (c *respConn) addSize(n int) error {
+	if n > c.maxReply-c.size {
+		return errReplyTooLarge
+	}
+	c.size += n
+	return nil
+}
+
+// checkLine checks a whole line, which ends in a line feed.
+func (c *respConn) checkLine(line []byte) error {
+	text, ok := bytes.CutSuffix(line, []byte("\r\n"))
+	switch {
+	case !ok, c.inBulk && len(text) > 0:
+		return errNotRedis
+	case c.inBulk:
+		c.inBulk = false
+	case text[0] == ':' || text[0] == '$' || text[0] == '*':
+		n, err := strconv.ParseInt(string(text[1:]), 10, 64)
+		if err != nil || text[1] == '+' {
+			return errNotRedis
+		}
+		if text[0] != ':' {
+			return c.begin(text[0], n)
+		}
+	}
+	c.endElement()
+	return nil
+}
+
+// begin begins a bulk string of n bytes or an array of n elements. -1 stands
+// for nil.
+func (c *respConn) begin(kind byte, n int64) error {
+	switch {
+	case n < -1:
+		return errNotRedis
+	case n == -1, kind == '*' && n == 0:
+		c.endElement()
+	case kind == '$':
+		if n > int64(c.maxReply) {
+			return errReplyTooLarge
+		}
+		c.bulk, c.inBulk = int(n), true
+		return c.addSize(int(n))
+	case c.depth == maxDepth || n > int64(maxElements-c.elements):
+		return errReplyTooLarge
+	default:
+		c.elements += int(n)
+		c.missing[c.depth] = int(n)
+		c.depth++
+	}
+	return nil
+}
+
+// endElement ends an element, all arrays whose last one it is, and the reply if
+// it is no array's.
+func (c *respConn) endElement() {
+	for c.depth > 0 {
+		c.missing[c.depth-1]--
+		if c.missing[c.depth-1] > 0 {
+			return
+		}
+		c.depth--
+	}
+	c.size, c.elements = 0, 0
+}
