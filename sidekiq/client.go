@@ -38,6 +38,7 @@ type Client struct {
 	pool         *redis.Pool
 	scriptLoaded atomic.Bool // Redis has run the push script
 	failing      atomic.Bool // the last attempt to push failed
+	unmarked     atomic.Bool // a job was pushed without its marker, and no check has succeeded since
 }
 
 // NewClient returns a client and does not connect yet. Its errors are those of
@@ -60,9 +61,9 @@ func NewClient(o Options) (*Client, error) {
 // Address returns where Redis is: host and port, or the path of a socket.
 func (c *Client) Address() string { return c.server.address }
 
-// Failing reports whether the last attempt to push or to be Ready failed. Push
-// may still be retrying.
-func (c *Client) Failing() bool { return c.failing.Load() }
+// Failing reports whether the last attempt to push or to be Ready failed, or a
+// job was Unmarked and Ready has not succeeded since. Push may still be retrying.
+func (c *Client) Failing() bool { return c.failing.Load() || c.unmarked.Load() }
 
 // Close closes the connections: idle ones now, others when they are returned.
 // A Push that starts or retries afterwards fails.

@@ -307,3 +307,63 @@ func freePort(t *testing.T) string {
 	t.Helper()
 	return strings.TrimPrefix(env.FreeAddr(t), "127.0.0.1:")
 }
+
+// When Redis stops to remember jobs, at most one window of them is pushed before
+// Failing says so and Push fails, until Redis remembers again.
+func TestUnmarked(t *testing.T) {
+	server := env.Redis(t)
+	client := newTestClient(t, server.Addr, nil)
+	mustPush(t, client, testJobs("first", 1))
+	do(t, server.Addr, "ACL", "SETUSER", "default", "-set")
+
+	results, err := client.Push(t.Context(), testJobs("q", 3_000))
+	unmarked := count(results, Unmarked)
+	if unmarked == 0 || unmarked > windowChunks*chunkJobs || !errors.Is(err, ErrUnusable) {
+		t.Errorf("%d jobs unmarked: %v; want at most %d, and ErrUnusable", unmarked, err, windowChunks*chunkJobs)
+	}
+	if n := len(env.Queued(t, server.Addr, "queue:q")); n != unmarked {
+		t.Errorf("%d jobs in the queue, want the %d that are unmarked", n, unmarked)
+	}
+	for range 3 {
+		results, err = client.Push(t.Context(), testJobs("p", 10))
+		if !client.Failing() || !errors.Is(err, ErrUnusable) || count(results, NotPushed) != 10 {
+			t.Errorf("failing = %t, error = %v, results = %v; want nothing pushed", client.Failing(), err, results)
+		}
+		if err := client.Ready(t.Context()); !errors.Is(err, ErrUnusable) || !client.Failing() {
+			t.Errorf("Ready = %v, failing = %t", err, client.Failing())
+		}
+	}
+
+	do(t, server.Addr, "ACL", "SETUSER", "default", "+set")
+	if err := client.Ready(t.Context()); err != nil || client.Failing() {
+		t.Errorf("Ready = %v, failing = %t after the permission came back", err, client.Failing())
+	}
+	if n := count(mustPush(t, client, testJobs("p", 10)), Enqueued); n != 10 {
+		t.Errorf("%d jobs enqueued, want 10", n)
+	}
+}
+
+// A caller that never asks Ready, as the Lambda function, recovers as well.
+func TestUnmarkedRecoversByItself(t *testing.T) {
+	server := env.Redis(t)
+	client := newTestClient(t, server.Addr, nil)
+	do(t, server.Addr, "ACL", "SETUSER", "default", "-set")
+	if results := mustPush(t, client, testJobs("q", 2)); count(results, Unmarked) != 2 || !client.Failing() {
+		t.Errorf("results = %v, failing = %t", results, client.Failing())
+	}
+	do(t, server.Addr, "ACL", "SETUSER", "default", "+set")
+	if results := mustPush(t, client, testJobs("p", 2)); count(results, Enqueued) != 2 || client.Failing() {
+		t.Errorf("results = %v, failing = %t after the permission came back", results, client.Failing())
+	}
+}
+
+func TestNoDedupNeedsNoMarkers(t *testing.T) {
+	server := env.Redis(t)
+	client := newTestClient(t, server.Addr, func(o *Options) { o.DedupTTL = 0 })
+	do(t, server.Addr, "ACL", "SETUSER", "default", "-set")
+	for range 2 {
+		if results := mustPush(t, client, testJobs("q", 2)); count(results, Enqueued) != 2 || client.Failing() {
+			t.Errorf("results = %v, failing = %t", results, client.Failing())
+		}
+	}
+}

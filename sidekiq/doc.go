@@ -6,17 +6,19 @@
 //
 // Each job is in its queue exactly once, however often it is pushed within
 // [Options].DedupTTL. A Lua script pushes a job and then, atomically with that,
-// sets a marker, the key scout:JID, which expires after DedupTTL. A job whose marker
-// exists is a [Duplicate]. A push whose reply was lost can therefore be
+// sets a marker, the key scout:JID, which expires after DedupTTL. A job whose
+// marker exists is a [Duplicate]. A push whose reply was lost can therefore be
 // repeated, by Push itself or by a caller that receives the message again. The
 // marker comes second because a marker without a job would lose a message. If
-// Redis pushes a job but does not set its marker, the job is [Unmarked]: it is
-// in its queue, but another push of it would make a second job. With a DedupTTL of 0
+// Redis pushes a job but does not set its marker, the job is [Unmarked]: it is in
+// its queue, but another push of it would make a second job. [Client.Failing] is
+// then true, and Push fails, until Redis sets markers again. With a DedupTTL of 0
 // there are no markers, and each push makes a job.
 //
 // Jobs are queued in the order in which they are pushed. The exception is a Redis
-// that takes only some of the jobs at first: the others are pushed after them. Jobs of the same Group never change places: once a job of a group fails,
-// the later ones are not pushed, with [ErrHeldBack] as their error.
+// that takes only some of the jobs at first: the others are pushed after them.
+// Jobs of the same Group never change places: once a job of a group fails, the
+// later ones are not pushed, with [ErrHeldBack] as their error.
 //
 // A queue that is at fault fails alone. If the Redis key of a job's queue is not
 // a list, the job fails with [ErrQueue], and jobs for other queues are pushed.
@@ -49,9 +51,9 @@
 // # The parts
 //
 // A [JobTemplate] (template.go, job.go) is pure and does no I/O. A [Client] has a
-// pool of connections (conn.go). Push (push.go) cuts jobs into chunks, sends
-// windows of several chunks in one round trip, runs push.lua on each chunk, and
-// sorts errors (errors.go) into those that it retries and others. [Client.Ready]
-// finds out whether a push would work, [Client.Usage] measures how much work is
-// waiting, and [Client.Info] asks which Redis it is.
+// pool of connections (conn.go), whose replies are checked and bounded (resp.go).
+// Push (push.go) cuts jobs into chunks, sends windows of several chunks in one
+// round trip, runs push.lua on each chunk, and retries if errors.go says that it
+// may help. [Client.Ready] finds out whether a push would work, [Client.Usage]
+// measures how much work is waiting, and [Client.Info] asks which Redis it is.
 package sidekiq

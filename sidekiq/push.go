@@ -73,6 +73,9 @@ var (
 // the error of the last attempt that ctx did not cut short, or ctx's own error
 // if there was none.
 //
+// After an Unmarked job, Push first checks that Redis is Ready, and fails if not,
+// so that few jobs are pushed without markers.
+//
 // If Redis takes only some of the jobs at first, the others are pushed behind
 // them later. Jobs of the same group keep their order nevertheless.
 func (c *Client) Push(ctx context.Context, jobs []Job) ([]Result, error) {
@@ -122,6 +125,11 @@ func (c *Client) pushPending(ctx context.Context, p *push) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
+			if c.unmarked.Load() {
+				if err := c.checkReady(conn); err != nil {
+					return err
+				}
+			}
 			err := c.pushWindow(conn, p)
 			p.removeSettled()
 			if err != nil {
@@ -153,7 +161,7 @@ func (c *Client) pushWindow(conn *conn, p *push) error {
 	for _, chunk := range window {
 		reply, err := conn.Receive()
 		if err == nil {
-			err = p.record(chunk, reply)
+			err = c.record(p, chunk, reply)
 		}
 		if err == nil {
 			continue
@@ -225,7 +233,7 @@ func (p *push) window() [][]int {
 }
 
 // record stores the script's results for a chunk.
-func (p *push) record(chunk []int, reply any) error {
+func (c *Client) record(p *push, chunk []int, reply any) error {
 	replies, ok := reply.([]any)
 	if !ok || len(replies) != len(chunk) {
 		return errUnexpectedReply
@@ -236,6 +244,9 @@ func (p *push) record(chunk []int, reply any) error {
 			return err
 		}
 		p.results[i] = result
+		if result.Outcome == Unmarked {
+			c.unmarked.Store(true)
+		}
 		if errors.Is(result.Err, ErrQueue) {
 			p.failedGroups[p.jobs[i].Group] = p.jobs[i].Group != ""
 		}

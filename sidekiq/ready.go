@@ -31,6 +31,7 @@ func (c *Client) Ready(ctx context.Context, queues ...string) error {
 	return err
 }
 
+// checkReady runs ready.lua. If it succeeds, markers can be set again.
 func (c *Client) checkReady(conn *conn, queues ...string) error {
 	args := []any{2 + len(queues), c.prefix + "scout:check", c.prefix + "queues"}
 	for _, queue := range queues {
@@ -47,6 +48,7 @@ func (c *Client) checkReady(conn *conn, queues ...string) error {
 	case reply != int64(1):
 		return errUnexpectedReply
 	}
+	c.unmarked.Store(false)
 	return nil
 }
 
