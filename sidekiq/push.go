@@ -61,7 +61,8 @@ var (
 	ErrHeldBack = errors.New("held back behind a failed job of its group")
 )
 
-// Push pushes jobs in order and returns one result for each of them.
+// Push pushes jobs in order and returns one result for each of them. It does not
+// copy payloads and keeps no reference to them.
 //
 // A job whose own queue is at fault fails alone, and the error is nil. An error
 // means that Redis did not take some jobs, and it is also the Err of their

@@ -5,6 +5,7 @@ package sidekiq
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -52,5 +53,22 @@ func BenchmarkPush(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/message")
 		})
+	}
+}
+
+// Payloads go from the caller's memory to the socket.
+func TestPushCopiesNoPayloads(t *testing.T) {
+	client := newTestClient(t, env.Redis(t).Addr, nil)
+	mustPush(t, client, testJobs("first", 1))
+	jobs := testJobs("q", 10)
+	for i := range jobs {
+		jobs[i].Payload = bytes.Repeat([]byte("x"), 1<<20)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	mustPush(t, client, jobs)
+	runtime.ReadMemStats(&after)
+	if kb := (after.TotalAlloc - before.TotalAlloc) >> 10; kb > 512 {
+		t.Errorf("%d KiB allocated to push 10 MiB, want at most 512", kb)
 	}
 }
