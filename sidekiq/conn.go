@@ -199,7 +199,7 @@ func (c *Client) withConn(ctx context.Context, use func(*conn) error) error {
 	return err
 }
 
-// as returns a reply as the type that its command has.
+// as returns a reply as the type that its command is known to return.
 func as[T any](reply any, err error) (T, error) {
 	value, ok := reply.(T)
 	if err == nil && !ok {

@@ -23,37 +23,37 @@ var (
 	// ErrCredentials means that Redis rejects the user or the password.
 	ErrCredentials = errors.New("wrong Redis credentials")
 
-	// ErrUnusable means that Scout cannot use this Redis as it is set up:
-	// it is a Redis Cluster, a permission is missing, or its certificate is
-	// not trusted.
+	// ErrUnusable means that Scout cannot use this Redis as it is set up: a
+	// permission is missing, its certificate is not trusted, or it is a Redis
+	// Cluster or no Redis at all.
 	ErrUnusable = errors.New("this Redis cannot be used")
 )
 
 var errCluster = fmt.Errorf("%w: Sidekiq does not work with Redis Cluster", ErrUnusable)
 
-// What to do about an error, where more than one has the same remedy.
+// Advice that more than one error has.
 const (
-	checkAddress  = "check the host and port of the Redis URL"
+	checkAddress  = "check the host and port, or the path, of the Redis URL"
 	checkLogin    = "check the user and password of the Redis URL"
 	checkDatabase = "check the database at the end of the Redis URL"
-	checkACL      = "the ACL in the README has the permissions that Scout needs"
+	checkACL      = "grant the permissions of the ACL in the README"
 	checkTLS      = "if the port has no TLS, the Redis URL must begin with redis://"
 	noPassword    = "this Redis has no password, so the Redis URL must have none"
 )
 
-// passingReplies are the beginnings of error replies that a moment later, or on
-// another connection, may be gone. These and the texts below are those of Redis 4
-// to 8 (src/server.c, acl.c, replication.c, networking.c, script.c).
-var passingReplies = []string{
+// transientReplies are the beginnings of error replies that may not come again a
+// moment later or on another connection. These and the texts below are those of
+// Redis 4 to 8 (src/server.c, acl.c, replication.c, networking.c, script.c).
+var transientReplies = []string{
 	"READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS", "UNBLOCKED", "BUSY", "NOSCRIPT", "TRYAGAIN",
 	"ERR max number of clients",
 }
 
-// lastingReplies are the beginnings of error replies that stay until somebody
-// does something.
-var lastingReplies = []struct {
+// permanentReplies are the beginnings of error replies that come again until
+// somebody acts.
+var permanentReplies = []struct {
 	prefix string
-	is     error // nil: callers may wait for its end
+	is     error // nil: callers may wait until it has passed
 	advice string
 }{
 	{"OOM", nil, "make room in Redis, or raise its maxmemory"},
@@ -84,22 +84,22 @@ var lastingReplies = []struct {
 // script.
 var scriptPrefix = regexp.MustCompile(`^(ERR Error running script \(.*?\): )?(@user_script: ?\d+: )*-?`)
 
-// explain turns an error of a connection into one that says what to do, wraps
-// ErrCredentials or ErrUnusable if it is one of them, and is fit for a log. It
+// explain returns an error of a connection in a form that is fit for a log, says
+// what to do, and wraps ErrCredentials or ErrUnusable where they apply. It
 // reports whether a retry on another connection may succeed.
 func (s *server) explain(err error) (retry bool, _ error) {
 	reply, ok := errors.AsType[redis.Error](err)
 	if !ok {
 		return s.explainFailure(err)
 	}
-	shown := redis.Error(s.show(string(reply)))
+	shown := redis.Error(strings.TrimSuffix(s.show(string(reply)), "."))
 	text := strings.TrimPrefix(string(reply), scriptPrefix.FindString(string(reply)))
-	for _, prefix := range passingReplies {
+	for _, prefix := range transientReplies {
 		if strings.HasPrefix(text, prefix) {
 			return true, shown
 		}
 	}
-	for _, r := range lastingReplies {
+	for _, r := range permanentReplies {
 		switch {
 		case !strings.HasPrefix(text, r.prefix):
 		case r.is == nil:
@@ -111,9 +111,9 @@ func (s *server) explain(err error) (retry bool, _ error) {
 	return false, shown
 }
 
-// explainFailure explains an error that is not a reply of Redis. It hides that
-// net's timeouts are context.DeadlineExceeded too, because the deadline that
-// has passed is not the caller's.
+// explainFailure explains an error that is not a reply. It does not wrap the
+// timeouts of package net, which errors.Is takes for context.DeadlineExceeded,
+// because the caller's deadline has not passed.
 func (s *server) explainFailure(err error) (retry bool, _ error) {
 	dns, isDNS := errors.AsType[*net.DNSError](err)
 	op, isOp := errors.AsType[*net.OpError](err)
@@ -121,19 +121,19 @@ func (s *server) explainFailure(err error) (retry bool, _ error) {
 	_, noTLS := errors.AsType[tls.RecordHeaderError](err)
 	switch {
 	case untrusted:
-		return false, fmt.Errorf("%w: %s; check the host of the Redis URL, and that the system trusts the authority", ErrUnusable, s.show(err.Error()))
+		return false, fmt.Errorf("%w: %s; check the host of the Redis URL and the system's certificate authorities", ErrUnusable, s.show(err.Error()))
 	case noTLS:
 		return false, fmt.Errorf("%w: the server does not speak TLS; %s", ErrUnusable, checkTLS)
 	case errors.Is(err, errHandshakeTimeout):
-		return false, fmt.Errorf("%w: no answer to the TLS handshake in %v; %s", ErrUnusable, dialTimeout, checkTLS)
+		return false, fmt.Errorf("%w: no answer to the TLS handshake within %v; %s", ErrUnusable, dialTimeout, checkTLS)
 	case errors.Is(err, errWantsTLS):
 		return false, fmt.Errorf("%w: %w, so the Redis URL must begin with rediss://", ErrUnusable, errWantsTLS)
 	case errors.Is(err, errNotRedis):
 		return false, fmt.Errorf("%w: %w; %s", ErrUnusable, errNotRedis, checkAddress)
 	case errors.Is(err, errReplyTooLarge), errors.Is(err, errUnexpectedReply):
-		return false, fmt.Errorf("%w; check that the Redis URL is that of a Redis", err)
+		return false, fmt.Errorf("%w; check that the Redis URL belongs to a Redis", err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return true, fmt.Errorf("no reply in %v; check the load of Redis and the network", readTimeout)
+		return true, fmt.Errorf("no reply within %v; check the load of Redis and the network", readTimeout)
 	case errors.Is(err, errClosedAtOnce) && s.tls == nil:
 		return true, fmt.Errorf("%w; if its port expects TLS, the Redis URL must begin with rediss://", errClosedAtOnce)
 	case errors.Is(err, errClosedAtOnce):
@@ -141,11 +141,11 @@ func (s *server) explainFailure(err error) (retry bool, _ error) {
 	case isDNS:
 		return true, fmt.Errorf("the host %q cannot be looked up: %s; check the host of the Redis URL and this machine's DNS", dns.Name, s.show(dns.Err))
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return true, errors.New("connection refused; check that Redis is running, and the host and port of the Redis URL")
+		return true, errors.New("connection refused; check that Redis is running; " + checkAddress)
 	case isOp && op.Op == "dial" && op.Timeout():
-		return true, fmt.Errorf("no connection in %v; %s, and the firewalls and security groups in between", dialTimeout, checkAddress)
+		return true, fmt.Errorf("no connection within %v; check firewalls and security groups; %s", dialTimeout, checkAddress)
 	case isOp && op.Op == "dial":
-		return true, fmt.Errorf("no connection: %s; check the host and port, or the path, of the Redis URL", s.show(op.Err.Error()))
+		return true, fmt.Errorf("no connection: %s; %s", s.show(op.Err.Error()), checkAddress)
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return true, errors.New("the server closed the connection")
 	case strings.HasSuffix(err.Error(), "get on closed pool"):
@@ -156,9 +156,9 @@ func (s *server) explainFailure(err error) (retry bool, _ error) {
 	return true, errors.New(s.show(err.Error()))
 }
 
-// show returns a text of the server in a form that is fit for a log: short,
-// printable and without the password. Redis repeats the arguments of a command
-// that it does not know, cut off in the middle.
+// show returns a server's text in a form that is fit for a log: short, printable
+// and without the password. It removes the arguments that Redis repeats, cut
+// off, when it does not know a command, because those of AUTH are the password.
 func (s *server) show(text string) string {
 	text, _, _ = strings.Cut(text, ", with args beginning with")
 	if s.password != "" {

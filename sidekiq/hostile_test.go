@@ -16,8 +16,8 @@ import (
 	"unicode/utf8"
 )
 
-// serve starts a server that answers whatever it receives with the reply, and
-// then with the rest of more, over and over, if that is not nil.
+// serve starts a server that answers whatever it receives with reply, and then,
+// if more is not nil, sends more over and over.
 func serve(t *testing.T, reply string, more []byte) (addr string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -49,7 +49,7 @@ func serve(t *testing.T, reply string, more []byte) (addr string) {
 	return listener.Addr().String()
 }
 
-// calls are the ways to make a client read a reply.
+// calls are all ways to make a client read replies.
 var calls = map[string]func(context.Context, *Client) error{
 	"Push": func(ctx context.Context, c *Client) error {
 		results, err := c.Push(ctx, testJobs("q", 2))
@@ -65,7 +65,7 @@ var calls = map[string]func(context.Context, *Client) error{
 	"Info":  func(ctx context.Context, c *Client) error { _, err := c.Info(ctx); return err },
 }
 
-// Whatever a server sends, it costs little memory and time, and is an error.
+// Replies that no Redis sends are errors that cost little time and memory.
 func TestHostileReplies(t *testing.T) {
 	for name, c := range map[string]struct {
 		reply string
@@ -130,7 +130,7 @@ func TestHostileReplies(t *testing.T) {
 	}
 }
 
-// A server may know the password that it is sent, and repeat it.
+// A server may repeat the password that it receives.
 func TestServerRepeatsPassword(t *testing.T) {
 	const password = "hunter2-and-more"
 	for name, reply := range map[string]string{
@@ -190,7 +190,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"TLS port":             {"redis://" + secureWeb.Listener.Addr().String(), nil, []string{"closed the connection", "rediss://"}},
 		"TLS port, with alert": {"redis://" + serve(t, "\x15\x03\x01\x00\x02\x02\x46", nil), ErrUnusable, []string{"expects TLS", "rediss://"}},
 		"closed at once":       {"redis://" + hangUp.Addr().String(), nil, []string{"closed the connection", "rediss://"}},
-		"no TLS":               {"rediss://" + web.Listener.Addr().String(), ErrUnusable, []string{"redis://"}},
+		"no TLS":               {"rediss://" + web.Listener.Addr().String(), ErrUnusable, []string{"does not speak TLS", "redis://"}},
 		"unknown CA":           {"rediss://" + secureWeb.Listener.Addr().String(), ErrUnusable, []string{"certificate"}},
 		"MySQL":                {"redis://" + serve(t, "J\x00\x00\x00\n8.0.36\x00\x08\x00\x00\x00", nil), ErrUnusable, []string{"not a Redis", "host and port"}},
 		"connection refused":   {"redis://" + closed, nil, []string{"connection refused", "host and port", closed}},

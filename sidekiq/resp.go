@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 )
 
-// Bounds of one reply. redigo has none: it allocates as much as the server
-// announces, calls itself for each level of nesting, and panics on some lengths.
+// Bounds of a reply. redigo has none: it allocates as much as the server
+// announces, recurses into nested arrays, and panics on some lengths.
 const (
-	maxReply    = 1 << 20  // bytes; 100 results of a chunk or INFO take a few KB
-	maxJobReply = 64 << 20 // bytes, where the reply is a job of any client's
+	maxReply    = 1 << 20  // bytes; INFO and the results of a chunk are a few KB
+	maxJobReply = 16 << 20 // bytes, where the reply is a job; Scout's own have up to 7 MiB
 	maxLine     = 64 << 10 // bytes
 	maxElements = 10_000   // of all arrays in the reply
 	maxDepth    = 8        // of arrays in arrays
@@ -20,32 +21,32 @@ const (
 
 // Errors of replies.
 var (
-	errNotRedis        = errors.New("it is not a Redis: its reply is not in Redis's protocol")
-	errWantsTLS        = errors.New("its port expects TLS")
+	errNotRedis        = errors.New("the server is not a Redis")
+	errWantsTLS        = errors.New("the port expects TLS")
 	errClosedAtOnce    = errors.New("the server closed the connection without a reply")
-	errReplyTooLarge   = errors.New("the reply is larger than any that Scout expects")
-	errUnexpectedReply = errors.New("the reply is none that Redis gives to this command")
+	errReplyTooLarge   = errors.New("the reply is larger than Scout accepts")
+	errUnexpectedReply = errors.New("unexpected reply to the command")
 )
 
 // A respConn passes on what a server sends as long as it is RESP 2, Redis's
-// protocol, and within bounds. What it has passed on costs redigo little memory
-// and no panic.
+// protocol, and within the bounds, so that redigo neither panics nor allocates
+// much more than maxReply.
 type respConn struct {
 	net.Conn
 	maxReply int   // bytes
 	err      error // why nothing more is read
 
-	received bool // anything at all
+	received bool // the server has sent something
 
-	// Of the current reply.
-	size     int // bytes, including those of a bulk string that are still to come
+	// The current reply.
+	size     int // bytes, including all of its last bulk string
 	elements int
-	missing  [maxDepth]int // elements still to come of each array around
-	depth    int
+	missing  [maxDepth]int // elements still to come of each open array
+	depth    int           // number of open arrays
 
-	line   []byte // the beginning of the current line
-	bulk   int    // bytes of a bulk string still to come
-	inBulk bool   // the current line is the end of a bulk string
+	line   []byte // what has come of the current line
+	bulk   int    // bytes still to come of the current bulk string
+	inBulk bool   // the current line ends a bulk string
 }
 
 func (c *respConn) Read(b []byte) (int, error) {
@@ -65,7 +66,7 @@ func (c *respConn) Write(b []byte) (int, error) {
 	return n, c.explain(err)
 }
 
-// explain says so if the connection ended before it was of any use.
+// explain marks an error that came before the server's first byte.
 func (c *respConn) explain(err error) error {
 	if err == nil || c.received {
 		return err
@@ -73,7 +74,7 @@ func (c *respConn) explain(err error) error {
 	return fmt.Errorf("%w: %w", errClosedAtOnce, err)
 }
 
-// check reads on in the current reply, and in the replies behind it.
+// check checks the next bytes of the current reply and of those after it.
 func (c *respConn) check(b []byte) error {
 	for len(b) > 0 {
 		if c.bulk > 0 {
@@ -103,7 +104,7 @@ func (c *respConn) check(b []byte) error {
 
 // checkPart adds a part to the current line.
 func (c *respConn) checkPart(part []byte) error {
-	if len(c.line) == 0 && !c.inBulk && bytes.IndexByte([]byte("+-:$*"), part[0]) < 0 {
+	if len(c.line) == 0 && !c.inBulk && strings.IndexByte("+-:$*", part[0]) < 0 {
 		if c.depth == 0 && part[0] == 0x15 { // an alert of TLS (RFC 8446, section 5.1)
 			return errWantsTLS
 		}
@@ -145,8 +146,7 @@ func (c *respConn) checkLine(line []byte) error {
 	return nil
 }
 
-// begin begins a bulk string of n bytes or an array of n elements. -1 stands
-// for nil.
+// begin begins a bulk string of n bytes or an array of n elements; -1 is nil.
 func (c *respConn) begin(kind byte, n int64) error {
 	switch {
 	case n < -1:
@@ -169,8 +169,8 @@ func (c *respConn) begin(kind byte, n int64) error {
 	return nil
 }
 
-// endElement ends an element, all arrays whose last one it is, and the reply if
-// it is no array's.
+// endElement ends an element, the arrays whose last element it is, and the reply
+// if no array is open.
 func (c *respConn) endElement() {
 	for c.depth > 0 {
 		c.missing[c.depth-1]--

@@ -43,8 +43,8 @@ func ParseURL(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// checkStray finds characters that are no part of a URL, but come with it from
-// files, shells and templates.
+// checkStray rejects characters that come with a URL from files, shells and
+// templates and are not part of it.
 func checkStray(text string) error {
 	const quotes = "\"'`“”‘’<>"
 	trimmed := strings.TrimSpace(text)
@@ -61,14 +61,14 @@ func checkStray(text string) error {
 	return nil
 }
 
-// hasWrongIPv6 reports whether the host of a URL, which url.Parse has accepted or
-// not, is an IPv6 address without brackets, or has brackets around something else.
+// hasWrongIPv6 reports whether the host of a URL is an IPv6 address without
+// brackets, or has brackets around anything else. parseErr is url.Parse's.
 func hasWrongIPv6(text string, parseErr error) bool {
 	_, rest, _ := strings.Cut(text, "://")
 	authority := rest
 	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
 		authority = rest[:end]
-		if strings.Contains(rest[end:], "@") { // the password has one of these characters
+		if strings.Contains(rest[end:], "@") { // it is not the end but a character of the password
 			return false
 		}
 	}
