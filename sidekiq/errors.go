@@ -141,7 +141,7 @@ func (s *server) explainFailure(err error) (retry bool, _ error) {
 	case isDNS:
 		return true, fmt.Errorf("the host %q cannot be looked up: %s; check the host of the Redis URL and this machine's DNS", dns.Name, s.show(dns.Err))
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return true, errors.New("connection refused; check that Redis is running; " + checkAddress)
+		return true, errors.New("connection refused; start Redis, or " + checkAddress)
 	case isOp && op.Op == "dial" && op.Timeout():
 		return true, fmt.Errorf("no connection within %v; check firewalls and security groups; %s", dialTimeout, checkAddress)
 	case isOp && op.Op == "dial":

@@ -134,10 +134,11 @@ func TestHostileReplies(t *testing.T) {
 func TestServerRepeatsPassword(t *testing.T) {
 	const password = "hunter2-and-more"
 	for name, reply := range map[string]string{
-		"in full":              "-ERR nobody has the password " + password + " here\r\n",
-		"as the code":          "-" + password + "\r\n",
-		"where a text is cut":  "-ERR " + strings.Repeat("x", 190) + password + "\r\n",
-		"as the reason of one": "-NOPERM " + password + "\r\n",
+		"in full":             "-ERR nobody has the password " + password + " here\r\n",
+		"as the code":         "-" + password + "\r\n",
+		"where a text is cut": "-ERR " + strings.Repeat("x", 190) + password + "\r\n",
+		"after a known code":  "-NOPERM " + password + "\r\n",
+		"as a job's error":    "*2\r\n:1\r\n$26\r\nWRONGTYPE " + password + "\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr := serve(t, reply, nil)

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/gomodule/redigo/redis"
-
-	"scout/internal/printable"
 )
 
 //go:embed push.lua
@@ -240,7 +238,7 @@ func (c *Client) record(p *push, chunk []int, reply any) error {
 		return errUnexpectedReply
 	}
 	for n, i := range chunk {
-		result, err := resultOf(replies[n], p.jobs[i].Queue)
+		result, err := c.resultOf(replies[n], p.jobs[i].Queue)
 		if err != nil {
 			return err
 		}
@@ -255,12 +253,13 @@ func (c *Client) record(p *push, chunk []int, reply any) error {
 	return nil
 }
 
-// resultOf reads the script's result for a job of a queue, as push.lua documents it.
-func resultOf(reply any, queue string) (Result, error) {
+// resultOf reads the script's result for a job of a queue, as push.lua documents
+// it.
+func (c *Client) resultOf(reply any, queue string) (Result, error) {
 	switch reply := reply.(type) {
 	case []byte:
 		if bytes.Contains(reply, []byte("WRONGTYPE")) {
-			return Result{Err: fmt.Errorf("%w: queue %s: %s", ErrQueue, queue, printable.Text(string(reply), maxShown))}, nil
+			return Result{Err: fmt.Errorf("%w: queue %s: %s", ErrQueue, queue, c.server.show(string(reply)))}, nil
 		}
 	case int64:
 		switch reply {
