@@ -77,6 +77,9 @@ func (l Loader) ssmClient(ctx context.Context, access AWS) (*ssm.Client, error) 
 		return nil, err
 	}
 	return ssm.NewFromConfig(cfg, func(o *ssm.Options) {
+		if access.Endpoint != "" {
+			o.BaseEndpoint = &access.Endpoint
+		}
 		// The SDK's maximum back-off of 20 s would outlast the call.
 		o.Retryer = retry.AddWithMaxBackoffDelay(o.Retryer, ssmTimeout/10)
 		o.HTTPClient = limitedClient{o.HTTPClient}

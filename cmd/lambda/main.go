@@ -46,12 +46,8 @@ func awsConfig(_ context.Context, c config.AWS) (aws.Config, error) {
 	if c.AccessKey != "" {
 		credentials = aws.Credentials{AccessKeyID: c.AccessKey.Reveal(), SecretAccessKey: c.SecretKey.Reveal()}
 	}
-	loaded := aws.Config{
+	return aws.Config{
 		Region:      c.Region,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return credentials, nil }),
-	}
-	if c.Endpoint != "" {
-		loaded.BaseEndpoint = &c.Endpoint
-	}
-	return loaded, nil
+	}, nil
 }

@@ -19,6 +19,10 @@ import (
 // AWSConfig returns how to reach AWS: as configured and, where the configuration
 // says nothing, as the SDK finds out by itself. It is the AWS of a
 // [config.Loader].
+//
+// The endpoint of c is not part of it, because the endpoint is for single
+// services. The SDK would also send the calls that get credentials there, and
+// with them the tokens that they prove an identity with.
 func AWSConfig(ctx context.Context, c config.AWS) (aws.Config, error) {
 	// By default, the SDK logs to stderr in a format of its own.
 	options := []func(*awsconfig.LoadOptions) error{awsconfig.WithLogger(logging.Nop{})}
@@ -28,9 +32,6 @@ func AWSConfig(ctx context.Context, c config.AWS) (aws.Config, error) {
 	if c.AccessKey != "" {
 		options = append(options, awsconfig.WithCredentialsProvider(
 			credentials.NewStaticCredentialsProvider(c.AccessKey.Reveal(), c.SecretKey.Reveal(), "")))
-	}
-	if c.Endpoint != "" {
-		options = append(options, awsconfig.WithBaseEndpoint(c.Endpoint))
 	}
 	loaded, err := awsconfig.LoadDefaultConfig(ctx, options...)
 	if err != nil {
@@ -60,5 +61,8 @@ func newSDKClient(ctx context.Context, c config.AWS, log *slog.Logger) (*sqs.Cli
 		// TCP and TLS protect the bytes; an MD5 of each message on top would cost
 		// a twentieth of the throughput.
 		o.DisableMessageChecksumValidation = true
+		if c.Endpoint != "" {
+			o.BaseEndpoint = &c.Endpoint
+		}
 	}), nil
 }
