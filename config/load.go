@@ -21,8 +21,8 @@ type Loader struct {
 
 	// AWS returns how to reach Parameter Store, given as much of the section aws
 	// as is known by then. It is called only if the configuration is a parameter
-	// or refers to one. The endpoint is used whether the result has it or not. If
-	// AWS is nil, such a configuration is an error.
+	// or refers to one. Its result need not include the endpoint. If AWS is nil,
+	// such a configuration is an error.
 	AWS func(context.Context, AWS) (aws.Config, error)
 
 	// NeedQueue makes queue.name or queue.url required. The daemon polls the

@@ -61,6 +61,7 @@ func newSDKClient(ctx context.Context, c config.AWS, log *slog.Logger) (*sqs.Cli
 		// TCP and TLS protect the bytes; an MD5 of each message on top would cost
 		// a twentieth of the throughput.
 		o.DisableMessageChecksumValidation = true
+		o.APIOptions = append(o.APIOptions, explainErrors)
 		if c.Endpoint != "" {
 			o.BaseEndpoint = &c.Endpoint
 		}

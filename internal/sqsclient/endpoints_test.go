@@ -191,6 +191,7 @@ func (l login) findQueue(t *testing.T, setting, endpoint string, env ...string) 
 		writeFile(t, filepath.Join(home, name), text)
 	}
 	switch setting {
+	case "": // none
 	case "aws.endpoint":
 		aws = fmt.Sprintf("{region: eu-west-1, endpoint: %q}", endpoint)
 	case "endpoint_url":
