@@ -43,17 +43,17 @@ func (s *Service) newConsumer(ctx context.Context, client *sqsclient.Client, q c
 	}
 	c := &consumer{name: config.QueueName(url), client: client, pusher: s.pusher}
 	c.log = s.Log.With("sqs_queue", c.name)
-	attributes, err := client.QueueAttributes(ctx, url, types.QueueAttributeNameVisibilityTimeout, types.QueueAttributeNameReceiveMessageWaitTimeSeconds)
+	queue, err := client.DescribeQueue(ctx, url)
 	if err != nil && ctx.Err() == nil {
 		c.log.Warn("queue attributes unavailable; assuming a visibility timeout of 30 s", "error", err)
 	}
-	c.queueWaitTime = time.Duration(attributes[types.QueueAttributeNameReceiveMessageWaitTimeSeconds]) * time.Second
+	c.queueWaitTime = queue.WaitTime
 	c.poller = &poller.Poller{
 		SQS:        client,
 		QueueURL:   url,
 		Handle:     c.handle,
-		QueueARN:   client.QueueARN(url),
-		Visibility: time.Duration(attributes[types.QueueAttributeNameVisibilityTimeout]) * time.Second,
+		QueueARN:   queue.ARN,
+		Visibility: queue.VisibilityTimeout,
 		Ready:      func(ctx context.Context) error { return s.link.Ready(ctx, *c.queues.Load()...) },
 		Failing:    s.link.Failing,
 		OverLimit:  func() bool { return len(s.watcher.Exceeded(*c.queues.Load())) > 0 },

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -36,30 +35,83 @@ func (c *Client) QueueURL(ctx context.Context, q config.Queue) (string, error) {
 	return *out.QueueUrl, nil
 }
 
-// QueueARN returns the ARN of the queue with the given URL, whose path is
-// /account/name.
-func (c *Client) QueueARN(queueURL string) string {
-	u, err := url.Parse(queueURL)
-	if err != nil {
+// A Queue is what Scout needs to know about a queue.
+type Queue struct {
+	ARN               string
+	VisibilityTimeout time.Duration // 0 if unknown
+	WaitTime          time.Duration // of receives that do not specify one
+}
+
+// DescribeQueue asks SQS about the queue with the given URL. If it returns an
+// error, only the ARN is set, which is then derived from the URL and the region.
+func (c *Client) DescribeQueue(ctx context.Context, queueURL string) (Queue, error) {
+	attributes, err := c.queueAttributes(ctx, queueURL, types.QueueAttributeNameQueueArn,
+		types.QueueAttributeNameVisibilityTimeout, types.QueueAttributeNameReceiveMessageWaitTimeSeconds)
+	seconds := func(name types.QueueAttributeName) time.Duration {
+		n, err := strconv.ParseUint(attributes[string(name)], 10, 31)
+		if err != nil {
+			return 0
+		}
+		return time.Duration(n) * time.Second
+	}
+	queue := Queue{
+		ARN:               attributes[string(types.QueueAttributeNameQueueArn)],
+		VisibilityTimeout: seconds(types.QueueAttributeNameVisibilityTimeout),
+		WaitTime:          seconds(types.QueueAttributeNameReceiveMessageWaitTimeSeconds),
+	}
+	if len(queue.ARN) > 256 || !strings.HasPrefix(queue.ARN, "arn:") || !strings.HasSuffix(queue.ARN, ":"+config.QueueName(queueURL)) {
+		queue.ARN = deriveARN(queueURL, c.Options().Region)
+	}
+	return queue, err
+}
+
+// deriveARN returns the ARN of the queue with the given URL, which ends in
+// /account/name, or "" if it does not.
+func deriveARN(queueURL, region string) string {
+	parts := strings.Split(strings.TrimRight(queueURL, "/"), "/")
+	if len(parts) < 2 {
 		return ""
 	}
-	return "arn:aws:sqs:" + c.Options().Region + strings.ReplaceAll(strings.TrimSuffix(u.Path, "/"), "/", ":")
+	account, name := parts[len(parts)-2], parts[len(parts)-1]
+	return strings.Join([]string{"arn", partition(region), "sqs", region, account, name}, ":")
+}
+
+// partition returns the partition of a region: aws, except for regions that are
+// separate from AWS's others.
+func partition(region string) string {
+	for prefix, partition := range map[string]string{
+		"cn-": "aws-cn", "us-gov-": "aws-us-gov", "eusc-": "aws-eusc",
+		"us-iso-": "aws-iso", "us-isob-": "aws-iso-b", "eu-isoe-": "aws-iso-e", "us-isof-": "aws-iso-f",
+	} {
+		if strings.HasPrefix(region, prefix) {
+			return partition
+		}
+	}
+	return "aws"
 }
 
 // QueueAttributes returns those of the named attributes of a queue that are
 // integers. Attributes that the queue does not have are missing.
 func (c *Client) QueueAttributes(ctx context.Context, queueURL string, names ...types.QueueAttributeName) (map[types.QueueAttributeName]int, error) {
+	attributes, err := c.queueAttributes(ctx, queueURL, names...)
+	if err != nil {
+		return nil, err
+	}
+	numbers := map[types.QueueAttributeName]int{}
+	for name, text := range attributes {
+		if number, err := strconv.Atoi(text); err == nil {
+			numbers[types.QueueAttributeName(name)] = number
+		}
+	}
+	return numbers, nil
+}
+
+func (c *Client) queueAttributes(ctx context.Context, queueURL string, names ...types.QueueAttributeName) (map[string]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	out, err := c.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &queueURL, AttributeNames: names})
 	if err != nil {
 		return nil, fmt.Errorf("reading the attributes of the SQS queue %s: %w", config.QueueName(queueURL), err)
 	}
-	numbers := map[types.QueueAttributeName]int{}
-	for name, text := range out.Attributes {
-		if number, err := strconv.Atoi(text); err == nil {
-			numbers[types.QueueAttributeName(name)] = number
-		}
-	}
-	return numbers, nil
+	return out.Attributes, nil
 }
