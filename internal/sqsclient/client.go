@@ -20,8 +20,8 @@
 // # Limits
 //
 // A response is an error, and its connection is closed, if its body has more
-// than 32 MiB or its headers have more than 64 KiB. Ten messages of 1 MiB have
-// up to 20 MiB in JSON. The Client also rejects more than five interim (1xx)
+// than 32 MiB or 20,000 JSON values, or if its headers have more than 64 KiB.
+// Ten messages of 1 MiB have up to 20 MiB in JSON. The Client also rejects more than five interim (1xx)
 // responses; the SDK's own calls count theirs among the 64 KiB of headers.
 //
 // # Turning it off

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"runtime"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -48,4 +49,25 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A receipt handle, which is needed until the message is deleted, does not keep
+// large bodies in memory.
+func TestLargeBodiesAreReleased(t *testing.T) {
+	text := tenMessages(1 << 20)
+	var handles []*string
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for range 10 {
+		for _, m := range decodeReceive(text).Messages {
+			handles = append(handles, m.ReceiptHandle)
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if n := int64(after.HeapAlloc) - int64(before.HeapAlloc); n > 8<<20 {
+		t.Errorf("the handles of %d messages of 1 MiB occupy %d bytes", len(handles), n)
+	}
+	runtime.KeepAlive(handles)
 }

@@ -46,27 +46,71 @@ func (c httpClient) Do(r *http.Request) (*http.Response, error) {
 	}
 	response, err := c.BuildableClient.Do(r)
 	if err == nil {
-		response.Body = limitBody(response.Body)
+		response.Body = &limitedBody{ReadCloser: response.Body}
 	}
 	return response, err
 }
 
-// A limitedBody is the body of a response. Reading more than its limit of bytes
-// returns errBody.
+// A limitedBody is the JSON body of a response. Reading more than maxBody bytes
+// of it returns errBody, and reading more than maxValues values errValues: the
+// SDK decodes a value of two bytes into a hundred.
 type limitedBody struct {
 	io.ReadCloser
-	left int // bytes
+	bytes    int
+	values   int
+	inString bool
+	escaped  bool  // the next byte of the string follows a backslash
+	err      error // errBody or errValues, once a limit is exceeded
 }
 
-func limitBody(body io.ReadCloser) *limitedBody { return &limitedBody{body, maxBody} }
-
 func (b *limitedBody) Read(p []byte) (int, error) {
-	if b.left < 0 {
-		return 0, errBody
+	if b.err != nil {
+		return 0, b.err
 	}
-	n, err := b.ReadCloser.Read(p[:min(len(p), b.left+1)])
-	if b.left -= n; b.left < 0 {
-		return n - 1, errBody
+	n, err := b.ReadCloser.Read(p)
+	b.bytes += n
+	b.countValues(p[:n])
+	switch {
+	case b.bytes > maxBody:
+		b.err = errBody
+	case b.values > maxValues:
+		b.err = errValues
+	default:
+		return n, err
 	}
-	return n, err
+	return 0, b.err
+}
+
+// countValues counts the characters in part of a JSON text that begin a list,
+// an object, or another value in one.
+func (b *limitedBody) countValues(part []byte) {
+	for len(part) > 0 {
+		if b.inString {
+			part = b.skipString(part)
+			continue
+		}
+		switch part[0] {
+		case '"':
+			b.inString = true
+		case '[', '{', ',':
+			b.values++
+		}
+		part = part[1:]
+	}
+}
+
+// skipString returns what follows the string that part continues.
+func (b *limitedBody) skipString(part []byte) []byte {
+	for i, c := range part {
+		switch {
+		case b.escaped:
+			b.escaped = false
+		case c == '\\':
+			b.escaped = true
+		case c == '"':
+			b.inString = false
+			return part[i+1:]
+		}
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package sqsclient
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -115,6 +116,58 @@ func TestFiveInterimResponses(t *testing.T) {
 	})
 	c := warm(t, newSDK(url, once))
 	both(t, c)
+}
+
+// A response with more values than SQS has to send is an error, because each of
+// them would take far more memory than its text.
+func TestManyValues(t *testing.T) {
+	repeat := func(start, value, end string) string { return start + strings.Repeat(value+",", 300_000) + value + end }
+	for name, body := range map[string]string{
+		"messages":           repeat(`{"Messages":[`, `{}`, `]}`),
+		"attributes":         repeat(`{"Messages":[{"Attributes":{`, `"a":""`, `}}]}`),
+		"message attributes": repeat(`{"Messages":[{"MessageAttributes":{`, `"a":{}`, `}}]}`),
+		"lists":              repeat(`{"Messages":[{"Unknown":[`, `[]`, `]}]}`),
+		"nested lists":       `{"Messages":` + strings.Repeat("[", 300_000),
+		"nested objects":     `{"Messages":` + strings.Repeat(`{"a":`, 300_000),
+		"deletions":          repeat(`{"Successful":[`, `{"Id":"0"}`, `]}`),
+		"failed deletions":   repeat(`{"Failed":[`, `{}`, `]}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if decodeReceive([]byte(body)) != nil || decodeDelete([]byte(body)) != nil {
+				t.Error("the response was decoded")
+			}
+			s := newService(t)
+			for _, sdkOnly := range []bool{false, true} {
+				s.setHandler(s.succeed)
+				c := configured(t, s.URL, sdkOnly)
+				both(t, c)
+				s.setHandler(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
+				for range 2 { // with the fast path, if it is on, and with the SDK
+					_, err := c.ReceiveMessage(t.Context(), receiveInput(), once)
+					if !errors.Is(err, errValues) {
+						t.Errorf("error = %v, want %v", err, errValues)
+					}
+				}
+			}
+		})
+	}
+}
+
+// Structural characters within strings are no values.
+func TestManyValuesInStrings(t *testing.T) {
+	text := strings.Repeat(`,[{\"`, 100_000)
+	body := `{"Messages":[{"MessageId":"\\","Body":` + string(jsonscan.AppendQuote(nil, text)) + `,"ReceiptHandle":"h"}]}`
+	s := newService(t)
+	s.setHandler(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
+	for _, sdkOnly := range []bool{false, true} {
+		c := configured(t, s.URL, sdkOnly)
+		for range 2 {
+			out, err := receive(t.Context(), c)
+			if err != nil || len(out.Messages) != 1 || *out.Messages[0].Body != text {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 // Buffers of large messages are not kept for later attempts.

@@ -24,17 +24,19 @@ import (
 // next request. The connections of a busy poller are idle for milliseconds.
 const maxIdle = 3 * time.Second
 
-// Limits of a response. Those in bytes also hold for the SDK's calls.
+// Limits of a response. All but maxInterim also hold for the SDK's calls.
 const (
 	maxBody    = 32 << 20 // bytes; ten messages of 1 MiB can be 20 MiB in JSON
 	maxHeader  = 64 << 10 // bytes, interim responses included
 	maxInterim = 5        // responses with a status of 1xx
+	maxValues  = 20_000   // in JSON; ten messages with ten attributes have some 500
 )
 
 var (
 	errBody    = errors.New("the body of the response is larger than 32 MiB")
 	errHeader  = errors.New("the headers of the response are larger than 64 KiB")
 	errInterim = errors.New("more than five interim responses")
+	errValues  = errors.New("the response has more than 20000 JSON values")
 )
 
 // A pool holds HTTP/1.1 connections to an endpoint. In net/http, a request
@@ -149,11 +151,13 @@ func (a *attempt) read(c *conn) {
 	if n := a.response.ContentLength; n > 0 && n <= maxBody {
 		a.body.Grow(int(n) + bytes.MinRead)
 	}
-	if _, a.err = a.body.ReadFrom(limitBody(a.response.Body)); errors.Is(a.err, errBody) {
-		a.response = nil
+	n, err := a.body.ReadFrom(io.LimitReader(a.response.Body, maxBody+1))
+	if n > maxBody {
+		a.response, a.err = nil, errBody
 		return
 	}
-	a.response.Body = io.NopCloser(io.MultiReader(bytes.NewReader(a.body.Bytes()), endReader{a.err}))
+	a.err = err
+	a.response.Body = &limitedBody{ReadCloser: io.NopCloser(io.MultiReader(bytes.NewReader(a.body.Bytes()), endReader{err}))}
 }
 
 // An endReader is empty. Reading it returns err, or io.EOF if that is nil.

@@ -14,13 +14,19 @@ type reader struct {
 	text    []byte
 	pos     int
 	failed  bool
+	values  int
 	scratch []byte          // the string being read
-	strings strings.Builder // all strings that were read, in one allocation
+	strings strings.Builder // all short strings that were read, in one allocation
 }
+
+// maxShared is the maximum length in bytes of strings that share an allocation.
+// A long string has its own, because memory is released only when all of an
+// allocation is unused: a receipt handle would keep large bodies in memory.
+const maxShared = 16 << 10
 
 func newReader(text []byte) *reader {
 	r := &reader{text: text, scratch: make([]byte, 0, 2<<10)}
-	r.strings.Grow(len(text))
+	r.strings.Grow(min(len(text), 10*maxShared))
 	return r
 }
 
@@ -65,6 +71,13 @@ func (r *reader) expect(c byte) {
 	}
 }
 
+// countValue fails if the text has too many values.
+func (r *reader) countValue() {
+	if r.values++; r.values > maxValues {
+		r.failed = true
+	}
+}
+
 // object reads an object. It calls member for each key to read the value.
 func (r *reader) object(member func(key string)) {
 	r.expect('{')
@@ -72,6 +85,7 @@ func (r *reader) object(member func(key string)) {
 		return
 	}
 	for !r.failed {
+		r.countValue()
 		key := r.string()
 		r.expect(':')
 		member(key)
@@ -89,6 +103,7 @@ func (r *reader) array(element func()) {
 		return
 	}
 	for !r.failed {
+		r.countValue()
 		element()
 		if !r.accept(',') {
 			break
@@ -97,9 +112,13 @@ func (r *reader) array(element func()) {
 	r.expect(']')
 }
 
-// stringAt reads a string into s and returns s.
+// stringAt reads a string and returns a pointer to it: s, unless it is long.
 func (r *reader) stringAt(s *string) *string {
-	*s = r.string()
+	value := r.string()
+	if len(value) > maxShared {
+		s = new(string)
+	}
+	*s = value
 	return s
 }
 
@@ -110,6 +129,9 @@ func (r *reader) string() string {
 		return ""
 	}
 	r.pos, r.scratch = r.pos+n, b
+	if len(b) > maxShared {
+		return string(b)
+	}
 	start := r.strings.Len()
 	r.strings.Write(b)
 	return r.strings.String()[start:]
