@@ -32,7 +32,9 @@ package sqsclient
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -200,6 +202,11 @@ type replayer struct {
 	attempt   *attempt // nil once the SDK has its outcome
 }
 
+// An endReader is empty. Reading it returns err, or io.EOF if that is nil.
+type endReader struct{ err error }
+
+func (e endReader) Read([]byte) (int, error) { return 0, cmp.Or(e.err, io.EOF) }
+
 // Do returns the outcome of the attempt, if it was sent, to the SDK's first
 // request. It sends the SDK's other requests, and copies one that succeeds.
 func (r *replayer) Do(request *http.Request) (*http.Response, error) {
@@ -208,6 +215,7 @@ func (r *replayer) Do(request *http.Request) (*http.Response, error) {
 	switch {
 	case a == nil:
 	case a.response != nil:
+		a.response.Body = &limitedBody{ReadCloser: io.NopCloser(io.MultiReader(bytes.NewReader(a.body.Bytes()), endReader{a.err}))}
 		return a.response, nil
 	case a.err != nil:
 		return nil, a.err

@@ -3,11 +3,13 @@ package sqsclient
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"reflect"
 	"runtime"
 	"testing"
+	"testing/iotest"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -29,10 +31,13 @@ func FuzzDecode(f *testing.F) {
 		`{"Messages":[{"Body":"\"\\\/\b\f\n\r\t\u0041\u00e9\ud83d\ude00 é 😀"}]}`, `{"Messages":[{"Body":"\ud83d","Body":"\ud83dx"}]}`, "{\"Messages\":[{\"Body\":\"\xff\"}]}",
 		`{"New":{"a":[1,-2.5e3,true,false,null,"s",{}]},"Messages":[{"Other":[[]],"Body":"b"}]}`, `{"Failed":[{"SenderFault":false,"Other":1}],"Successful":[{"Other":{}}]}`,
 		`{"Messages":[{"Body":"one","Body":"two"}],"Messages":[{"Attributes":{"a":"1","a":"2"}}]}`, `{"Messages":[],}`, `{"Messages":[]}x`, `{"messages":[{"body":"b"}]}`,
+		`{"Failed":[{"Id":"-1","Code":"c","SenderFault":false},null],"Successful":null}`, `{"Failed":[{}],"Successful":[{}]}`, `{"Successful":[]}`, `{"Messages":[{},null]}`, `{"Messages":[[[[`,
+		`{"Messages":[{"Body":"\\\",[{","MD5OfBody":",,,,"}]}`,
 	} {
 		f.Add([]byte(response))
 	}
 	f.Fuzz(func(t *testing.T, response []byte) {
+		checkCount(t, response)
 		sdk := newSDK("http://sqs.test", func(o *sqs.Options) {
 			o.HTTPClient, o.RetryMaxAttempts, o.DisableMessageChecksumValidation = responding(response), 1, true
 		})
@@ -49,6 +54,37 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// checkCount checks that no value of a JSON text escapes from being counted, in
+// whatever parts the text arrives.
+func checkCount(t *testing.T, text []byte) {
+	whole := &limitedBody{ReadCloser: io.NopCloser(bytes.NewReader(text))}
+	parts := &limitedBody{ReadCloser: io.NopCloser(iotest.OneByteReader(bytes.NewReader(text)))}
+	_, err := io.Copy(io.Discard, whole)
+	_, errParts := io.Copy(io.Discard, parts)
+	if err != errParts || err == nil && whole.values != parts.values {
+		t.Fatalf("%d values, %v; byte by byte %d, %v", whole.values, err, parts.values, errParts)
+	}
+	var value any
+	if json.Unmarshal(text, &value) == nil && err == nil && countValues(value) > whole.values+1 {
+		t.Fatalf("%d values were counted, want %d at least", whole.values+1, countValues(value))
+	}
+}
+
+func countValues(value any) int {
+	n := 1
+	switch value := value.(type) {
+	case []any:
+		for _, v := range value {
+			n += countValues(v)
+		}
+	case map[string]any:
+		for _, v := range value {
+			n += countValues(v)
+		}
+	}
+	return n
 }
 
 // A receipt handle, which is needed until the message is deleted, does not keep

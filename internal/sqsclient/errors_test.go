@@ -41,7 +41,7 @@ func TestErrorsExplain(t *testing.T) {
 			both(t, c)
 			s.setHandler(func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(test.status)
-				fmt.Fprintf(w, `{"__type":%q,"message":"\u001b[31m\n%s"}`, test.code, strings.Repeat("long ", 100_000))
+				fmt.Fprintf(w, `{"__type":%q,"message":"\u001b[31m\n%s"}`, test.code, strings.Repeat("long ", 2_000))
 			})
 			for range 2 { // with the fast path, and without
 				_, err := c.ReceiveMessage(t.Context(), receiveInput(), once)

@@ -121,14 +121,14 @@ func TestFiveInterimResponses(t *testing.T) {
 // A response with more values than SQS has to send is an error, because each of
 // them would take far more memory than its text.
 func TestManyValues(t *testing.T) {
-	repeat := func(start, value, end string) string { return start + strings.Repeat(value+",", 300_000) + value + end }
+	repeat := func(start, value, end string) string { return start + strings.Repeat(value+",", maxValues) + value + end }
 	for name, body := range map[string]string{
 		"messages":           repeat(`{"Messages":[`, `{}`, `]}`),
 		"attributes":         repeat(`{"Messages":[{"Attributes":{`, `"a":""`, `}}]}`),
 		"message attributes": repeat(`{"Messages":[{"MessageAttributes":{`, `"a":{}`, `}}]}`),
 		"lists":              repeat(`{"Messages":[{"Unknown":[`, `[]`, `]}]}`),
-		"nested lists":       `{"Messages":` + strings.Repeat("[", 300_000),
-		"nested objects":     `{"Messages":` + strings.Repeat(`{"a":`, 300_000),
+		"nested lists":       `{"Messages":` + strings.Repeat("[", maxValues+1),
+		"nested objects":     `{"Messages":` + strings.Repeat(`{"a":`, maxValues+1),
 		"deletions":          repeat(`{"Successful":[`, `{"Id":"0"}`, `]}`),
 		"failed deletions":   repeat(`{"Failed":[`, `{}`, `]}`),
 	} {

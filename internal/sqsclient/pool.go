@@ -3,7 +3,6 @@ package sqsclient
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -132,8 +131,8 @@ func (p *pool) exchange(ctx context.Context, c *conn, a *attempt) (answered bool
 	return answered
 }
 
-// read reads the response, after any interim ones. Its body can be read again,
-// up to where it was cut. There is no response if it exceeds a limit.
+// read reads the response, after any interim ones, and its body into a.body.
+// There is no response if it exceeds a limit.
 func (a *attempt) read(c *conn) {
 	for interim := 0; ; interim++ {
 		if a.response, a.err = http.ReadResponse(c.in, nil); a.err != nil {
@@ -157,13 +156,7 @@ func (a *attempt) read(c *conn) {
 		return
 	}
 	a.err = err
-	a.response.Body = &limitedBody{ReadCloser: io.NopCloser(io.MultiReader(bytes.NewReader(a.body.Bytes()), endReader{err}))}
 }
-
-// An endReader is empty. Reading it returns err, or io.EOF if that is nil.
-type endReader struct{ err error }
-
-func (e endReader) Read([]byte) (int, error) { return 0, cmp.Or(e.err, io.EOF) }
 
 // get returns a usable idle connection, or else a new one.
 func (p *pool) get(ctx context.Context, t *template) (c *conn, reused bool, err error) {
