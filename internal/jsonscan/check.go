@@ -67,11 +67,15 @@ func (s *Scanner) scan(text []byte) Verdict {
 		s.open, s.objects, s.keys = make([]byte, 0, 16), make([]object, 0, 8), make([][]byte, 0, 16)
 	}
 	s.text, s.pos, s.verdict = text, 0, Verdict{}
-	s.open, s.objects, s.keys, s.decoded, s.members = s.open[:0], s.objects[:0], s.keys[:0], s.decoded[:0], s.members[:0]
+	s.decoded, s.members = s.decoded[:0], s.members[:0]
 	if i := bytes.IndexByte(text, '\\'); i >= 0 {
 		s.decoded = slices.Grow(s.decoded, len(text)-i) // once, because no string is longer decoded than in the text
 	}
-	if err := s.readDocument(); err != nil {
+	err := s.readWhole()
+	if err == nil && s.pos < len(s.text) {
+		err = s.syntaxError("data after the end of the value")
+	}
+	if err != nil {
 		return Verdict{Syntax: err}
 	}
 	return s.verdict
@@ -88,21 +92,17 @@ func (s *Scanner) refuse(at int, what string) {
 	}
 }
 
-func (s *Scanner) readDocument() error {
-	for {
-		if err := s.readValue(); err != nil {
-			return err
+// readWhole reads a whole value and the space after it.
+func (s *Scanner) readWhole() error {
+	s.open, s.objects, s.keys = s.open[:0], s.objects[:0], s.keys[:0]
+	for more := true; more; {
+		err := s.readValue()
+		if err == nil {
+			more, err = s.closeValue()
 		}
-		more, err := s.closeValue()
 		if err != nil {
 			return err
 		}
-		if !more {
-			break
-		}
-	}
-	if s.pos < len(s.text) {
-		return s.syntaxError("data after the end of the value")
 	}
 	return nil
 }

@@ -170,6 +170,72 @@ func TestAppendUnquoted(t *testing.T) {
 	}
 }
 
+// rebuild reads the next value with a Reader and returns it without spaces.
+func rebuild(r *Reader) (b []byte) {
+	separate := func() {
+		if len(b) > 1 {
+			b = append(b, ',')
+		}
+	}
+	switch r.scanner.skipSpace() {
+	case '{':
+		b = append(b, '{')
+		r.Object(func(key []byte) {
+			separate()
+			b = append(AppendQuote(b, key), ':')
+			b = append(b, rebuild(r)...)
+		})
+		return append(b, '}')
+	case '[':
+		b = append(b, '[')
+		r.Array(func() {
+			separate()
+			b = append(b, rebuild(r)...)
+		})
+		return append(b, ']')
+	case '"':
+		value, _ := r.String()
+		return AppendQuote(nil, value)
+	case 'n':
+		r.Skip()
+		return []byte("null")
+	default:
+		value, _ := r.Text()
+		return value
+	}
+}
+
+func TestReader(t *testing.T) {
+	const text = ` { "name" : "a\n\u00e9" , "n":-1.50, "yes":true, "nothing":null, "list":[1, "two" ,{}, []], "o":{"k":[{"x":"\ud800"}]}} `
+	r := NewReader([]byte(text))
+	if got, want := string(rebuild(r)), `{"name":"a\né","n":-1.50,"yes":true,"nothing":null,"list":[1,"two",{},[]],"o":{"k":[{"x":"�"}]}}`; got != want || r.Close() != nil {
+		t.Errorf("got %s, %v\nwant %s", got, r.Close(), want)
+	}
+
+	r = NewReader([]byte(` [{"a":[1]}, [2], "three", 4, null, false] `)) // each method, on values of other kinds
+	var got []string
+	r.Array(func() {
+		switch len(got) {
+		case 0:
+			_, ok := r.Text()
+			got = append(got, fmt.Sprint("Text ", ok))
+		case 1:
+			got = append(got, fmt.Sprint("Object ", r.Object(func([]byte) { r.Skip() })))
+		case 2:
+			got = append(got, fmt.Sprint("Array ", r.Array(func() { r.Skip() })))
+		case 3, 4:
+			_, ok := r.String()
+			got = append(got, fmt.Sprint("String ", ok))
+		default:
+			value, ok := r.Text()
+			got = append(got, fmt.Sprint("Text ", ok, " ", string(value)))
+		}
+	})
+	if want := "Text false, Object false, Array false, String false, String false, Text true false"; strings.Join(got, ", ") != want || r.Close() != nil {
+		t.Errorf("got %s, %v\nwant %s", got, r.Close(), want)
+	}
+}
+
 func FuzzCheck(f *testing.F) {
 	for _, text := range []string{
 		`{"a":[1,{"b":null}],"c":true,"a":false}`, `"\ud83d\ude00\ud83d"`, `[1e309,1E-5,-0.5]`, "\"\xff\"",
@@ -186,6 +252,16 @@ func FuzzCheck(f *testing.F) {
 		}
 		if valid := json.Valid(text); valid != (v.Syntax == nil) && depth(text) < 10_000 {
 			t.Fatalf("encoding/json says valid = %t, Check says %v", valid, v.Syntax)
+		}
+		skipping, reading := NewReader(text), NewReader(text)
+		skipping.Skip()
+		if skipped := skipping.Close(); fmt.Sprint(skipped) != fmt.Sprint(v.Syntax) {
+			t.Fatalf("Skip says %v, Check says %v", skipped, v.Syntax)
+		}
+		if depth(text) < 1000 {
+			if rebuilt, err := rebuild(reading), reading.Close(); fmt.Sprint(err) != fmt.Sprint(v.Syntax) || err == nil && !json.Valid(rebuilt) {
+				t.Fatalf("a Reader says %v, Check says %v; read %q", err, v.Syntax, rebuilt)
+			}
 		}
 		if v.Syntax != nil {
 			return
