@@ -110,7 +110,7 @@ func (t *translator) buildMessage(message []byte) (argument, error) {
 		t.quoted = jsonscan.AppendQuote(t.quoted[:0], message)
 		return argument{json: t.quoted}, nil
 	case verdict.Refused != nil:
-		return argument{}, reject(ReasonUnacceptable, "the message is JSON that Sidekiq could not load, or could not save if the job failed: %v; the publisher has to change it", verdict.Refused)
+		return argument{}, reject(ReasonUnacceptable, "the message is JSON that a Sidekiq job cannot carry safely: it has %v; the publisher has to change it", verdict.Refused)
 	}
 	return argument{json: bytes.TrimSpace(message), activeJob: verdict.ActiveJob}, nil
 }

@@ -183,10 +183,11 @@ func TestRejections(t *testing.T) {
 		{"no route", notification("unknown", "1").Body, ReasonNoRoute, `no worker is configured for the topic "unknown"`},
 		{"topic in another case", notification("ORDERS", "1").Body, ReasonNoRoute, `"ORDERS"`},
 
-		{"too deep", notification("orders", deep).Body, ReasonUnacceptable, "nesting deeper than 90 levels"},
+		{"too deep", notification("orders", deep).Body, ReasonUnacceptable, "nesting deeper than 90 levels at byte 90, which leaves too few of Ruby's 100 levels to the job around it"},
+		{"long exponent", notification("orders", `{"a":0e9999999999}`).Body, ReasonUnacceptable, "an exponent of more than 9 digits at byte 5, which versions of Ruby's json read differently"},
 		{"overflow", notification("orders", `{"a":1e309}`).Body, ReasonUnacceptable, "range of a double"},
 		{"lone surrogate", notification("orders", `{"a":"\ud800"}`).Body, ReasonUnacceptable, "surrogate"},
-		{"duplicate key", notification("orders", `{"a":1,"a":2}`).Body, ReasonUnacceptable, "a duplicate key at byte 7; the publisher has to change it"},
+		{"duplicate key", notification("orders", `{"a":1,"a":2}`).Body, ReasonUnacceptable, "it has a duplicate key at byte 7, which versions of Ruby's json read differently; the publisher has to change it"},
 		{"ActiveJob key", notification("aj", `{"_aj_globalid":"gid://app/User/1"}`).Body, ReasonUnacceptable, "the message argument of SyncJob has a key that begins with _aj_"},
 		{
 			"ActiveJob key in metadata",

@@ -21,11 +21,12 @@ type Verdict struct {
 	// Syntax is set if the text is not JSON (RFC 8259). Nothing else is set then.
 	Syntax error
 
-	// Refused is set if the text is JSON that Ruby's json could not parse
-	// or could not generate again after parsing it: nesting over MaxDepth, a
-	// number outside the range of a double, invalid UTF-8, half a surrogate
-	// pair, or a duplicate key in an object. Sidekiq would move such a job to
-	// its dead set, or lose it when it fails.
+	// Refused is set if the text is JSON that some version of Ruby's json could
+	// not parse, could not generate again after parsing it, or reads as another
+	// value than the other versions do: nesting over MaxDepth, a number outside
+	// the range of a double or with too large an exponent, invalid UTF-8, a
+	// lone surrogate, or a duplicate key in an object. Sidekiq would move such
+	// a job to its dead set, or lose it when it fails.
 	Refused error
 
 	// ActiveJob is set if a key begins with "_aj_". ActiveJob takes such keys
@@ -85,12 +86,18 @@ func (s *Scanner) syntaxError(what string) error {
 	return fmt.Errorf("not JSON: %s at byte %d", what, s.pos)
 }
 
-// refuse records a fault. The first one counts.
-func (s *Scanner) refuse(at int, what string) {
+// refuse records a fault and why it matters. The first fault counts.
+func (s *Scanner) refuse(at int, what, why string) {
 	if s.verdict.Refused == nil {
-		s.verdict.Refused = fmt.Errorf("%s at byte %d", what, at)
+		s.verdict.Refused = fmt.Errorf("%s at byte %d, which %s", what, at, why)
 	}
 }
+
+// Why a fault matters.
+const (
+	ambiguous   = "versions of Ruby's json read differently"
+	notWritable = "Ruby's json cannot write again"
+)
 
 // readWhole reads a whole value and the space after it.
 func (s *Scanner) readWhole() error {
@@ -170,7 +177,7 @@ func (s *Scanner) closeValue() (more bool, err error) {
 func (s *Scanner) push(c byte) {
 	s.open = append(s.open, c)
 	if len(s.open) == MaxDepth+1 {
-		s.refuse(s.pos, "nesting deeper than "+strconv.Itoa(MaxDepth)+" levels")
+		s.refuse(s.pos, "nesting deeper than "+strconv.Itoa(MaxDepth)+" levels", "leaves too few of Ruby's 100 levels to the job around it")
 	}
 	if c == '{' {
 		s.objects = append(s.objects, object{start: len(s.keys)})
@@ -202,7 +209,7 @@ func (s *Scanner) readKey() error {
 		s.verdict.ActiveJob = fmt.Errorf("a key that begins with _aj_ at byte %d", at)
 	}
 	if s.verdict.Refused == nil && !s.addKey(key) {
-		s.refuse(at, "a duplicate key")
+		s.refuse(at, "a duplicate key", ambiguous)
 	}
 	if s.skipSpace() != ':' {
 		return s.syntaxError("expected a colon")

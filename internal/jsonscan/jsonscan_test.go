@@ -29,6 +29,10 @@ func TestCheck(t *testing.T) {
 		{"empty containers", `[{},[],{"a":{}}]`, fine, fine},
 		{"big integer", strings.Repeat("9", 400), fine, fine},
 		{"numbers", `[0,-0,1.0,1e2,1E+2,1e-400,1.7976931348623157e308]`, fine, fine},
+		{"exponents of 9 digits", `[0e999999999,-0e-999999999,1e-999999999,5E000000002,1.5e-000000307]`, fine, fine},
+		{"exponents up to 308", `[1e308,0.1e308,0.000000001e308,-0.00017976931348623157e308]`, fine, fine},
+		{"zeros with large exponents", `[0e309,0.0e400,-0.000E+5000]`, fine, fine},
+		{"subnormal numbers", `[5e-324,0.00001e-305,123456789012345678e-340]`, fine, fine},
 		{"NUL escape", `"\u0000"`, fine, fine},
 		{"surrogate pair", `"\ud83d\ude00"`, fine, fine},
 		{"90 levels", nested(90), fine, fine},
@@ -39,6 +43,14 @@ func TestCheck(t *testing.T) {
 		{"overflow", `[1e309]`, fine, "outside the range of a double"},
 		{"negative overflow", `-1e309`, fine, "outside the range of a double"},
 		{"long overflow", strings.Repeat("9", 310) + ".0", fine, "outside the range of a double"},
+		{"overflow only without its leading zeros", `[0.01e311]`, fine, "outside the range of a double"},
+		{"exponent of 10 digits", `{"a":0e9999999999}`, fine, "an exponent of more than 9 digits at byte 5"},
+		{"exponent of 10 digits, leading zeros", `[1e0000000005]`, fine, "an exponent of more than 9 digits at byte 1"},
+		{"negative exponent of 10 digits", `[1e-4294967296]`, fine, "an exponent of more than 9 digits"},
+		{"signed exponent of 20 digits", `[-0.0E+18446744073709551617]`, fine, "an exponent of more than 9 digits"},
+		{"exponent over 308, number in range", `[0.1e309]`, fine, "an exponent over 308 at byte 1"},
+		{"exponent over 308, number in range, negative", `[-0.00000000054077E+0000311]`, fine, "an exponent over 308"},
+		{"exponent over 308, long fraction", `[0.` + strings.Repeat("0", 400) + `1e400]`, fine, "an exponent over 308"},
 		{"invalid UTF-8", "\"\xff\"", fine, "invalid UTF-8"},
 		{"surrogate in UTF-8", "\"\xed\xa0\x80\"", fine, "invalid UTF-8"},
 		{"high surrogate alone", `"\ud800"`, fine, "a lone surrogate"},
@@ -290,8 +302,15 @@ func acceptable(text []byte) bool {
 		}
 		if token.Kind() == '0' {
 			number := token.String()
-			if f, _ := strconv.ParseFloat(number, 64); strings.ContainsAny(number, ".eE") && math.IsInf(f, 0) {
+			f, _ := strconv.ParseFloat(number, 64)
+			if strings.ContainsAny(number, ".eE") && math.IsInf(f, 0) {
 				return false
+			}
+			if _, exponent, ok := strings.Cut(strings.ToLower(number), "e"); ok {
+				e, err := strconv.ParseInt(exponent, 10, 64)
+				if err != nil || len(strings.TrimLeft(exponent, "+-")) > 9 || e > 308 && f != 0 {
+					return false
+				}
 			}
 		}
 	}

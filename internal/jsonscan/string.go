@@ -38,7 +38,7 @@ func (s *Scanner) readString() ([]byte, error) {
 		default:
 			r, size := utf8.DecodeRune(s.text[s.pos:])
 			if r == utf8.RuneError && size == 1 {
-				s.refuse(s.pos, "invalid UTF-8")
+				s.refuse(s.pos, "invalid UTF-8", notWritable)
 			}
 			s.pos += size
 		}
@@ -91,7 +91,7 @@ func (s *Scanner) readEscape() error {
 		s.pos += len(`\uXXXX`)
 		unit = pair
 	} else if utf16.IsSurrogate(unit) {
-		s.refuse(at, "a lone surrogate")
+		s.refuse(at, "a lone surrogate", ambiguous)
 	}
 	s.decoded = utf8.AppendRune(s.decoded, unit)
 	return nil
