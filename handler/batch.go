@@ -28,8 +28,10 @@ type Stats struct {
 // A batch is the state of one call of Process.
 type batch struct {
 	messages []events.SQSMessage
-	failures []error // one for each message; nil unless it failed
-	enqueued []bool  // one for each message: whether one of its jobs was new
+	failures []error  // one for each message; nil unless it failed
+	enqueued []bool   // one for each message: whether one of its jobs was new
+	topics   []string // one for each message: the name of its topic, for logs
+	snsIDs   []string // one for each message: its id in SNS, for logs
 
 	jobs         []sidekiq.Job
 	messageOf    []int // one for each job: the index of its message
@@ -44,6 +46,8 @@ func newBatch(messages []events.SQSMessage) *batch {
 		messages:  messages,
 		failures:  make([]error, len(messages)),
 		enqueued:  make([]bool, len(messages)),
+		topics:    make([]string, len(messages)),
+		snsIDs:    make([]string, len(messages)),
 		jobs:      make([]sidekiq.Job, 0, len(messages)),
 		messageOf: make([]int, 0, len(messages)),
 	}
@@ -53,6 +57,7 @@ func newBatch(messages []events.SQSMessage) *batch {
 // with the first error among theirs.
 func (b *batch) recordResult(n int, result sidekiq.Result) {
 	i := b.messageOf[n]
+	b.jobs[n].Payload = nil // Push has returned, and nothing else needs it
 	if result.Outcome != sidekiq.NotPushed {
 		b.pushed++
 	}

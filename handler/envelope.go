@@ -1,9 +1,11 @@
 package handler
 
 import (
+	"bytes"
 	"strings"
 
 	"scout/internal/jsonscan"
+	"scout/internal/printable"
 )
 
 // An envelope is the JSON object in which SNS delivers a published message to a
@@ -13,12 +15,18 @@ import (
 // The fields share memory with the message's body and with the scanner that
 // read it.
 type envelope struct {
+	Type       []byte
 	TopicARN   []byte
-	MessageID  []byte // assigned by SNS; the same each time SNS delivers the message
+	MessageID  []byte // assigned by SNS, the same each time SNS delivers the message; empty if there is none
+	OddID      bool   // the MessageId is neither a string nor null
 	Message    []byte
 	Subject    []byte // nil if there is none
 	Timestamp  []byte
 	Attributes []attribute
+
+	// Refused is set if a Sidekiq job cannot carry the envelope's text; see
+	// jsonscan.Verdict.
+	Refused error
 }
 
 // An attribute is a message attribute in an envelope.
@@ -27,27 +35,28 @@ type attribute struct{ Name, Type, Value []byte }
 // decodeEnvelope decodes an envelope. It matches keys exactly, because a decoder
 // that ignores case, as encoding/json does, would let "topicarn" override
 // "TopicArn".
-func decodeEnvelope(body []byte, scanner *jsonscan.Scanner) (e envelope, err error) {
+func decodeEnvelope(body []byte, scanner *jsonscan.Scanner) (envelope, error) {
 	members, verdict := scanner.Object(body)
 	switch {
+	case len(body) == 0:
+		return envelope{}, reject(ReasonNotEnvelope, "the message has no body")
 	case verdict.Syntax != nil:
-		return e, reject(ReasonNotEnvelope, "the body is not an SNS envelope: %v%s", verdict.Syntax, rawDeliveryHint)
+		return envelope{}, reject(ReasonNotEnvelope, "the body is not an SNS envelope: %v%s", verdict.Syntax, rawDeliveryHint)
 	case !jsonscan.IsObject(body):
-		return e, reject(ReasonNotEnvelope, "the body is not an SNS envelope but another JSON value%s", rawDeliveryHint)
-	case verdict.Refused != nil:
-		return e, reject(ReasonNotEnvelope, "the body is not an SNS envelope: %v", verdict.Refused)
+		return envelope{}, reject(ReasonNotEnvelope, "the body is not an SNS envelope but another JSON value%s", rawDeliveryHint)
 	}
-	var kind []byte
+	e := envelope{Refused: verdict.Refused}
 	for _, m := range members {
 		switch string(m.Key) {
 		case "Type":
-			kind = m.String
+			e.Type = m.String
 		case "TopicArn":
 			e.TopicARN = m.String
 		case "Message":
 			e.Message = m.String
 		case "MessageId":
 			e.MessageID = m.String
+			e.OddID = m.String == nil && string(m.Value) != "null"
 		case "Subject":
 			e.Subject = m.String
 		case "Timestamp":
@@ -56,21 +65,59 @@ func decodeEnvelope(body []byte, scanner *jsonscan.Scanner) (e envelope, err err
 			e.Attributes = decodeAttributes(m.Value)
 		}
 	}
-	if string(kind) != "Notification" {
-		return e, reject(ReasonNotEnvelope, `the body is not an SNS notification: it has no "Type": "Notification"%s`, rawDeliveryHint)
-	}
-	for _, required := range []struct {
-		key   string
-		value []byte
-	}{{"TopicArn", e.TopicARN}, {"Message", e.Message}, {"MessageId", e.MessageID}} {
-		if required.value == nil {
-			return e, reject(ReasonNotEnvelope, "the SNS envelope has no string %q", required.key)
+	if verdict.Refused != nil {
+		if key := duplicateKey(members); key != "" {
+			return envelope{}, reject(ReasonNotEnvelope, "the body is not an SNS envelope: it has a duplicate key %q", key)
 		}
+	}
+	return checkEnvelope(e)
+}
+
+// checkEnvelope returns the envelope if it is a notification. With an error, it
+// returns an envelope with its topic and id alone, or an empty one if the topic is
+// not valid.
+func checkEnvelope(e envelope) (envelope, error) {
+	kind := string(e.Type)
+	switch {
+	case kind != "Notification" && kind != "SubscriptionConfirmation" && kind != "UnsubscribeConfirmation":
+		return envelope{}, reject(ReasonNotEnvelope, `the body is not an SNS notification: it has no "Type": "Notification"%s`, rawDeliveryHint)
+	case e.TopicARN == nil:
+		return envelope{}, reject(ReasonNotEnvelope, `the SNS envelope has no string "TopicArn"`)
+	case !isTopicARN(e.TopicARN):
+		return envelope{}, reject(ReasonNotEnvelope, `the SNS envelope's TopicArn is not the ARN of an SNS topic, but "%s"`, printable.Text(string(e.TopicARN), 100))
+	}
+	partial := envelope{TopicARN: e.TopicARN, MessageID: e.MessageID}
+	switch {
+	case kind == "SubscriptionConfirmation":
+		return partial, reject(ReasonNotEnvelope, "a subscription to the topic %s waits to be confirmed; to confirm it, open the SubscribeURL in this message's body", TopicName(string(e.TopicARN)))
+	case kind == "UnsubscribeConfirmation":
+		return partial, reject(ReasonNotEnvelope, "the subscription to the topic %s has been cancelled, and its restoration waits to be confirmed; to restore it, open the SubscribeURL in this message's body", TopicName(string(e.TopicARN)))
+	case e.Message == nil:
+		return partial, reject(ReasonNotEnvelope, `the SNS envelope has no string "Message"`)
+	case e.OddID:
+		return partial, reject(ReasonNotEnvelope, `the SNS envelope's MessageId is not a string`)
 	}
 	return e, nil
 }
 
 const rawDeliveryHint = "; if it comes from SNS, turn off raw message delivery on the subscription"
+
+// duplicateKey returns a key of an SNS envelope that stands twice among the
+// members, "" if none does.
+func duplicateKey(members []jsonscan.Member) string {
+	for _, key := range []string{"Type", "TopicArn", "Message", "MessageId", "Subject", "Timestamp", "MessageAttributes"} {
+		n := 0
+		for _, m := range members {
+			if string(m.Key) == key {
+				n++
+			}
+		}
+		if n > 1 {
+			return key
+		}
+	}
+	return ""
+}
 
 func decodeAttributes(object []byte) []attribute {
 	if !jsonscan.IsObject(object) {
@@ -105,3 +152,33 @@ func decodeString(value []byte) []byte {
 
 // TopicName returns the last part of a topic's ARN.
 func TopicName(arn string) string { return arn[strings.LastIndexByte(arn, ':')+1:] }
+
+// maxTopicName is the maximum length of a topic's name, ".fifo" included.
+const maxTopicName = 256
+
+// isTopicARN reports whether text is arn:PARTITION:sns:REGION:ACCOUNT:NAME, as in
+// "Resource types defined by Amazon SNS" in the Service Authorization Reference.
+// What passes is safe to show: letters, digits, hyphens, underscores and ".fifo".
+func isTopicARN(text []byte) bool {
+	var parts [5][]byte // before the name
+	for i := range parts {
+		var found bool
+		if parts[i], text, found = bytes.Cut(text, []byte(":")); !found {
+			return false
+		}
+	}
+	partition, region, account, name := parts[1], parts[3], parts[4], text
+	isAccount := len(account) == 12 && len(bytes.Trim(account, "0123456789")) == 0
+	return string(parts[0]) == "arn" && string(parts[2]) == "sns" && isAccount && isWord(partition, 32) && isWord(region, 32) &&
+		len(name) <= maxTopicName && isWord(bytes.TrimSuffix(name, []byte(".fifo")), maxTopicName)
+}
+
+// isWord reports whether text has 1 to max letters, digits, hyphens and underscores.
+func isWord(text []byte, max int) bool {
+	for _, c := range text {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return 0 < len(text) && len(text) <= max
+}

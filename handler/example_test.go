@@ -35,17 +35,17 @@ func message(id, topic, published string) events.SQSMessage {
 // message's JSON to the last digit.
 func ExampleRouter_Translate() {
 	m := message("1", "orders", `{"id":1001,"total":19.90}`)
-	topic, jobs, err := router.Translate(&m, time.Unix(1767323045, 0))
+	translation, err := router.Translate(&m, time.Unix(1767323045, 0))
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(topic)
-	for _, job := range jobs {
+	fmt.Println(translation.TopicARN)
+	for _, job := range translation.Jobs {
 		fmt.Printf("%s\n", job.Payload)
 	}
 	// Output:
 	// arn:aws:sns:us-east-1:123456789012:orders
-	// {"retry":true,"queue":"critical","class":"OrderWorker","args":[{"id":1001,"total":19.90}],"jid":"20d9956ecd4cf0f2aa5a1cb8","created_at":1767323045.000000,"enqueued_at":1767323045.000000}
+	// {"retry":true,"queue":"critical","class":"OrderWorker","args":[{"id":1001,"total":19.90}],"jid":"5496a44e97aa51c1473af81c","created_at":1767323045.000000,"enqueued_at":1767323045.000000}
 }
 
 // The response lists the message that failed. The other message is a job now

@@ -1,12 +1,9 @@
 package handler
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -19,6 +16,16 @@ type Handler struct {
 	Router *Router
 	Client Pusher
 	Log    *slog.Logger // nil: slog.Default()
+
+	// MaxReceiveCount is that of the queue's redrive policy: how often a
+	// message is received before it goes to the dead-letter queue. It is
+	// logged with each rejected message, unless it is 0.
+	MaxReceiveCount int
+
+	// ReleaseBodies allows Process to empty the Body of each record of the
+	// event once it needs it no more, so that large messages and their jobs
+	// are not both in memory while Redis takes the jobs.
+	ReleaseBodies bool
 }
 
 // A Pusher is the part of *sidekiq.Client that a Handler uses.
@@ -82,41 +89,36 @@ func (h *Handler) translateMessages(ctx context.Context, b *batch, now time.Time
 		group := fifoGroup(m)
 		if failedGroups[group] {
 			b.failures[i] = reject(ReasonHeldBack, "an earlier message of its group failed")
-			h.log().InfoContext(ctx, heldBackText, "message_id", m.MessageId)
+			h.log().InfoContext(ctx, heldBackText, "sqs_message_id", m.MessageId)
 			continue
 		}
-		topic, jobs, err := h.translateSafely(ctx, &t, m, b.jobs)
+		translation, err := h.translateSafely(ctx, &t, m, b.jobs)
+		b.topics[i], b.snsIDs[i] = TopicName(translation.TopicARN), translation.MessageID
+		if h.ReleaseBodies {
+			m.Body = ""
+		}
 		if err != nil {
 			b.failures[i] = err
 			failedGroups[group] = group != ""
-			h.log().WarnContext(ctx, "message rejected", "message_id", m.MessageId, "topic", TopicName(topic),
-				"reason", reasonOf(err), "error", err, "receive_count", m.Attributes["ApproximateReceiveCount"])
+			h.logRejection(ctx, b, i)
 			continue
 		}
-		for range jobs[len(b.jobs):] {
+		for range translation.Jobs[len(b.jobs):] {
 			b.messageOf = append(b.messageOf, i)
 		}
-		b.jobs = jobs
+		b.jobs = translation.Jobs
 	}
 }
 
 // translateSafely keeps a panic over one message from failing the rest of the
 // batch.
-func (h *Handler) translateSafely(ctx context.Context, t *translator, m *events.SQSMessage, before []sidekiq.Job) (topic string, jobs []sidekiq.Job, err error) {
+func (h *Handler) translateSafely(ctx context.Context, t *translator, m *events.SQSMessage, before []sidekiq.Job) (_ Translation, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = h.reportPanic(ctx, p)
 		}
 	}()
 	return t.translate(m, before)
-}
-
-// reportPanic logs a panic and returns it as an error. The panic's value may
-// show a message, so only the debug log has it.
-func (h *Handler) reportPanic(ctx context.Context, p any) error {
-	h.log().ErrorContext(ctx, "panic recovered", "stack", string(debug.Stack()))
-	h.log().DebugContext(ctx, "panic recovered", "value", p)
-	return reject(ReasonPanic, "Scout panicked; this is a bug, and the log shows where")
 }
 
 // pushJobs pushes the jobs and records their results.
@@ -140,34 +142,6 @@ func (h *Handler) pushJobs(ctx context.Context, b *batch) {
 		b.recordResult(n, result)
 		h.logResult(ctx, b, n, result)
 	}
-}
-
-// heldBackText is logged for a message that fails because an earlier one of
-// its group did.
-const heldBackText = "message held back"
-
-func (h *Handler) logResult(ctx context.Context, b *batch, n int, result sidekiq.Result) {
-	level, text := slog.LevelDebug, "job enqueued"
-	switch {
-	case result.Outcome == sidekiq.Unmarked:
-		level, text = slog.LevelWarn, "job enqueued without a marker; a redelivery would enqueue it again"
-	case result.Outcome == sidekiq.Duplicate:
-		text = "job was a duplicate"
-	case errors.Is(result.Err, sidekiq.ErrHeldBack):
-		level, text = slog.LevelInfo, heldBackText
-	case errors.Is(result.Err, sidekiq.ErrQueue):
-		level, text = slog.LevelError, "job rejected by its queue"
-	case result.Err != nil:
-		return // buildResponse logs the error that these jobs share
-	}
-	if !h.log().Enabled(ctx, level) {
-		return
-	}
-	attrs := []any{"message_id", b.messages[b.messageOf[n]].MessageId, "jid", b.jobs[n].JID, "queue", b.jobs[n].Queue}
-	if result.Err != nil {
-		attrs = append(attrs, "error", result.Err)
-	}
-	h.log().Log(ctx, level, text, attrs...)
 }
 
 // buildResponse lists the messages that must be kept.
@@ -194,5 +168,3 @@ func (h *Handler) buildResponse(ctx context.Context, b *batch) (events.SQSEventR
 	}
 	return response, nil
 }
-
-func (h *Handler) log() *slog.Logger { return cmp.Or(h.Log, slog.Default()) }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -275,6 +276,64 @@ func TestLogsShowNoContent(t *testing.T) {
 	}
 	if strings.Contains(log.String(), "s3cret") || !strings.Contains(log.String(), "message rejected") {
 		t.Errorf("log:\n%s", log.String())
+	}
+}
+
+// logLines returns the attributes in the log's lines with the given text, up to
+// the jid if there is one.
+func logLines(log, text string) string {
+	var lines []string
+	for line := range strings.Lines(log) {
+		if _, attrs, ok := strings.Cut(strings.TrimSpace(line), "msg="+strconv.Quote(text)+" "); ok {
+			attrs, _, _ = strings.Cut(attrs, " jid=")
+			lines = append(lines, attrs)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func TestLogNamesMessagesAndJobs(t *testing.T) {
+	var log bytes.Buffer
+	h, _ := newTestHandler(t)
+	h.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	batch := event(notification("aj", "1"), notification("nowhere", "2"), &events.SQSMessage{Body: "poison", Attributes: map[string]string{"ApproximateReceiveCount": "4"}})
+	batch.Records[1].Body = strings.Replace(batch.Records[1].Body, "sns-1", `\u001b[31m`+strings.Repeat("x", 1000), 1)
+	for _, maximum := range []int{0, 5} {
+		log.Reset()
+		h.MaxReceiveCount = maximum
+		if _, err := h.Handle(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+		enqueued, maxCount := "job enqueued", ""
+		if maximum > 0 {
+			enqueued, maxCount = "job was a duplicate", " max_receive_count=5"
+		}
+		if got, want := logLines(log.String(), enqueued), "sqs_message_id=m0 sns_message_id=sns-0 topic=aj class=SyncJob queue=default"; got != want {
+			t.Errorf("%s: got  %s\nwant %s", enqueued, got, want)
+		}
+		want := `sqs_message_id=m1 sns_message_id=\u001b[31m` + strings.Repeat("x", 90) + `… topic=nowhere reason=no_route error="no worker is configured for the topic \"nowhere\"" receive_count=2` + maxCount + "\n" +
+			`sqs_message_id=m2 sns_message_id="" topic="" reason=not_envelope error="the body is not an SNS envelope: not JSON: expected a value at byte 0; if it comes from SNS, turn off raw message delivery on the subscription" receive_count=4` + maxCount
+		if got := logLines(log.String(), "message rejected"); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
+func TestReleaseBodies(t *testing.T) {
+	for _, release := range []bool{false, true} {
+		batch := event(notification("orders", "1"), &events.SQSMessage{Body: "poison"})
+		h := &Handler{
+			Router: testRouter, Log: slog.New(slog.DiscardHandler), ReleaseBodies: release,
+			Client: pusher(func(_ context.Context, jobs []sidekiq.Job) ([]sidekiq.Result, error) {
+				if (batch.Records[0].Body == "") != release || (batch.Records[1].Body == "") != release {
+					t.Errorf("ReleaseBodies %t: while pushing, the bodies are %q and %q", release, batch.Records[0].Body, batch.Records[1].Body)
+				}
+				return []sidekiq.Result{{Outcome: sidekiq.Enqueued}}, nil
+			}),
+		}
+		if response, err := h.Handle(t.Context(), batch); err != nil || failed(response) != "m1" {
+			t.Errorf("failed = %q, %v; want m1", failed(response), err)
+		}
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // for concurrent use.
 type Router struct {
 	Milliseconds bool // how jobs write times; see sidekiq.Call
-	OmitTrace    bool // copy no trace context into jobs
+	OmitTrace    bool // leave trace context and baggage out of the jobs
 
 	exact    map[string]Route
 	patterns []Route // the longest first

@@ -14,12 +14,19 @@ import (
 	"scout/sidekiq"
 )
 
-// Translate returns the jobs for a message, one for each worker of its topic,
-// created at the given time. It also returns the topic's ARN as far as it could
-// be read. An error is a *Rejection, and then there are no jobs.
+// A Translation is what a message becomes.
+type Translation struct {
+	TopicARN  string        // "" if the message does not name its topic
+	MessageID string        // assigned by SNS; "" if it assigned none, and the message's SQS id takes its place
+	Jobs      []sidekiq.Job // one for each worker of the topic
+}
+
+// Translate translates a message to jobs that are created at the given time. An
+// error is a *Rejection. The Translation then has no jobs, but the topic and the
+// id as far as they could be read.
 //
 // Translate does no I/O, and its result depends on nothing but its arguments.
-func (r *Router) Translate(m *events.SQSMessage, at time.Time) (topicARN string, jobs []sidekiq.Job, err error) {
+func (r *Router) Translate(m *events.SQSMessage, at time.Time) (Translation, error) {
 	t := translator{router: r, at: at}
 	return t.translate(m, nil)
 }
@@ -33,9 +40,10 @@ type translator struct {
 	body            []byte           // of the message
 	envelopeScanner jsonscan.Scanner // reads body
 	argumentScanner jsonscan.Scanner // checks arguments that are JSON
-	quoted          []byte           // the message argument if the published message is not JSON
+	quoted          []byte           // the message argument if the published message is text
 	metadata        []byte           // the metadata argument
 	args            []json.RawMessage
+	id              [1]string // of the message's identity
 
 	// The topic of the previous message and its workers. The next message is
 	// likely to have the same topic.
@@ -45,36 +53,41 @@ type translator struct {
 
 // translate appends the message's jobs to jobs. With an error it returns no
 // jobs at all.
-func (t *translator) translate(m *events.SQSMessage, jobs []sidekiq.Job) (topicARN string, _ []sidekiq.Job, err error) {
+func (t *translator) translate(m *events.SQSMessage, jobs []sidekiq.Job) (Translation, error) {
 	t.body = append(t.body[:0], m.Body...)
 	e, err := decodeEnvelope(t.body, &t.envelopeScanner)
 	if err != nil {
-		return "", nil, err
+		return Translation{TopicARN: string(e.TopicARN), MessageID: string(e.MessageID)}, err
 	}
 	t.lookUpWorkers(e.TopicARN)
-	if len(t.workers) == 0 {
-		return t.topicARN, nil, reject(ReasonNoRoute, "no worker is configured for the topic %q", TopicName(t.topicARN))
+	result := Translation{TopicARN: t.topicARN, MessageID: string(e.MessageID)}
+	switch {
+	case len(t.workers) == 0:
+		return result, reject(ReasonNoRoute, "no worker is configured for the topic %q", TopicName(t.topicARN))
+	case e.Refused != nil:
+		return result, reject(ReasonUnacceptable, "the SNS envelope has text that a Sidekiq job cannot carry safely: it has %v; the publisher has to change it", e.Refused)
 	}
 	message, err := t.buildMessage(e.Message)
 	if err != nil {
-		return t.topicARN, nil, err
+		return result, err
 	}
-	id := cmp.Or(string(e.MessageID), m.MessageId)
-	if id == "" {
-		return t.topicARN, nil, reject(ReasonNotEnvelope, "neither the SNS envelope nor SQS gives the message an id")
+	t.id[0] = cmp.Or(result.MessageID, m.MessageId)
+	if t.id[0] == "" {
+		return result, reject(ReasonNotEnvelope, "neither the SNS envelope nor SQS gives the message an id")
 	}
-	trace := traceFields(e.Attributes, m)
+	call := sidekiq.Call{At: t.at, Trace: t.router.traceFields(e.Attributes, m), Milliseconds: t.router.Milliseconds}
 	for i := range t.workers {
 		w := &t.workers[i]
-		args, err := t.buildArguments(w, message, &e, m)
-		if err != nil {
-			return t.topicARN, nil, err
+		call.ID = w.JobID(sidekiq.Identity{Kind: "sns", Source: t.topicARN, ID: t.id[:]})
+		if call.Args, err = t.buildArguments(w, message, &e, m); err != nil {
+			return result, err
 		}
-		job := w.Job(sidekiq.Call{ID: w.JobID(id), Args: args, At: t.at, Trace: trace, Milliseconds: t.router.Milliseconds})
+		job := w.Job(call)
 		job.Group = fifoGroup(m)
 		jobs = append(jobs, job)
 	}
-	return t.topicARN, jobs, nil
+	result.Jobs = jobs
+	return result, nil
 }
 
 // lookUpWorkers sets the translator's topic and its workers.
@@ -102,11 +115,12 @@ type argument struct {
 }
 
 // buildMessage builds the message argument: a published message that is JSON as
-// it is, to the last digit, and any other text as a JSON string.
+// it is, to the last digit, and any other text as a JSON string. A number alone
+// that Ruby could not read is such a text: it is likely to be an id.
 func (t *translator) buildMessage(message []byte) (argument, error) {
 	verdict := t.argumentScanner.Check(message)
 	switch {
-	case verdict.Syntax != nil:
+	case verdict.Syntax != nil, verdict.Refused != nil && jsonscan.IsNumber(message):
 		t.quoted = jsonscan.AppendQuote(t.quoted[:0], message)
 		return argument{json: t.quoted}, nil
 	case verdict.Refused != nil:
@@ -126,7 +140,7 @@ func (t *translator) buildArguments(w *Worker, message argument, e *envelope, m 
 	for _, arg := range wanted {
 		a := message
 		if arg == ArgMetadata {
-			t.metadata = e.appendMetadata(t.metadata[:0], m)
+			t.metadata = t.appendMetadata(t.metadata[:0], e, m)
 			a.json = t.metadata
 			a.activeJob = t.argumentScanner.Check(a.json).ActiveJob // the publisher chooses the attributes' names
 		}
@@ -140,13 +154,13 @@ func (t *translator) buildArguments(w *Worker, message argument, e *envelope, m 
 
 // appendMetadata appends the metadata argument, which says where a message came
 // from.
-func (e *envelope) appendMetadata(b []byte, m *events.SQSMessage) []byte {
+func (t *translator) appendMetadata(b []byte, e *envelope, m *events.SQSMessage) []byte {
 	b = append(b, `{"topic":`...)
-	b = jsonscan.AppendQuote(b, TopicName(string(e.TopicARN)))
+	b = jsonscan.AppendQuote(b, TopicName(t.topicARN))
 	b = append(b, `,"topic_arn":`...)
-	b = jsonscan.AppendQuote(b, e.TopicARN)
+	b = jsonscan.AppendQuote(b, t.topicARN)
 	b = append(b, `,"message_id":`...)
-	b = jsonscan.AppendQuote(b, e.MessageID)
+	b = jsonscan.AppendQuote(b, t.id[0])
 	b = append(b, `,"subject":`...)
 	if e.Subject == nil {
 		b = append(b, "null"...)
@@ -168,28 +182,4 @@ func (e *envelope) appendMetadata(b []byte, m *events.SQSMessage) []byte {
 	b = append(b, `,"receive_count":`...)
 	count, _ := strconv.Atoi(m.Attributes["ApproximateReceiveCount"])
 	return append(strconv.AppendInt(b, int64(count), 10), '}')
-}
-
-// traceFields returns the fields of W3C Trace Context and Baggage among the
-// message's attributes. Those of SNS win over those of SQS.
-func traceFields(attributes []attribute, m *events.SQSMessage) []sidekiq.TraceField {
-	var fields []sidekiq.TraceField
-	for _, key := range []string{"traceparent", "tracestate", "baggage"} {
-		if value := attributeValue(key, attributes, m); value != "" {
-			fields = append(fields, sidekiq.TraceField{Key: key, Value: value})
-		}
-	}
-	return fields
-}
-
-func attributeValue(name string, attributes []attribute, m *events.SQSMessage) string {
-	for _, a := range attributes {
-		if string(a.Name) == name && string(a.Type) == "String" {
-			return string(a.Value)
-		}
-	}
-	if value := m.MessageAttributes[name].StringValue; value != nil {
-		return *value
-	}
-	return ""
 }

@@ -30,7 +30,7 @@ func ExampleClient_Push() {
 
 	template := sidekiq.JobTemplate{Class: "Orders::SyncJob", Queue: "critical", Retry: sidekiq.Int(5)}
 	job := template.Job(sidekiq.Call{
-		ID:   template.JobID("3f1c5b0e-8d5a-5b0e-9b6e-0a1b2c3d4e5f"),
+		ID:   template.JobID(sidekiq.Identity{Kind: "sns", Source: "arn:aws:sns:us-east-1:123456789012:orders", ID: []string{"3f1c5b0e-8d5a-5b0e-9b6e-0a1b2c3d4e5f"}}),
 		Args: []json.RawMessage{json.RawMessage(`{"id":1}`)},
 		At:   time.Now(),
 	})

@@ -2,6 +2,7 @@ package sidekiq
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"strconv"
@@ -17,6 +18,7 @@ const activeJobWrapper = "ActiveJob::QueueAdapters::SidekiqAdapter::JobWrapper"
 // A Job is one element of a Sidekiq queue.
 type Job struct {
 	JID     string
+	Class   string // of the template; an ActiveJob's own class, not the wrapper
 	Queue   string // the Sidekiq queue, without the "queue:" of its Redis key
 	Payload []byte // the job's JSON
 
@@ -29,12 +31,31 @@ type Job struct {
 // nothing else, so a message that is delivered twice is recognised.
 type ID [sha256.Size]byte
 
-// JobID returns the ID of the template's job for a message.
-func (t *JobTemplate) JobID(messageID string) ID {
-	b := make([]byte, 0, 128)
-	b = append(append(b, t.Queue...), 0)
-	b = append(append(b, t.Class...), 0)
-	return sha256.Sum256(append(b, messageID...))
+// An Identity is what tells a message from all others, and what it keeps when it
+// is delivered again. ID has one or more fields, always the same number for a
+// Kind unless a field is optional at the end.
+type Identity struct {
+	Kind   string   // what sent the message: sns, eventbridge, s3 or plain
+	Source string   // where it comes from, such as the ARN of its topic
+	ID     []string // its id there
+}
+
+// JobID returns the ID of the template's job for a message. It is the SHA-256
+// of queue, class and the fields of the identity, each preceded by its length
+// as 8 bytes in big-endian order.
+func (t *JobTemplate) JobID(m Identity) ID {
+	b := make([]byte, 0, 512) // on the stack, unless the fields are long
+	for _, field := range [...]string{t.Queue, t.Class, m.Kind, m.Source} {
+		b = appendField(b, field)
+	}
+	for _, field := range m.ID {
+		b = appendField(b, field)
+	}
+	return sha256.Sum256(b)
+}
+
+func appendField(b []byte, field string) []byte {
+	return append(binary.BigEndian.AppendUint64(b, uint64(len(field))), field...)
 }
 
 // JID returns the id in Sidekiq's form: 24 hexadecimal digits.
@@ -108,7 +129,7 @@ func (t *JobTemplate) Job(c Call) Job {
 		b = append(jsonscan.AppendQuote(append(b, ','), f.Key), ':')
 		b = jsonscan.AppendQuote(b, f.Value)
 	}
-	return Job{JID: jid, Queue: t.Queue, Payload: append(b, '}')}
+	return Job{JID: jid, Class: t.Class, Queue: t.Queue, Payload: append(b, '}')}
 }
 
 // appendRetry always writes "retry", because without it Sidekiq loses a failed

@@ -54,7 +54,7 @@ func TestJob(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.call.At = at
-			c.call.ID = c.template.JobID("message-1")
+			c.call.ID = c.template.JobID(Identity{"sns", "topic", []string{"message-1"}})
 			job := c.template.Job(c.call)
 			got := regexp.MustCompile(`"jid":"[0-9a-f]{24}"`).ReplaceAllString(string(job.Payload), `"jid":"JID"`)
 			got = regexp.MustCompile(`"job_id":"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"`).ReplaceAllString(got, `"job_id":"UUID"`)
@@ -86,33 +86,76 @@ func TestTimeHasDecimalPoint(t *testing.T) {
 	}
 }
 
-func TestID(t *testing.T) {
-	foo := JobTemplate{Class: "Foo", Queue: "default"}
-	// A literal, so that no release changes it unnoticed: with other ids,
-	// messages could be pushed twice during the upgrade.
-	id := foo.JobID("3f1c5b0e-1")
-	if got, want := id.JID(), "6fc34952445e3027f7983247"; got != want {
-		t.Errorf("JID = %s, want %s", got, want)
+// The ids are literals, so that no release changes them unnoticed: with other
+// ids, messages would be pushed twice during the upgrade. They come from Python:
+//
+//	fields = [b"critical", b"Orders::SyncJob", b"sns", b"arn:aws:…", b"3f1c5b0e-…"]
+//	hashlib.sha256(b"".join(struct.pack(">Q", len(f)) + f for f in fields)).hexdigest()[:24]
+func TestJobID(t *testing.T) {
+	template := JobTemplate{Class: "Orders::SyncJob", Queue: "critical"}
+	for _, c := range []struct {
+		name     string
+		identity Identity
+		want     string
+	}{
+		{"sns", Identity{"sns", "arn:aws:sns:us-east-1:123456789012:orders", []string{"3f1c5b0e-8d5a-5b0e-9b6e-0a1b2c3d4e5f"}}, "33706978402e86634aa981a6"},
+		{"eventbridge", Identity{"eventbridge", "shop.billing", []string{"7bf73129-1428-4cd3-a780-95db273d1602"}}, "d570ddd59938f12bf364a2ec"},
+		{"eventbridge replay", Identity{"eventbridge", "shop.billing", []string{"7bf73129-1428-4cd3-a780-95db273d1602", "november"}}, "c1707edbb709a3c807c91bd6"},
+		{"s3", Identity{"s3", "shop-uploads", []string{"images/Zo%C3%AB+1.png", "", "0A1B2C3D4E5F678901", "ObjectCreated:Put", "2026-11-22T18:46:04.987Z", "D82B88E5F771F645"}}, "482f978a9040d5775390f11c"},
+		{"plain", Identity{"plain", "shop_queue", []string{"059f36b4-87a3-44ab-83d2-661975830a7d"}}, "c92ec464acefc00c6fc3f18e"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := template.JobID(c.identity).JID(); got != c.want {
+				t.Errorf("JID = %s, want %s", got, c.want)
+			}
+		})
 	}
-	others := map[string]ID{
-		"another message": foo.JobID("3f1c5b0e-2"),
-		"another class":   (&JobTemplate{Class: "Bar", Queue: "default"}).JobID("3f1c5b0e-1"),
-		"another queue":   (&JobTemplate{Class: "Foo", Queue: "low"}).JobID("3f1c5b0e-1"),
-		"shifted":         (&JobTemplate{Class: "tFoo", Queue: "defaul"}).JobID("3f1c5b0e-1"),
+	id := template.JobID(Identity{"sns", "arn:aws:sns:us-east-1:123456789012:orders", []string{"3f1c5b0e-8d5a-5b0e-9b6e-0a1b2c3d4e5f"}})
+	if got, want := id.uuid(), "dbe2c964-7a57-884e-ba55-46dea8be4cb8"; got != want {
+		t.Errorf("UUID = %s, want %s", got, want)
 	}
-	for name, other := range others {
-		if other.JID() == id.JID() {
-			t.Errorf("%s: the same JID", name)
+}
+
+func TestJobIDsDiffer(t *testing.T) {
+	id := func(queue, class, kind, source string, id ...string) ID {
+		return (&JobTemplate{Class: class, Queue: queue}).JobID(Identity{kind, source, id})
+	}
+	ids := map[ID]string{}
+	for name, id := range map[string]ID{
+		"the first":              id("default", "Foo", "sns", "topic", "1"),
+		"another queue":          id("low", "Foo", "sns", "topic", "1"),
+		"another class":          id("default", "Bar", "sns", "topic", "1"),
+		"another kind":           id("default", "Foo", "plain", "topic", "1"),
+		"another source":         id("default", "Foo", "sns", "audit", "1"),
+		"another id":             id("default", "Foo", "sns", "topic", "2"),
+		"one more field":         id("default", "Foo", "sns", "topic", "1", ""),
+		"a byte moved backward":  id("default", "Foo", "sns", "topi", "c1"),
+		"a byte moved forward":   id("defaul", "tFoo", "sns", "topic", "1"),
+		"two fields joined":      id("default", "Foo", "sns", "topic1"),
+		"a length among the ids": id("default", "Foo", "sns", "topic", "1\x00\x00\x00\x00\x00\x00\x00\x00"),
+	} {
+		if other, ok := ids[id]; ok {
+			t.Errorf("%s and %s have the same id", name, other)
 		}
+		ids[id] = name
+	}
+}
+
+func TestJobIDDoesNotAllocate(t *testing.T) {
+	template := JobTemplate{Class: "Orders::SyncJob", Queue: "critical"}
+	identity := Identity{"sns", "arn:aws:sns:us-east-1:123456789012:orders", []string{"3f1c5b0e-8d5a-5b0e-9b6e-0a1b2c3d4e5f"}}
+	if n := testing.AllocsPerRun(100, func() { template.JobID(identity) }); n > 0 {
+		t.Errorf("%v allocations, want 0", n)
 	}
 }
 
 func BenchmarkJob(b *testing.B) {
 	w := JobTemplate{Class: "Orders::SyncJob", Queue: "critical", Tags: []string{"sns"}}
 	args := []json.RawMessage{make([]byte, 1024)}
+	identity := Identity{"sns", "arn:aws:sns:us-east-1:123456789012:orders", []string{"3f1c5b0e-8d5a-5b0e-9b6e-0a1b2c3d4e5f"}}
 	now := time.Now()
 	b.ReportAllocs()
 	for b.Loop() {
-		w.Job(Call{ID: w.JobID("3f1c5b0e-8d5a-5b0e-9b6e-0a1b2c3d4e5f"), Args: args, At: now})
+		w.Job(Call{ID: w.JobID(identity), Args: args, At: now})
 	}
 }

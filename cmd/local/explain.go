@@ -110,7 +110,8 @@ func queuesOf(m *events.SQSMessage, queues []config.Queue) []config.Queue {
 }
 
 func explainIn(w io.Writer, router *handler.Router, m *events.SQSMessage) {
-	topic, jobs, err := router.Translate(m, time.Now())
+	translation, err := router.Translate(m, time.Now())
+	topic, jobs := translation.TopicARN, translation.Jobs
 	if topic != "" {
 		fmt.Fprintf(w, "  topic     %s\n", topic)
 	}

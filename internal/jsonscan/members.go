@@ -5,6 +5,12 @@ import "iter"
 // IsObject reports whether a JSON text is an object.
 func IsObject(text []byte) bool { return firstByte(text) == '{' }
 
+// IsNumber reports whether a JSON text is a number.
+func IsNumber(text []byte) bool {
+	c := firstByte(text)
+	return c == '-' || '0' <= c && c <= '9'
+}
+
 // IsString reports whether a JSON text is a string.
 func IsString(text []byte) bool { return firstByte(text) == '"' }
 

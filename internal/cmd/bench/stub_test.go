@@ -108,7 +108,8 @@ func TestStubMessages(t *testing.T) {
 			t.Fatalf("ReceiveMessage = %v, %v; want 10 messages", out, err)
 		}
 		for _, m := range out.Messages {
-			_, jobs, err := router.Translate(&events.SQSMessage{MessageId: *m.MessageId, Body: *m.Body}, time.Now())
+			translation, err := router.Translate(&events.SQSMessage{MessageId: *m.MessageId, Body: *m.Body}, time.Now())
+			jobs := translation.Jobs
 			if err != nil || len(jobs) != 1 {
 				t.Fatalf("%d jobs, %v, of %s", len(jobs), err, *m.Body)
 			}

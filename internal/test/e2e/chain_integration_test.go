@@ -108,7 +108,7 @@ func publishAll(c *cloud, arn func(topic string) string) map[string]call {
 		topicARN := arn(r.topic)
 		for _, message := range messages {
 			messageID := c.publish(topicARN, message)
-			calls[r.worker.JobID(messageID).JID()] = call{r, topicARN, messageID, message}
+			calls[r.worker.JobID(sidekiq.Identity{Kind: "sns", Source: topicARN, ID: []string{messageID}}).JID()] = call{r, topicARN, messageID, message}
 		}
 	}
 	return calls
