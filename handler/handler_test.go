@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -334,6 +335,36 @@ func TestReleaseBodies(t *testing.T) {
 		if response, err := h.Handle(t.Context(), batch); err != nil || failed(response) != "m1" {
 			t.Errorf("failed = %q, %v; want m1", failed(response), err)
 		}
+	}
+}
+
+// Besides the jobs themselves, translating a batch takes memory for a few copies
+// of its largest message, not of all.
+func TestTranslatesLargeMessagesInLittleMemory(t *testing.T) {
+	for name, message := range map[string]string{
+		"JSON":              `{"s":"` + strings.Repeat("x", 200_000) + `"}`,
+		"JSON with escapes": `{"s":"` + strings.Repeat(`x\n`, 60_000) + `"}`,
+		"text":              strings.Repeat("line\n", 40_000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			records := make([]events.SQSMessage, 10)
+			for i := range records {
+				records[i] = *notification("orders", message)
+			}
+			h := &Handler{Router: testRouter, Log: slog.New(slog.DiscardHandler)}
+			b := newBatch(records)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			h.translateMessages(t.Context(), b, time.Now())
+			runtime.ReadMemStats(&after)
+			want := 7 * len(records[0].Body)
+			for _, job := range b.jobs {
+				want += len(job.Payload)
+			}
+			if got := after.TotalAlloc - before.TotalAlloc; len(b.jobs) != len(records) || got > uint64(want) {
+				t.Errorf("%d bytes were allocated for %d jobs, want at most %d", got, len(b.jobs), want)
+			}
+		})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -121,7 +122,7 @@ func (t *translator) buildMessage(message []byte) (argument, error) {
 	verdict := t.argumentScanner.Check(message)
 	switch {
 	case verdict.Syntax != nil, verdict.Refused != nil && jsonscan.IsNumber(message):
-		t.quoted = jsonscan.AppendQuote(t.quoted[:0], message)
+		t.quoted = jsonscan.AppendQuote(slices.Grow(t.quoted[:0], len(message)+len(`""`)), message)
 		return argument{json: t.quoted}, nil
 	case verdict.Refused != nil:
 		return argument{}, reject(ReasonUnacceptable, "the message is JSON that a Sidekiq job cannot carry safely: it has %v; the publisher has to change it", verdict.Refused)
