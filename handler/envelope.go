@@ -16,7 +16,7 @@ import (
 // read it.
 type envelope struct {
 	Type       []byte
-	TopicARN   []byte
+	TopicARN   []byte // of an SNS topic, see isTopicARN
 	MessageID  []byte // assigned by SNS, the same each time SNS delivers the message; empty if there is none
 	OddID      bool   // the MessageId is neither a string nor null
 	Message    []byte
@@ -34,18 +34,28 @@ type attribute struct{ Name, Type, Value []byte }
 
 // decodeEnvelope decodes an envelope. It matches keys exactly, because a decoder
 // that ignores case, as encoding/json does, would let "topicarn" override
-// "TopicArn".
-func decodeEnvelope(body []byte, scanner *jsonscan.Scanner) (envelope, error) {
+// "TopicArn". With an error, the envelope has its topic and its id, if these are
+// valid. A topic ARN that is known to be valid is not checked again.
+func decodeEnvelope(body []byte, scanner *jsonscan.Scanner, knownTopic string) (e envelope, err error) {
 	members, verdict := scanner.Object(body)
 	switch {
 	case len(body) == 0:
-		return envelope{}, reject(ReasonNotEnvelope, "the message has no body")
+		return e, reject(ReasonNotEnvelope, "the message has no body")
 	case verdict.Syntax != nil:
-		return envelope{}, reject(ReasonNotEnvelope, "the body is not an SNS envelope: %v%s", verdict.Syntax, rawDeliveryHint)
+		return e, reject(ReasonNotEnvelope, "the body is not an SNS envelope: %v%s", verdict.Syntax, rawDeliveryHint)
 	case !jsonscan.IsObject(body):
-		return envelope{}, reject(ReasonNotEnvelope, "the body is not an SNS envelope but another JSON value%s", rawDeliveryHint)
+		return e, reject(ReasonNotEnvelope, "the body is not an SNS envelope but another JSON value%s", rawDeliveryHint)
 	}
-	e := envelope{Refused: verdict.Refused}
+	e.readMembers(members)
+	if e.Refused = verdict.Refused; e.Refused != nil {
+		if key := duplicateKey(members); key != "" {
+			return envelope{}, reject(ReasonNotEnvelope, "the body is not an SNS envelope: it has a duplicate key %q", key)
+		}
+	}
+	return e, e.check(knownTopic)
+}
+
+func (e *envelope) readMembers(members []jsonscan.Member) {
 	for _, m := range members {
 		switch string(m.Key) {
 		case "Type":
@@ -65,39 +75,33 @@ func decodeEnvelope(body []byte, scanner *jsonscan.Scanner) (envelope, error) {
 			e.Attributes = decodeAttributes(m.Value)
 		}
 	}
-	if verdict.Refused != nil {
-		if key := duplicateKey(members); key != "" {
-			return envelope{}, reject(ReasonNotEnvelope, "the body is not an SNS envelope: it has a duplicate key %q", key)
-		}
-	}
-	return checkEnvelope(e)
 }
 
-// checkEnvelope returns the envelope if it is a notification. With an error, it
-// returns an envelope with its topic and id alone, or an empty one if the topic is
-// not valid.
-func checkEnvelope(e envelope) (envelope, error) {
-	kind := string(e.Type)
-	switch {
+// check returns an error unless the envelope is that of a notification. It
+// removes an invalid topic.
+func (e *envelope) check(knownTopic string) error {
+	topic := e.TopicARN
+	isKnown := knownTopic != "" && string(topic) == knownTopic
+	if !isKnown && !isTopicARN(topic) {
+		e.TopicARN = nil
+	}
+	switch kind := string(e.Type); {
 	case kind != "Notification" && kind != "SubscriptionConfirmation" && kind != "UnsubscribeConfirmation":
-		return envelope{}, reject(ReasonNotEnvelope, `the body is not an SNS notification: it has no "Type": "Notification"%s`, rawDeliveryHint)
+		return reject(ReasonNotEnvelope, `the body is not an SNS notification: it has no "Type": "Notification"%s`, rawDeliveryHint)
+	case topic == nil:
+		return reject(ReasonNotEnvelope, `the SNS envelope has no string "TopicArn"`)
 	case e.TopicARN == nil:
-		return envelope{}, reject(ReasonNotEnvelope, `the SNS envelope has no string "TopicArn"`)
-	case !isTopicARN(e.TopicARN):
-		return envelope{}, reject(ReasonNotEnvelope, `the SNS envelope's TopicArn is not the ARN of an SNS topic, but "%s"`, printable.Text(string(e.TopicARN), 100))
-	}
-	partial := envelope{TopicARN: e.TopicARN, MessageID: e.MessageID}
-	switch {
+		return reject(ReasonNotEnvelope, `the SNS envelope's TopicArn is not the ARN of an SNS topic, but "%s"`, printable.Text(string(topic), 100))
 	case kind == "SubscriptionConfirmation":
-		return partial, reject(ReasonNotEnvelope, "a subscription to the topic %s waits to be confirmed; to confirm it, open the SubscribeURL in this message's body", TopicName(string(e.TopicARN)))
+		return reject(ReasonNotEnvelope, "a subscription to the topic %s waits to be confirmed; to confirm it, open the SubscribeURL in this message's body", TopicName(string(topic)))
 	case kind == "UnsubscribeConfirmation":
-		return partial, reject(ReasonNotEnvelope, "the subscription to the topic %s has been cancelled, and its restoration waits to be confirmed; to restore it, open the SubscribeURL in this message's body", TopicName(string(e.TopicARN)))
+		return reject(ReasonNotEnvelope, "the subscription to the topic %s has been cancelled, and its restoration waits to be confirmed; to restore it, open the SubscribeURL in this message's body", TopicName(string(topic)))
 	case e.Message == nil:
-		return partial, reject(ReasonNotEnvelope, `the SNS envelope has no string "Message"`)
+		return reject(ReasonNotEnvelope, `the SNS envelope has no string "Message"`)
 	case e.OddID:
-		return partial, reject(ReasonNotEnvelope, `the SNS envelope's MessageId is not a string`)
+		return reject(ReasonNotEnvelope, `the SNS envelope's MessageId is not a string`)
 	}
-	return e, nil
+	return nil
 }
 
 const rawDeliveryHint = "; if it comes from SNS, turn off raw message delivery on the subscription"

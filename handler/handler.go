@@ -83,6 +83,7 @@ func withMargin(ctx context.Context) (context.Context, context.CancelFunc) {
 // translateMessages builds the jobs of all messages that can be pushed.
 func (h *Handler) translateMessages(ctx context.Context, b *batch, now time.Time) {
 	t := translator{router: h.Router, at: now}
+	t.kept.Grow(len(b.messages) * len("00000000-0000-0000-0000-000000000000")) // the ids of SNS
 	failedGroups := map[string]bool{}
 	for i := range b.messages {
 		m := &b.messages[i]

@@ -45,6 +45,7 @@ type translator struct {
 	metadata        []byte           // the metadata argument
 	args            []json.RawMessage
 	id              [1]string // of the message's identity
+	kept            strings.Builder
 
 	// The topic of the previous message and its workers. The next message is
 	// likely to have the same topic.
@@ -56,12 +57,12 @@ type translator struct {
 // jobs at all.
 func (t *translator) translate(m *events.SQSMessage, jobs []sidekiq.Job) (Translation, error) {
 	t.body = append(t.body[:0], m.Body...)
-	e, err := decodeEnvelope(t.body, &t.envelopeScanner)
+	e, err := decodeEnvelope(t.body, &t.envelopeScanner, t.topicARN)
 	if err != nil {
 		return Translation{TopicARN: string(e.TopicARN), MessageID: string(e.MessageID)}, err
 	}
 	t.lookUpWorkers(e.TopicARN)
-	result := Translation{TopicARN: t.topicARN, MessageID: string(e.MessageID)}
+	result := Translation{TopicARN: t.topicARN, MessageID: t.keep(e.MessageID)}
 	switch {
 	case len(t.workers) == 0:
 		return result, reject(ReasonNoRoute, "no worker is configured for the topic %q", TopicName(t.topicARN))
@@ -89,6 +90,13 @@ func (t *translator) translate(m *events.SQSMessage, jobs []sidekiq.Job) (Transl
 	}
 	result.Jobs = jobs
 	return result, nil
+}
+
+// keep returns a string that stays valid. All strings of a batch share memory.
+func (t *translator) keep(b []byte) string {
+	start := t.kept.Len()
+	t.kept.Write(b)
+	return t.kept.String()[start:]
 }
 
 // lookUpWorkers sets the translator's topic and its workers.
