@@ -1,9 +1,6 @@
 package handler
 
 import (
-	"bytes"
-	"strings"
-
 	"scout/internal/jsonscan"
 	"scout/internal/printable"
 )
@@ -40,7 +37,7 @@ func decodeEnvelope(body []byte, scanner *jsonscan.Scanner, knownTopic string) (
 	members, verdict := scanner.Object(body)
 	switch {
 	case len(body) == 0:
-		return e, reject(ReasonNotEnvelope, "the message has no body")
+		return e, reject(ReasonNotEnvelope, "the message has no body; SQS delivers no such message, so look at what made this event")
 	case verdict.Syntax != nil:
 		return e, reject(ReasonNotEnvelope, "the body is not an SNS envelope: %v%s", verdict.Syntax, rawDeliveryHint)
 	case !jsonscan.IsObject(body):
@@ -152,37 +149,4 @@ func decodeString(value []byte) []byte {
 		return nil
 	}
 	return jsonscan.Unquote(value)
-}
-
-// TopicName returns the last part of a topic's ARN.
-func TopicName(arn string) string { return arn[strings.LastIndexByte(arn, ':')+1:] }
-
-// maxTopicName is the maximum length of a topic's name, ".fifo" included.
-const maxTopicName = 256
-
-// isTopicARN reports whether text is arn:PARTITION:sns:REGION:ACCOUNT:NAME, as in
-// "Resource types defined by Amazon SNS" in the Service Authorization Reference.
-// What passes is safe to show: letters, digits, hyphens, underscores and ".fifo".
-func isTopicARN(text []byte) bool {
-	var parts [5][]byte // before the name
-	for i := range parts {
-		var found bool
-		if parts[i], text, found = bytes.Cut(text, []byte(":")); !found {
-			return false
-		}
-	}
-	partition, region, account, name := parts[1], parts[3], parts[4], text
-	isAccount := len(account) == 12 && len(bytes.Trim(account, "0123456789")) == 0
-	return string(parts[0]) == "arn" && string(parts[2]) == "sns" && isAccount && isWord(partition, 32) && isWord(region, 32) &&
-		len(name) <= maxTopicName && isWord(bytes.TrimSuffix(name, []byte(".fifo")), maxTopicName)
-}
-
-// isWord reports whether text has 1 to max letters, digits, hyphens and underscores.
-func isWord(text []byte, max int) bool {
-	for _, c := range text {
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {
-			return false
-		}
-	}
-	return 0 < len(text) && len(text) <= max
 }

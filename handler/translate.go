@@ -65,7 +65,7 @@ func (t *translator) translate(m *events.SQSMessage, jobs []sidekiq.Job) (Transl
 	result := Translation{TopicARN: t.topicARN, MessageID: t.keep(e.MessageID)}
 	switch {
 	case len(t.workers) == 0:
-		return result, reject(ReasonNoRoute, "no worker is configured for the topic %q", TopicName(t.topicARN))
+		return result, reject(ReasonNoRoute, "no worker is configured for the topic %q; add the topic to the configuration, or end its subscription", TopicName(t.topicARN))
 	case e.Refused != nil:
 		return result, reject(ReasonUnacceptable, "the SNS envelope has text that a Sidekiq job cannot carry safely: it has %v; the publisher has to change it", e.Refused)
 	}
@@ -154,7 +154,7 @@ func (t *translator) buildArguments(w *Worker, message argument, e *envelope, m 
 			a.activeJob = t.argumentScanner.Check(a.json).ActiveJob // the publisher chooses the attributes' names
 		}
 		if w.ActiveJob && a.activeJob != nil {
-			return nil, reject(ReasonUnacceptable, "the %s argument of %s has %v, which ActiveJob would take for its own", arg, w.Class, a.activeJob)
+			return nil, reject(ReasonUnacceptable, "the %s argument of %s has %v, which ActiveJob would take for its own; the publisher has to rename it", arg, w.Class, a.activeJob)
 		}
 		t.args = append(t.args, a.json)
 	}
