@@ -230,7 +230,8 @@ func (s *Scanner) readLiteral(word string) error {
 	return nil
 }
 
-// skipSpace skips white space and returns the byte after it, 0 at the end.
+// skipSpace skips white space and returns the byte after it, 0 at the end. A 0 in
+// the text is never valid there, so the two cases need not be told apart.
 func (s *Scanner) skipSpace() byte {
 	for s.pos < len(s.text) {
 		c := s.text[s.pos]
@@ -238,15 +239,6 @@ func (s *Scanner) skipSpace() byte {
 			return c
 		}
 		s.pos++
-	}
-	return 0
-}
-
-// peek returns the next byte, 0 at the end. A 0 in the text is never valid
-// where peek or skipSpace is used, so the two cases need not be told apart.
-func (s *Scanner) peek() byte {
-	if s.pos < len(s.text) {
-		return s.text[s.pos]
 	}
 	return 0
 }

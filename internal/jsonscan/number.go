@@ -20,40 +20,51 @@ const (
 )
 
 func (s *Scanner) readNumber() error {
-	at := s.pos
-	if s.peek() == '-' {
-		s.pos++
+	at, text := s.pos, s.text
+	i := at
+	if i < len(text) && text[i] == '-' {
+		i++
 	}
-	switch c := s.peek(); {
-	case c == '0':
-		s.pos++
-	case '1' <= c && c <= '9':
-		s.readDigits()
-	default:
-		return s.syntaxError("expected a value")
+	if i < len(text) && text[i] == '0' {
+		i++
+	} else if i = skipDigits(text, i); i == at || text[i-1] == '-' {
+		return s.numberError(i, "expected a value")
 	}
-	fraction := s.peek() == '.'
+	fraction := i < len(text) && text[i] == '.'
 	if fraction {
-		s.pos++
-		if !s.readDigits() {
-			return s.syntaxError("expected a digit")
+		if i = skipDigits(text, i+1); text[i-1] == '.' {
+			return s.numberError(i, "expected a digit")
 		}
 	}
-	exponentAt := s.pos
-	if c := s.peek(); c == 'e' || c == 'E' {
-		s.pos++
-		if c := s.peek(); c == '+' || c == '-' {
-			s.pos++
+	exponentAt := i
+	if i < len(text) && text[i]|0x20 == 'e' {
+		if i++; i < len(text) && (text[i] == '+' || text[i] == '-') {
+			i++
 		}
-		if !s.readDigits() {
-			return s.syntaxError("expected a digit")
+		digits := i
+		if i = skipDigits(text, i); i == digits {
+			return s.numberError(i, "expected a digit")
 		}
 	}
+	s.pos = i
 	// Ruby's integers are unbounded, and 300 digits are in the range of a double.
-	if exponentAt < s.pos || fraction && s.pos-at > 300 {
+	if exponentAt < i || fraction && i-at > 300 {
 		s.checkFloat(at, exponentAt)
 	}
 	return nil
+}
+
+func (s *Scanner) numberError(at int, what string) error {
+	s.pos = at
+	return s.syntaxError(what)
+}
+
+// skipDigits returns the index of the first byte from i on that is not a digit.
+func skipDigits(text []byte, i int) int {
+	for i < len(text) && '0' <= text[i] && text[i] <= '9' {
+		i++
+	}
+	return i
 }
 
 // checkFloat judges the number that ends at s.pos. Its exponent, if it has one,
@@ -72,13 +83,4 @@ func (s *Scanner) checkFloat(at, exponentAt int) {
 	if e, _ := strconv.Atoi(string(exponent)); e > maxExponent && f != 0 {
 		s.refuse(at, "an exponent over "+strconv.Itoa(maxExponent), ambiguous)
 	}
-}
-
-// readDigits reports whether there was at least one digit.
-func (s *Scanner) readDigits() bool {
-	at := s.pos
-	for c := s.peek(); '0' <= c && c <= '9'; c = s.peek() {
-		s.pos++
-	}
-	return s.pos > at
 }

@@ -22,13 +22,18 @@ func (s *Scanner) readString() ([]byte, error) {
 		case c == '"':
 			end := s.pos
 			s.pos++
-			if len(s.decoded) == from {
+			if len(s.decoded) == from { // no escape, or one at the beginning that run skips
 				return s.text[run:end], nil
 			}
 			s.decoded = append(s.decoded, s.text[run:end]...)
 			return s.decoded[from:], nil
 		case c == '\\':
 			s.decoded = append(s.decoded, s.text[run:s.pos]...)
+			if next := s.pos + 1; next < len(s.text) && (s.text[next] == '"' || s.text[next] == '\\' || s.text[next] == '/') {
+				run = next // the escaped character, which stands for itself
+				s.pos += 2
+				continue
+			}
 			if err := s.readEscape(); err != nil {
 				return nil, err
 			}
@@ -97,9 +102,10 @@ func (s *Scanner) readEscape() error {
 	return nil
 }
 
-// escapes maps the byte after a backslash to the character that it stands for.
-// It is 0 for u, which needs more bytes, and for what is not an escape.
-var escapes = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+// escapes maps the byte after a backslash to the character that it stands for,
+// if that is another one. It is 0 for u, which needs more bytes, and for what is
+// not an escape.
+var escapes = [256]byte{'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
 // hex4 decodes the \uXXXX that text begins with.
 func hex4(text []byte) (unit rune, ok bool) {
