@@ -58,8 +58,6 @@ func newSDKClient(ctx context.Context, c config.AWS, log *slog.Logger) (*sqs.Cli
 		log.Debug("AWS SDK", "message", fmt.Sprintf(format, args...))
 	})
 	return sqs.NewFromConfig(loaded, func(o *sqs.Options) {
-		// TCP and TLS protect the bytes; an MD5 of each message on top would cost
-		// a twentieth of the throughput.
 		o.DisableMessageChecksumValidation = true
 		o.APIOptions = append(o.APIOptions, explainErrors)
 		if c.Endpoint != "" {

@@ -121,7 +121,9 @@ func TestFiveInterimResponses(t *testing.T) {
 // A response with more values than SQS has to send is an error, because each of
 // them would take far more memory than its text.
 func TestManyValues(t *testing.T) {
-	repeat := func(start, value, end string) string { return start + strings.Repeat(value+",", maxValues) + value + end }
+	repeat := func(start, value, end string) string {
+		return start + strings.Repeat(value+",", maxValues) + value + end
+	}
 	for name, body := range map[string]string{
 		"messages":           repeat(`{"Messages":[`, `{}`, `]}`),
 		"attributes":         repeat(`{"Messages":[{"Attributes":{`, `"a":""`, `}}]}`),

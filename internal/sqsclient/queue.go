@@ -8,10 +8,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"scout/config"
+	"scout/internal/printable"
 )
 
 // timeout is the maximum duration of a call about a queue, with its retries.
@@ -32,7 +34,11 @@ func (c *Client) QueueURL(ctx context.Context, q config.Queue) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("looking for the SQS queue %q: %w", q.Name, err)
 	}
-	return *out.QueueUrl, nil
+	url := aws.ToString(out.QueueUrl)
+	if url == "" || url != printable.Text(url, 1024) {
+		return "", fmt.Errorf("looking for the SQS queue %q: the response has no usable URL", q.Name)
+	}
+	return url, nil
 }
 
 // A Queue is what Scout needs to know about a queue.

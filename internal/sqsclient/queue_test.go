@@ -56,6 +56,24 @@ func TestDescribeQueue(t *testing.T) {
 	}
 }
 
+// A response without a usable URL is an error.
+func TestQueueURL(t *testing.T) {
+	for response, want := range map[string]string{
+		`{"QueueUrl":"http://sqs/1/app"}`: "http://sqs/1/app",
+		`{}`:                              "",
+		`{"QueueUrl":null}`:               "",
+		`{"QueueUrl":"http://sqs/1/app\u001b[31m"}`:                       "",
+		`{"QueueUrl":"http://sqs/` + strings.Repeat("1", 2000) + `/app"}`: "",
+	} {
+		s := newService(t)
+		s.setHandler(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, response) })
+		got, err := configured(t, s.URL, false).QueueURL(t.Context(), config.Queue{Name: "app"})
+		if got != want || (err != nil) != (want == "") {
+			t.Errorf("%.100s: %q, %v", response, got, err)
+		}
+	}
+}
+
 func TestDeriveARN(t *testing.T) {
 	for url, want := range map[string]string{
 		"https://sqs.eu-west-1.amazonaws.com/123456789012/app":        "arn:aws:sqs:eu-west-1:123456789012:app",

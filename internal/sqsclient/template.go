@@ -18,10 +18,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// relearnAfter is how long the SDK makes all calls after a request of the fast
-// path has failed. If the way it was addressed or signed is at fault, the SDK
-// will know better.
-const relearnAfter = time.Minute
+// templateDelay is how long the SDK makes all calls after dropTemplate. If a
+// request failed because of its address or signature, the SDK may do better.
+const templateDelay = time.Minute
 
 // An operation is one of the operations of SQS and how to request it.
 type operation struct {
@@ -43,7 +42,7 @@ func (o *operation) dropTemplate() {
 func (o *operation) setTemplate(r *http.Request, sent time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if time.Since(o.dropped) > relearnAfter {
+	if time.Since(o.dropped) > templateDelay {
 		o.template.Store(newTemplate(r, sent))
 	}
 }

@@ -141,7 +141,7 @@ func TestRejected(t *testing.T) {
 		t.Errorf("%d requests for 10 calls", n)
 	}
 	s.setHandler(s.succeed)
-	c.receive.dropped = c.receive.dropped.Add(-relearnAfter) // as if time had passed
+	c.receive.dropped = c.receive.dropped.Add(-templateDelay) // as if time had passed
 	s.fromSDK.Store(0)
 	for range 10 {
 		both(t, c)
