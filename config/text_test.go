@@ -213,7 +213,7 @@ func TestLineBreakAtTheEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := &store{parameters: map[string]string{"/secret": "s" + end, "/config": "redis: {password: env:PW}\nqueue: {topics: {t: W}}" + end}}
 			l := s.loader(t, "REDIS_URL", "redis://h"+end, "PW", "p"+end, "ACCESS", "a"+end, "AWS_REGION", "us-east-1"+end,
-				"AWS_ENDPOINT_URL", "http://h"+end, "SCOUT_SQS_WAIT_TIME_SECONDS", "7"+end)
+				"AWS_ENDPOINT_URL_SQS", "http://h"+end, "SCOUT_SQS_WAIT_TIME_SECONDS", "7"+end)
 			c, err := l.Load(t.Context(), "redis: {password: env:PW}\naws: {access_key: env:ACCESS, secret_key: ssm:/secret}\nqueue: {topics: {t: W}}\n")
 			if err != nil {
 				t.Fatal(err)
