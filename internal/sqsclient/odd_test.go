@@ -2,20 +2,26 @@ package sqsclient
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
+	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"scout/internal/logging"
 )
 
 // once limits the SDK to one attempt, as the poller does.
@@ -202,3 +208,48 @@ func TestQuota(t *testing.T) {
 type retryFastV2 struct{ *retry.Standard }
 
 func (retryFastV2) RetryDelay(int, error) (time.Duration, error) { return 0, nil }
+
+// A server that sends more than its response makes net/http print the rest with
+// package log, which no option of net/http prevents. What the process logs of it
+// has nothing of a message.
+func TestUnsolicitedBytesAreNotLogged(t *testing.T) {
+	var mu sync.Mutex
+	var text bytes.Buffer
+	flags, output := log.Flags(), log.Writer()
+	t.Cleanup(func() { log.SetFlags(flags); log.SetOutput(output) })
+	logging.Redirect(slog.New(slog.NewTextHandler(lockedWriter{&mu, &text}, nil)))
+	url := newWire(t, func(r *http.Request, c net.Conn) {
+		_, _ = io.WriteString(c, plain(r)+plain(r)+`{"Messages":[{"Body":"hunter2"}]}`)
+	})
+	for _, sdkOnly := range []bool{false, true} {
+		c := configured(t, url, sdkOnly)
+		for range 3 {
+			both(t, c)
+		}
+	}
+	logged := func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return text.String()
+	}
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(logged(), "Unsolicited response"); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("net/http logs nothing")
+		}
+	}
+	if got := logged(); strings.Contains(got, "hunter2") || strings.Contains(got, "Body") || strings.Contains(got, "MessageId") {
+		t.Errorf("the log is %s", got)
+	}
+}
+
+// A lockedWriter writes under a mutex.
+type lockedWriter struct {
+	mu *sync.Mutex
+	w  io.Writer
+}
+
+func (l lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
