@@ -28,7 +28,9 @@ func (a *AWS) section(service string) value {
 		if !n.child("region").isSet() {
 			readInto(n.variable("AWS_REGION", "AWS_DEFAULT_REGION"), &a.Region, region)
 		}
-		if n.child("endpoint").value == nil {
+		// The SDK obeys this variable, too, but not for an endpoint that it is given.
+		ignored, _ := n.env("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
+		if n.child("endpoint").value == nil && !strings.EqualFold(ignored, "true") {
 			readInto(n.variable("AWS_ENDPOINT_URL_"+service, "AWS_ENDPOINT_URL"), &a.Endpoint, httpURL)
 		}
 	})

@@ -267,6 +267,8 @@ func TestEnvironment(t *testing.T) {
 		"endpoint": {minimal, vars("AWS_ENDPOINT_URL", "http://all", "AWS_ENDPOINT_URL_SQS", "http://sqs"),
 			want{AWS{Endpoint: "http://sqs"}, 10, 20 * time.Second, 0}},
 		"general endpoint": {minimal, vars("AWS_ENDPOINT_URL", "http://all"), want{AWS{Endpoint: "http://all"}, 10, 20 * time.Second, 0}},
+		"ignored endpoints": {minimal, vars("AWS_ENDPOINT_URL", "http://all", "AWS_ENDPOINT_URL_SQS", "http://sqs", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "True"),
+			want{AWS{}, 10, 20 * time.Second, 0}},
 		"SQS client":       {minimal, vars("SCOUT_SQS_CLIENT", "sdk"), want{AWS{SDKOnly: true}, 10, 20 * time.Second, 0}},
 		"empty SQS client": {minimal, vars("SCOUT_SQS_CLIENT", ""), want{AWS{}, 10, 20 * time.Second, 0}},
 		"the file goes first": {with, vars("AWS_REGION", "a", "AWS_ENDPOINT_URL_SQS", "http://sqs"),
