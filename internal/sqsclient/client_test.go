@@ -134,9 +134,8 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// Whatever SQS or the network does, the outcome and the number of requests are
-// those of the SDK.
-func TestResponses(t *testing.T) {
+// responses returns handlers for what SQS and the network may do to a request.
+func responses() map[string]http.HandlerFunc {
 	reject := func(status int, code, message string, headers ...string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			for i := 0; i < len(headers); i += 2 {
@@ -147,7 +146,7 @@ func TestResponses(t *testing.T) {
 		}
 	}
 	cut := func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }
-	for name, handler := range map[string]http.HandlerFunc{
+	return map[string]http.HandlerFunc{
 		"no such queue": reject(400, "com.amazonaws.sqs#QueueDoesNotExist", "no such queue", "X-Amzn-Query-Error", "AWS.SimpleQueueService.NonExistentQueue;Sender"),
 		"access denied": reject(403, "com.amazon.coral.service#AccessDeniedException", "not you"),
 		"throttled":     reject(400, "com.amazonaws.sqs#RequestThrottled", "slower"),
@@ -175,7 +174,13 @@ func TestResponses(t *testing.T) {
 			w.(http.Flusher).Flush()
 			cut(w, r)
 		},
-	} {
+	}
+}
+
+// Whatever SQS or the network does, the outcome and the number of requests are
+// those of the SDK.
+func TestResponses(t *testing.T) {
+	for name, handler := range responses() {
 		t.Run(name, func(t *testing.T) {
 			s := newService(t)
 			sdk := newSDK(s.URL)
