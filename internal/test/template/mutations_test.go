@@ -40,6 +40,11 @@ var mutations = []struct{ name, old, new, check string }{
 	{"empty topic in the policy", "- !If [HasTopic7, !Ref Topic7, !Ref AWS::NoValue]", "- !Ref Topic7", "policies"},
 	{"any topic", "ArnEquals:\n                aws:SourceArn:", "ArnLike:\n                aws:SourceArn:", "policies"},
 	{"more than sending", "Action: sqs:SendMessage", "Action: sqs:*", "policies"},
+	{"requests without TLS to the queue", "          - Effect: Deny # requests without TLS\n            Principal: \"*\"\n            Action: sqs:*\n            Resource: !GetAtt Queue.Arn\n            Condition: {Bool: {aws:SecureTransport: false}}\n", "", "policies"},
+	{"requests without TLS to the dead-letter queue", "Resource: !GetAtt DeadLetterQueue.Arn\n            Condition: {Bool: {aws:SecureTransport: false}}", "Resource: !GetAtt DeadLetterQueue.Arn", "policies"},
+	{"only requests with TLS denied", "aws:SecureTransport: false", "aws:SecureTransport: true", "policies"},
+	{"only sending without TLS denied", "Action: sqs:*", "Action: sqs:SendMessage", "policies"},
+	{"no policy of the dead-letter queue", "      Queues: [!Ref DeadLetterQueue]\n", "      Queues: [!Ref Queue]\n", "policies"},
 
 	{"raw delivery", "RawMessageDelivery: false", "RawMessageDelivery: true", "subscriptions"},
 	{"no condition", "    Condition: HasTopic4\n", "", "subscriptions"},
@@ -57,7 +62,7 @@ var mutations = []struct{ name, old, new, check string }{
 	{"all parameters", "parameter${Path}/*", "parameter/*", "role"},
 	{"key used for anything", "kms:ViaService: !Sub ssm.", "kms:ViaService: !Sub s3.", "role"},
 	{"network without VPC", "- IsInVpc # AWS", "- IsPolling # AWS", "role"},
-	{"network for the code", "Effect: Deny", "Effect: Allow", "role"},
+	{"network for the code", "Effect: Deny\n                  Action: ec2:*", "Effect: Allow\n                  Action: ec2:*", "role"},
 	{"managed policy", "      Policies:\n        - PolicyName: scout", "      ManagedPolicyArns: [arn:aws:iam::aws:policy/PowerUserAccess]\n      Policies:\n        - PolicyName: scout", "role"},
 	{"role for all", "Principal: {Service: lambda.amazonaws.com}", "Principal: {AWS: '*'}", "role"},
 

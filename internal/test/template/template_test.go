@@ -208,17 +208,27 @@ func (s *stack) topics() (arns []any) {
 }
 
 func checkPolicies(s *stack, complain complaint) {
-	if n := len(s.ofType("AWS::SQS::QueuePolicy")); n != 2 {
+	if n := len(s.ofType("AWS::SQS::QueuePolicy")); n != 3 {
 		complain("there are %d queue policies", n)
 	}
-	for policy, queue := range map[string]string{"QueuePolicy": "Queue", "UndeliveredQueuePolicy": "UndeliveredQueue"} {
+	for _, queue := range []string{"Queue", "DeadLetterQueue", "UndeliveredQueue"} {
+		policy, arn := queue+"Policy", "${"+queue+".Arn}"
 		want := []any{map[string]any{
-			"Effect":    "Allow",
-			"Principal": map[string]any{"Service": "sns.amazonaws.com"},
-			"Action":    "sqs:SendMessage",
-			"Resource":  "${" + queue + ".Arn}",
-			"Condition": map[string]any{"ArnEquals": map[string]any{"aws:SourceArn": s.topics()}},
+			"Effect":    "Deny",
+			"Principal": "*",
+			"Action":    "sqs:*",
+			"Resource":  arn,
+			"Condition": map[string]any{"Bool": map[string]any{"aws:SecureTransport": false}},
 		}}
+		if queue != "DeadLetterQueue" {
+			want = append(want, map[string]any{
+				"Effect":    "Allow",
+				"Principal": map[string]any{"Service": "sns.amazonaws.com"},
+				"Action":    "sqs:SendMessage",
+				"Resource":  arn,
+				"Condition": map[string]any{"ArnEquals": map[string]any{"aws:SourceArn": s.topics()}},
+			})
+		}
 		if got := s.property(policy, "PolicyDocument", "Statement"); !reflect.DeepEqual(got, want) {
 			complain("%s allows %v", policy, got)
 		}
