@@ -254,26 +254,6 @@ func (d debian) runtimeDirectory(t *testing.T, instance string) (run string, use
 	return run, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: dynamic, Gid: dynamic}}
 }
 
-// setting returns the value of a setting that the unit must have exactly once.
-func setting(t *testing.T, unit, name string) string {
-	t.Helper()
-	values := settings(unit, name)
-	if len(values) != 1 {
-		t.Fatalf("the unit has %d settings %s=, want 1", len(values), name)
-	}
-	return values[0]
-}
-
-// settings returns the values of a setting.
-func settings(unit, name string) (values []string) {
-	for line := range strings.SplitSeq(unit, "\n") {
-		if value, ok := strings.CutPrefix(line, name+"="); ok {
-			values = append(values, value)
-		}
-	}
-	return values
-}
-
 // nextJob waits for a job in the queue default and removes it.
 func nextJob(t *testing.T, url string) string {
 	t.Helper()
@@ -287,11 +267,4 @@ func nextJob(t *testing.T, url string) string {
 		time.Sleep(10 * time.Millisecond)
 	}
 	return ""
-}
-
-func fatal(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }

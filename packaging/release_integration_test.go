@@ -101,18 +101,6 @@ func copyFile(t *testing.T, from, to string) {
 	}
 }
 
-func list(t *testing.T, dir string) (names []string) {
-	t.Helper()
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, entry := range entries {
-		names = append(names, entry.Name())
-	}
-	return names
-}
-
 // testRPM checks the package with rpm.
 func testRPM(t *testing.T, file string) {
 	rpm := env.Program(t, "rpm", "Debian's rpm")
