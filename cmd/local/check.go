@@ -2,16 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/spf13/cobra"
 
 	"scout/config"
@@ -21,16 +18,27 @@ import (
 )
 
 func newCheckCommand(o *options) *cobra.Command {
-	var online bool
+	var online, tryReceive bool
 	cmd := &cobra.Command{
-		Use:   "check",
+		Use:   "check [FILE]",
 		Short: "Validate the configuration and, with --online, check Redis and SQS",
 		Long: `Validate the configuration and print it with its defaults and without secrets.
 
 With --online, also connect to Redis and SQS, and say what to change there. The
-exit code is 1 if something there would keep Scout from working or lose messages.`,
-		Args: cobra.NoArgs,
-		RunE: withExitCode(func(cmd *cobra.Command, _ []string) error {
+exit code is 1 if something there would keep Scout from working or lose messages.
+
+The check changes nothing. It tests the permissions to delete messages and to
+change their visibility with a receipt handle that does not exist. It receives
+only from empty queues, because a receive can move a message to the dead-letter
+queue; --try-receive receives from all queues.
+
+FILE is the configuration, as with --config.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: withExitCode(func(cmd *cobra.Command, args []string) error {
+			if err := o.takeFile(args); err != nil {
+				return err
+			}
+			online = online || tryReceive
 			c, err := o.load(cmd.Context(), config.Loader{AWS: sqsclient.AWSConfig})
 			if err != nil {
 				return err
@@ -46,7 +54,7 @@ exit code is 1 if something there would keep Scout from working or lose messages
 			ctx, cancel := context.WithTimeout(cmd.Context(), 30*time.Second)
 			defer cancel()
 			checkRedisOnline(ctx, c, report)
-			checkQueuesOnline(ctx, c, report)
+			checkQueuesOnline(ctx, c, tryReceive, report)
 			if report.failed > 0 {
 				return fmt.Errorf("%d checks failed", report.failed)
 			}
@@ -54,7 +62,20 @@ exit code is 1 if something there would keep Scout from working or lose messages
 		}),
 	}
 	cmd.Flags().BoolVar(&online, "online", false, "also connect to Redis and SQS")
+	cmd.Flags().BoolVar(&tryReceive, "try-receive", false, "receive a message, for a second, even if the queue is not empty; implies --online")
 	return cmd
+}
+
+// takeFile uses the argument, if there is one, as the configuration.
+func (o *options) takeFile(args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if o.config != "" {
+		return &failedError{errors.New("the configuration is given twice: as an argument and with --config"), exitUsage}
+	}
+	o.config = args[0]
+	return nil
 }
 
 // A report prints one finding per line.
@@ -65,6 +86,9 @@ type report struct {
 
 func (r *report) ok(format string, args ...any)   { r.line("ok  ", format, args...) }
 func (r *report) warn(format string, args ...any) { r.line("warn", format, args...) }
+
+// skip reports a check that did not run.
+func (r *report) skip(format string, args ...any) { r.line("skip", format, args...) }
 func (r *report) fail(format string, args ...any) { r.failed++; r.line("FAIL", format, args...) }
 
 func (r *report) line(kind, format string, args ...any) {
@@ -139,64 +163,4 @@ func sidekiqAdvice(version string) string {
 	default:
 		return "; Sidekiq 6 and newer need Redis 4.0 or newer"
 	}
-}
-
-func checkQueuesOnline(ctx context.Context, c *config.Config, r *report) {
-	if c.Queues[0].Label() == "" {
-		r.ok("no SQS queue is configured; the Lambda function needs none")
-		return
-	}
-	client, err := sqsclient.New(ctx, c.AWS, slog.New(slog.DiscardHandler))
-	if err != nil {
-		r.fail("%v", err)
-		return
-	}
-	for _, q := range c.Queues {
-		checkQueueOnline(ctx, client, q, r)
-	}
-}
-
-func checkQueueOnline(ctx context.Context, client *sqsclient.Client, q config.Queue, r *report) {
-	url, err := client.QueueURL(ctx, q)
-	if err != nil {
-		r.fail("%v", err)
-		return
-	}
-	out, err := client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
-	if err != nil {
-		r.fail("reading the attributes of %s: %v", url, err)
-		return
-	}
-	r.ok("the SQS queue %s exists and holds %s messages", url, out.Attributes["ApproximateNumberOfMessages"])
-	checkDeadLetters(out.Attributes["RedrivePolicy"], r)
-	checkVisibility(q, out.Attributes["VisibilityTimeout"], r)
-}
-
-func checkDeadLetters(policy string, r *report) {
-	var redrive struct {
-		DeadLetterTargetArn string
-		MaxReceiveCount     json.Number
-	}
-	if err := json.Unmarshal([]byte(policy), &redrive); err != nil || redrive.DeadLetterTargetArn == "" {
-		r.fail("the queue has no dead-letter queue: a message that Scout rejects returns to the queue until its retention period ends, and is then lost; set a RedrivePolicy")
-		return
-	}
-	if n, _ := redrive.MaxReceiveCount.Int64(); n < 5 {
-		r.warn("messages go to the dead-letter queue after %d receives: with fewer than 5, a short outage of Redis moves them there; raise maxReceiveCount", n)
-		return
-	}
-	r.ok("rejected messages go to %s after %s receives", redrive.DeadLetterTargetArn, redrive.MaxReceiveCount)
-}
-
-func checkVisibility(q config.Queue, attribute string, r *report) {
-	seconds, _ := strconv.Atoi(attribute)
-	visibility := time.Duration(seconds) * time.Second
-	if q.VisibilityTimeout > 0 {
-		visibility = q.VisibilityTimeout
-	}
-	if visibility < 30*time.Second {
-		r.warn("failed messages are redelivered after %v: a slow Redis may need longer, and messages are then received twice; set the visibility timeout to 30s or more", visibility)
-		return
-	}
-	r.ok("failed messages are redelivered after %v", visibility)
 }

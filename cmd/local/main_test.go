@@ -2,7 +2,9 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -34,6 +36,7 @@ func TestScripts(t *testing.T) {
 			"exits": exits,
 			"stack": startTestStack,
 			"send":  send,
+			"deny":  deny,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Vars = append(env.Vars, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x", "AWS_EC2_METADATA_DISABLED=true")
@@ -65,7 +68,8 @@ func startTestStack(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Defer(redisServer.Close)
 	server := devstack.NewServer()
-	endpoint := httptest.NewServer(server)
+	denied := &sync.Map{}
+	endpoint := httptest.NewServer(denying(denied, server))
 	ts.Defer(func() { server.Close(); endpoint.Close() })
 	ts.Setenv("REDIS_URL", "redis://"+redisServer.Addr())
 	ts.Setenv("WRONG_REDIS_URL", "redis://:wr0ng@"+redisServer.Addr())
@@ -87,12 +91,41 @@ func startTestStack(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	ts.Setenv("TOPIC", "arn:aws:sns:us-east-1:000000000000:orders")
 	servers.Store(ts, server)
-	ts.Defer(func() { servers.Delete(ts) })
+	deniedActions.Store(ts, denied)
+	ts.Defer(func() { servers.Delete(ts); deniedActions.Delete(ts) })
 }
 
 // servers are the stacks of the scripts that run, at the same time, by their
 // *testscript.TestScript.
 var servers sync.Map
+
+// deniedActions are the actions of SQS that the stacks deny, by script.
+var deniedActions sync.Map
+
+// deny makes the stack deny actions of SQS, and only those: deny DeleteMessage
+func deny(ts *testscript.TestScript, _ bool, args []string) {
+	denied, _ := deniedActions.Load(ts)
+	denied.(*sync.Map).Clear()
+	for _, action := range args {
+		denied.(*sync.Map).Store("AmazonSQS."+action, true)
+	}
+}
+
+// denying responds to denied actions as SQS does if the IAM policy lacks them, and
+// passes all other requests on to h.
+func denying(denied *sync.Map, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		target := r.Header.Get("X-Amz-Target")
+		if _, ok := denied.Load(target); !ok {
+			h.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		w.Header().Set("X-Amzn-Query-Error", "AccessDenied;Sender")
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprintf(w, `{"__type":"com.amazon.coral.service#AccessDeniedException","Message":"User: arn:aws:iam::1:user/u is not authorized to perform: %s because no identity-based policy allows the action"}`, target)
+	})
+}
 
 // send publishes messages to the topic orders: send 1 2 3
 func send(ts *testscript.TestScript, _ bool, args []string) {

@@ -64,13 +64,14 @@ var messageTests = []conformanceTest{
 		c.receiveNone(url)
 	}},
 	{"a receipt handle that never existed is rejected", func(c *client) {
-		url := c.queue(nil)
-		_, err := c.sqs.DeleteMessage(c.Context(), &sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: aws.String("nope")})
-		wantError[*types.ReceiptHandleIsInvalid](c, err)
-		_, err = c.sqs.ChangeMessageVisibility(c.Context(), &sqs.ChangeMessageVisibilityInput{
-			QueueUrl: &url, ReceiptHandle: aws.String("nope"), VisibilityTimeout: 1,
-		})
-		wantError[*types.ReceiptHandleIsInvalid](c, err)
+		for _, url := range []string{c.queue(nil), c.fifoQueue(nil)} {
+			_, err := c.sqs.DeleteMessage(c.Context(), &sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: aws.String("nope")})
+			wantError[*types.ReceiptHandleIsInvalid](c, err)
+			_, err = c.sqs.ChangeMessageVisibility(c.Context(), &sqs.ChangeMessageVisibilityInput{
+				QueueUrl: &url, ReceiptHandle: aws.String("nope"), VisibilityTimeout: 1,
+			})
+			wantError[*types.ReceiptHandleIsInvalid](c, err)
+		}
 	}},
 	{"a delayed message is received after its delay", func(c *client) {
 		url := c.queue(nil)
