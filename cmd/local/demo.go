@@ -21,8 +21,8 @@ import (
 	"scout/sidekiq"
 )
 
-// A show prints each new job and counts the outcomes of messages.
-type show struct {
+// A jobPrinter prints each new job and counts the outcomes of messages.
+type jobPrinter struct {
 	handler.Pusher
 
 	mu     sync.Mutex
@@ -31,56 +31,56 @@ type show struct {
 	stats  handler.Stats
 }
 
-// decorate makes the show push to next.
-func (s *show) decorate(next handler.Pusher) handler.Pusher {
-	s.Pusher = next
-	return s
+// decorate makes the printer push to next.
+func (p *jobPrinter) decorate(next handler.Pusher) handler.Pusher {
+	p.Pusher = next
+	return p
 }
 
-func newShow(w io.Writer) *show {
-	return &show{w: w, queues: map[string]int{}, stats: handler.Stats{Failed: map[handler.Reason]int{}}}
+func newJobPrinter(w io.Writer) *jobPrinter {
+	return &jobPrinter{w: w, queues: map[string]int{}, stats: handler.Stats{Failed: map[handler.Reason]int{}}}
 }
 
-func (s *show) printf(format string, args ...any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	fmt.Fprintf(s.w, format, args...)
+func (p *jobPrinter) printf(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fmt.Fprintf(p.w, format, args...)
 }
 
 // Push pushes jobs and prints those that are new.
-func (s *show) Push(ctx context.Context, jobs []sidekiq.Job) ([]sidekiq.Result, error) {
-	results, err := s.Pusher.Push(ctx, jobs)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (p *jobPrinter) Push(ctx context.Context, jobs []sidekiq.Job) ([]sidekiq.Result, error) {
+	results, err := p.Pusher.Push(ctx, jobs)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for i, result := range results {
 		if result.Outcome == sidekiq.Enqueued {
-			s.queues[jobs[i].Queue]++
-			fmt.Fprintf(s.w, "%s\n", jobs[i].Payload)
+			p.queues[jobs[i].Queue]++
+			fmt.Fprintf(p.w, "%s\n", displayJSON(jobs[i].Payload))
 		}
 	}
 	return results, err
 }
 
-func (s *show) observe(stats handler.Stats) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stats.Received += stats.Received
-	s.stats.Enqueued += stats.Enqueued
-	s.stats.Duplicate += stats.Duplicate
+func (p *jobPrinter) observe(stats handler.Stats) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stats.Received += stats.Received
+	p.stats.Enqueued += stats.Enqueued
+	p.stats.Duplicate += stats.Duplicate
 	for reason, n := range stats.Failed {
-		s.stats.Failed[reason] += n
+		p.stats.Failed[reason] += n
 	}
 }
 
-func (s *show) handled() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.stats.Received
+func (p *jobPrinter) handled() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stats.Received
 }
 
 // runDemo publishes the sample events, waits until Scout has handled them all, and
 // prints a summary.
-func (s *stack) runDemo(ctx context.Context, show *show) error {
+func (s *stack) runDemo(ctx context.Context, printer *jobPrinter) error {
 	files, err := events.Files.ReadDir(".")
 	if err != nil {
 		return err
@@ -96,15 +96,15 @@ func (s *stack) runDemo(ctx context.Context, show *show) error {
 		}
 		published += n
 	}
-	for deadline := time.Now().Add(time.Minute); show.handled() < published; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); printer.handled() < published; time.Sleep(20 * time.Millisecond) {
 		if ctx.Err() != nil {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("after a minute, Scout has handled %d of %d sample messages", show.handled(), published)
+			return fmt.Errorf("after a minute, Scout has handled %d of %d sample messages", printer.handled(), published)
 		}
 	}
-	show.summary(published)
+	printer.summary(published)
 	return nil
 }
 
@@ -155,17 +155,17 @@ func (s *stack) publish(ctx context.Context, m lambdaevents.SQSMessage) error {
 	return err
 }
 
-func (s *show) summary(published int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	table := tabwriter.NewWriter(s.w, 0, 0, 2, ' ', 0)
+func (p *jobPrinter) summary(published int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	table := tabwriter.NewWriter(p.w, 0, 0, 2, ' ', 0)
 	defer table.Flush()
 	fmt.Fprintf(table, "\nSIDEKIQ QUEUE\tJOBS\n")
-	for _, queue := range slices.Sorted(maps.Keys(s.queues)) {
-		fmt.Fprintf(table, "%s\t%d\n", queue, s.queues[queue])
+	for _, queue := range slices.Sorted(maps.Keys(p.queues)) {
+		fmt.Fprintf(table, "%s\t%d\n", queue, p.queues[queue])
 	}
-	fmt.Fprintf(table, "\nMESSAGES\t\npublished\t%d\nenqueued\t%d\n", published, s.stats.Enqueued)
-	for _, reason := range slices.Sorted(maps.Keys(s.stats.Failed)) {
-		fmt.Fprintf(table, "rejected, %s\t%d\n", reason, s.stats.Failed[reason])
+	fmt.Fprintf(table, "\nMESSAGES\t\npublished\t%d\nenqueued\t%d\n", published, p.stats.Enqueued)
+	for _, reason := range slices.Sorted(maps.Keys(p.stats.Failed)) {
+		fmt.Fprintf(table, "rejected, %s\t%d\n", reason, p.stats.Failed[reason])
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,7 +21,9 @@ import (
 	"scout/handler"
 	"scout/internal/daemon"
 	"scout/internal/devstack"
+	"scout/internal/printable"
 	"scout/internal/sqsclient"
+	"scout/sidekiq"
 )
 
 // A devCommand is scout dev: Scout and all that it needs in one process.
@@ -39,13 +42,20 @@ func newDevCommand(o *options) *cobra.Command {
 		Long: `Run SNS, SQS, Scout and, unless REDIS_URL is set, Redis in this process, and
 show each job that Scout pushes. Nothing is sent to AWS: of the configuration,
 only the queues' names and topics and the format of the jobs are used. Without
-a configuration, the one of the sample events is used.`,
+--config and SCOUT_CONFIG, the configuration is ./scout.yml or, if that does not
+exist, the one of the sample events.
+
+With --demo, Scout publishes the sample events and always uses its own Redis.
+
+SNS and SQS reject requests from web pages of other origins. They serve localhost,
+loopback addresses and the host in --listen; with --listen 0.0.0.0:4566 also other
+IP addresses, names without a dot, and host.docker.internal.`,
 		Args: cobra.NoArgs,
 		RunE: withExitCode(d.run),
 	}
-	cmd.Flags().StringVar(&d.listen, "listen", "127.0.0.1:4566", "`ADDRESS` of SNS and SQS; port 0 picks a free port")
-	cmd.Flags().StringVar(&d.listenRedis, "listen-redis", "127.0.0.1:6380", "`ADDRESS` of Redis; port 0 picks a free port")
-	cmd.Flags().BoolVar(&d.demo, "demo", false, "publish the sample events")
+	cmd.Flags().StringVar(&d.listen, "listen", "127.0.0.1:4566", "`ADDRESS` of SNS and SQS; a port alone is on 127.0.0.1, port 0 is a free port")
+	cmd.Flags().StringVar(&d.listenRedis, "listen-redis", "127.0.0.1:6380", "`ADDRESS` of Redis; a port alone is on 127.0.0.1, port 0 is a free port")
+	cmd.Flags().BoolVar(&d.demo, "demo", false, "publish the sample events, with a Redis in this process")
 	cmd.Flags().BoolVar(&d.once, "once", false, "with --demo: use free ports, and exit once the sample events are handled")
 	return cmd
 }
@@ -55,7 +65,14 @@ func (d *devCommand) run(cmd *cobra.Command, _ []string) error {
 		return &failedError{errors.New("--once: requires --demo"), exitUsage}
 	}
 	if d.once {
-		d.listen, d.listenRedis = "127.0.0.1:0", "127.0.0.1:0"
+		d.listen, d.listenRedis = "0", "0"
+	}
+	var err error
+	if d.listen, err = listenAddress("listen", 4566, d.listen); err != nil {
+		return err
+	}
+	if d.listenRedis, err = listenAddress("listen-redis", 6380, d.listenRedis); err != nil {
+		return err
 	}
 	ctx, stop := untilSignal(cmd.Context())
 	defer stop()
@@ -63,35 +80,38 @@ func (d *devCommand) run(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	redisURL, closeRedis, err := d.startRedis()
-	if err != nil {
+	redis, redisErr := d.startRedis()
+	defer redis.close()
+	source, c, err := d.loadConfig(ctx, redis.url)
+	if err = cmp.Or(err, redisErr); err != nil { // the error of the configuration first
 		return err
 	}
-	defer closeRedis()
-	c, err := d.loadConfig(ctx, redisURL)
-	if err != nil {
-		return err
+	if redis.external {
+		if err := checkRedis(ctx, c); err != nil {
+			return err
+		}
+		log.Warn("jobs go to the Redis in REDIS_URL", "address", c.Redis.Address())
 	}
 	stack, err := startStack(ctx, d.listen, c, log)
 	if err != nil {
 		return err
 	}
 	defer stack.close()
-	show := newShow(cmd.OutOrStdout())
-	show.printf("%s", stack.instructions())
-	return d.serve(ctx, stack, show)
+	printer := newJobPrinter(cmd.OutOrStdout())
+	printer.printf("%s", stack.instructions(source, redis.external))
+	return d.serve(ctx, stack, printer)
 }
 
 // serve runs Scout on the stack until a signal or, with --once, until the demo
 // is over.
-func (d *devCommand) serve(ctx context.Context, stack *stack, show *show) error {
+func (d *devCommand) serve(ctx context.Context, stack *stack, printer *jobPrinter) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	result := make(chan error, 1)
 	go func() {
 		var err error
 		if d.demo {
-			err = stack.runDemo(ctx, show)
+			err = stack.runDemo(ctx, printer)
 		}
 		if d.once || err != nil {
 			cancel()
@@ -102,8 +122,8 @@ func (d *devCommand) serve(ctx context.Context, stack *stack, show *show) error 
 		Config:         stack.config,
 		Load:           func(context.Context) (*config.Config, error) { return stack.config, nil },
 		Log:            stack.log,
-		DecoratePusher: show.decorate,
-		Observe:        show.observe,
+		DecoratePusher: printer.decorate,
+		Observe:        printer.observe,
 	}
 	if err := service.Run(ctx); err != nil {
 		cancel()
@@ -113,41 +133,88 @@ func (d *devCommand) serve(ctx context.Context, stack *stack, show *show) error 
 	return <-result
 }
 
-// startRedis returns the URL of the Redis at REDIS_URL, or of one that it starts
-// if there is none. A REDIS_URL from the instructions of an earlier run counts
-// as none.
-func (d *devCommand) startRedis() (url string, closeRedis func(), err error) {
-	if url := os.Getenv("REDIS_URL"); url != "" && url != "redis://"+d.listenRedis {
-		return url, func() {}, nil
+// A devRedis is the Redis that jobs are pushed to.
+type devRedis struct {
+	url      string
+	external bool // it is the one in REDIS_URL
+	close    func()
+}
+
+// startRedis returns the Redis in REDIS_URL or, if that is empty or for the demo, a
+// Redis that it starts. A REDIS_URL from the instructions of an earlier run counts
+// as empty. With an error, it returns a Redis that is not running.
+func (d *devCommand) startRedis() (devRedis, error) {
+	own := "redis://" + d.listenRedis
+	if url := os.Getenv("REDIS_URL"); url != "" && url != own && !d.demo {
+		return devRedis{url: url, external: true, close: func() {}}, nil
 	}
 	server, err := devstack.StartRedis(d.listenRedis)
 	if err != nil {
-		return "", nil, fmt.Errorf("starting Redis: %w; is scout dev running already? See --listen-redis", err)
+		return devRedis{url: own, close: func() {}}, listenError("Redis", "listen-redis", err)
 	}
-	return "redis://" + server.Addr(), server.Close, nil
+	return devRedis{url: "redis://" + server.Addr(), close: server.Close}, nil
 }
 
-// loadConfig loads the configuration, or the one of the sample events if none is
-// given.
-func (d *devCommand) loadConfig(ctx context.Context, redisURL string) (*config.Config, error) {
-	o := *d.options
-	if o.config == "" && os.Getenv("SCOUT_CONFIG") == "" {
-		text, err := events.Files.ReadFile("scout.yml")
-		if err != nil {
-			return nil, err
-		}
-		o.config = string(text)
+// checkRedis returns an error unless the Redis in REDIS_URL accepts jobs.
+func checkRedis(ctx context.Context, c *config.Config) error {
+	client, err := sidekiq.NewClient(c.Redis.ClientOptions())
+	if err == nil {
+		defer client.Close()
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		err = client.Ready(ctx)
 	}
-	c, err := o.load(ctx, config.Loader{LocalRedis: redisURL})
+	if err != nil {
+		return fmt.Errorf("connecting to Redis at %s (REDIS_URL): %w; start it, or unset REDIS_URL to use a Redis in this process", c.Redis.Address(), err)
+	}
+	return nil
+}
+
+// listenError is the error of a server that could not listen at the address in a flag.
+func listenError(server, flag string, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("starting %s: %w; is another scout dev running? Choose another port with --%s", server, err, flag)
+	}
+	return fmt.Errorf("starting %s: %w; see --%s", server, err, flag)
+}
+
+// loadConfig loads the configuration and returns where it comes from.
+func (d *devCommand) loadConfig(ctx context.Context, redisURL string) (source string, c *config.Config, err error) {
+	o := *d.options
+	if source, err = o.findConfig(); err != nil {
+		return "", nil, err
+	}
+	c, err = o.load(ctx, config.Loader{LocalRedis: redisURL})
 	if err != nil || !d.demo {
-		return c, err
+		return source, c, err
 	}
 	for _, q := range c.Queues {
 		if strings.HasSuffix(q.Label(), ".fifo") {
-			return nil, &failedError{errors.New("--demo: requires a standard queue, and the configured one is FIFO"), exitUsage}
+			return "", nil, &failedError{errors.New("--demo: requires a standard queue, and the configured one is FIFO"), exitUsage}
 		}
 	}
-	return c, nil
+	return source, c, nil
+}
+
+// findConfig returns where the configuration comes from: --config, SCOUT_CONFIG,
+// ./scout.yml or the sample events. It sets o.config for the latter two.
+func (o *options) findConfig() (source string, err error) {
+	const file = "./scout.yml"
+	switch {
+	case strings.Contains(o.config, "\n"):
+		return "--config", nil
+	case o.config != "":
+		return printable.Text(o.config, 0), nil
+	case os.Getenv("SCOUT_CONFIG") != "":
+		return "SCOUT_CONFIG", nil
+	}
+	if _, err := os.Stat(file); err == nil {
+		o.config = file
+		return file, nil
+	}
+	text, err := events.Files.ReadFile("scout.yml")
+	o.config = string(text)
+	return "the configuration of the sample events", err
 }
 
 // A stack is SNS and SQS in this process, with the configured queues and topics.
@@ -163,12 +230,12 @@ type stack struct {
 func startStack(ctx context.Context, address string, c *config.Config, log *slog.Logger) (*stack, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("starting SNS and SQS: %w; is scout dev running already? See --listen", err)
+		return nil, listenError("SNS and SQS", "listen", err)
 	}
 	s := &stack{config: adaptConfig(c, listener.Addr().String()), server: devstack.NewServer(), log: log}
 	s.server.Log = log
 	s.server.OnTopic = s.subscribe
-	s.http = &http.Server{Handler: s.server, ReadHeaderTimeout: 5 * time.Second}
+	s.http = &http.Server{Handler: devstack.LocalOnly(s.server, address), ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = s.http.Serve(listener) }()
 	if s.client, err = sqsclient.New(ctx, s.config.AWS, log); err == nil {
 		err = s.createAll()
@@ -277,21 +344,25 @@ func hasRoute(q config.Queue, topic string) bool {
 	return len(handler.NewRouter(q.Topics).Route(topic).Workers) > 0
 }
 
-// instructions returns what to do to point an app at the stack.
-func (s *stack) instructions() string {
+// instructions describes the stack, whose configuration comes from source, and says
+// how to point an app at it. externalRedis is whether its Redis is the one in
+// REDIS_URL.
+func (s *stack) instructions(source string, externalRedis bool) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, `SNS and SQS  %s
-Redis        %s
-`, s.config.AWS.Endpoint, s.config.Redis.Address())
+	// A REDIS_URL that is set may contain a password, and need not be set again.
+	whose, exportRedis := "", "  export REDIS_URL="+s.config.Redis.Address()+"\n"
+	if externalRedis {
+		whose, exportRedis = "  (yours, from REDIS_URL)", ""
+	}
+	fmt.Fprintf(&b, `Config       %s
+SNS and SQS  %s
+Redis        %s%s
+`, source, s.config.AWS.Endpoint, s.config.Redis.Address(), whose)
 	for _, q := range s.config.Queues {
 		fmt.Fprintf(&b, "Queue        %s\n", q.Name)
 		for _, route := range q.Topics {
 			fmt.Fprintf(&b, "Topic        %s\n", describe(route))
 		}
-	}
-	exportRedis := ""
-	if os.Getenv("REDIS_URL") == "" { // otherwise it is set already, perhaps with a password
-		exportRedis = "  export REDIS_URL=" + s.config.Redis.Address() + "\n"
 	}
 	fmt.Fprintf(&b, `
 Point your app at it:

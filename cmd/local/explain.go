@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 
 	"scout/config"
 	"scout/handler"
+	"scout/internal/printable"
 )
 
 func newExplainCommand(o *options) *cobra.Command {
@@ -133,4 +135,15 @@ func describe(route handler.Route) string {
 		workers[i] = w.Class + " on " + w.Queue
 	}
 	return route.Topic + " → " + strings.Join(workers, ", ")
+}
+
+// displayJSON returns JSON for the terminal: on one line, and with the characters
+// escaped that could forge other lines or control the terminal. Numbers stay as
+// they are.
+func displayJSON(text []byte) string {
+	var b bytes.Buffer
+	if err := json.Compact(&b, text); err != nil {
+		b.Write(text)
+	}
+	return printable.Text(b.String(), 0)
 }

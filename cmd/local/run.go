@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -61,11 +62,11 @@ func (r *runCommand) serve(ctx context.Context, reload <-chan os.Signal, log *sl
 	load := func(ctx context.Context) (*config.Config, error) {
 		return r.load(ctx, config.Loader{AWS: sqsclient.AWSConfig, NeedQueue: true})
 	}
-	listener, err := listen(r.listen)
+	c, err := load(ctx)
 	if err != nil {
 		return err
 	}
-	c, err := load(ctx)
+	listener, err := listen(r.listen)
 	if err != nil {
 		return err
 	}
@@ -86,12 +87,22 @@ func listen(address string) (net.Listener, error) {
 	if address == "" {
 		return nil, nil
 	}
-	if _, err := strconv.Atoi(address); err == nil {
-		address = ":" + address
-	}
-	host, port, err := net.SplitHostPort(address)
+	address, err := listenAddress("listen", 9464, address)
 	if err != nil {
-		return nil, &failedError{errors.New("--listen: must be a port, such as 9464, or host:port"), exitUsage}
+		return nil, err
 	}
-	return net.Listen("tcp", net.JoinHostPort(cmp.Or(host, "127.0.0.1"), port))
+	return net.Listen("tcp", address)
+}
+
+// listenAddress returns the value of a flag as host:port. A port alone, such as the
+// example, is on 127.0.0.1.
+func listenAddress(flag string, example int, value string) (string, error) {
+	if _, err := strconv.Atoi(value); err == nil {
+		value = ":" + value
+	}
+	host, port, err := net.SplitHostPort(value)
+	if err != nil {
+		return "", &failedError{fmt.Errorf("--%s: must be a port, such as %d, or host:port", flag, example), exitUsage}
+	}
+	return net.JoinHostPort(cmp.Or(host, "127.0.0.1"), port), nil
 }
