@@ -30,8 +30,9 @@ type Loader struct {
 	NeedQueue bool
 
 	// LocalRedis, if not empty, is the URL of a Redis to use instead of the
-	// configured one. The configured URL and the section aws are then ignored, so
-	// that a laptop needs none of the secrets.
+	// configured one. The configured URL and the section aws are then ignored, as
+	// are references that cannot be resolved in keys that change no job, so that a
+	// laptop needs none of the secrets.
 	LocalRedis string
 }
 
@@ -117,10 +118,12 @@ func readFile(name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(file, maxSize+1))
 }
 
-// dropRemote removes the keys that say where Redis and AWS are.
+// dropRemote removes the keys that say where Redis and AWS are, and others that a
+// laptop does not need.
 func (n node) dropRemote() {
 	n.drop("aws")
 	n.child("redis").drop("url", "host", "password")
+	n.dropUnneeded()
 }
 
 // drop removes keys from a mapping.
