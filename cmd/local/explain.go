@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +20,8 @@ import (
 )
 
 func newExplainCommand(o *options) *cobra.Command {
-	return &cobra.Command{
+	var strict bool
+	cmd := &cobra.Command{
 		Use:   "explain FILE",
 		Short: "Show the jobs that Scout would make from a Lambda event or a message",
 		Long: `Show for each message in FILE (- for standard input) its topic, its route, and
@@ -29,8 +29,12 @@ the job that Scout would push or the reason why it would reject the message.
 Scout pushes nothing. If the configuration has several queues and a message does
 not name the one that it comes from, it is shown for each queue.
 
-FILE holds a Lambda event, the output of aws sqs receive-message, an SNS
-envelope, or any other message body.`,
+FILE holds a Lambda event, the output of aws sqs receive-message, one record or
+message of these, an SNS envelope, or any other message body.
+
+The exit code is 0 if all messages are explained, 1 if FILE contains no messages
+or, with --strict, if Scout would reject one of them, and 2 if the arguments or
+the configuration are invalid.`,
 		Args: cobra.ExactArgs(1),
 		RunE: withExitCode(func(cmd *cobra.Command, args []string) error {
 			// Explaining pushes nothing and therefore needs no secrets.
@@ -44,12 +48,18 @@ envelope, or any other message body.`,
 			}
 			messages := parseMessages(text)
 			if len(messages) == 0 {
-				return errors.New("the file contains no messages")
+				return errors.New("nothing to explain: the input contains no messages")
 			}
-			explain(cmd.OutOrStdout(), c, messages)
+			e := &explainer{w: cmd.OutOrStdout(), config: c}
+			e.explain(messages)
+			if strict && e.rejected > 0 {
+				return fmt.Errorf("%d of %d messages would be rejected", e.rejected, len(messages))
+			}
 			return nil
 		}),
 	}
+	cmd.Flags().BoolVar(&strict, "strict", false, "exit with 1 if Scout would reject a message")
+	return cmd
 }
 
 func readInput(stdin io.Reader, file string) ([]byte, error) {
@@ -59,44 +69,77 @@ func readInput(stdin io.Reader, file string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-// parseMessages returns the messages of a Lambda event or of the output of
-// aws sqs receive-message. Any other text is the body of one message. That
-// includes the events of other services, which have Records too.
-func parseMessages(text []byte) []events.SQSMessage {
-	var in struct {
-		Records  []events.SQSMessage
-		Messages []struct {
-			MessageId, Body   string
-			Attributes        map[string]string
-			MessageAttributes map[string]events.SQSMessageAttribute
+// An explainer prints what Scout would do with messages. It escapes text that others
+// wrote.
+type explainer struct {
+	w        io.Writer
+	config   *config.Config
+	jobs     int // that were printed
+	rejected int // messages
+}
+
+func (e *explainer) explain(messages []message) {
+	for i := range messages {
+		m := &messages[i]
+		fmt.Fprintf(e.w, "message %d of %d  %s\n", i+1, len(messages), printable.Text(m.MessageId, maxShown))
+		for _, oddity := range m.oddities {
+			e.line("odd", printable.Text(oddity, maxShown))
+		}
+		if m.isBody {
+			m.MessageId = unknownID
+		}
+		rejected := false
+		for _, q := range queuesOf(&m.SQSMessage, e.config.Queues) {
+			if len(e.config.Queues) > 1 {
+				e.line("queue", cmp.Or(q.Name, q.URL))
+			}
+			rejected = !e.explainIn(e.config.Router(q), &m.SQSMessage) || rejected
+		}
+		if rejected {
+			e.rejected++
 		}
 	}
-	notSQS := func(m events.SQSMessage) bool { return m.MessageId == "" && m.Body == "" }
-	switch err := json.Unmarshal(text, &in); {
-	case err == nil && in.Records != nil && !slices.ContainsFunc(in.Records, notSQS):
-		return in.Records
-	case err == nil && in.Messages != nil:
-		messages := make([]events.SQSMessage, len(in.Messages))
-		for i, m := range in.Messages {
-			messages[i] = events.SQSMessage{MessageId: m.MessageId, Body: m.Body, Attributes: m.Attributes, MessageAttributes: m.MessageAttributes}
-		}
-		return messages
-	default:
-		return []events.SQSMessage{{Body: string(text)}}
+	if ttl := e.config.Redis.DedupTTL; ttl > 0 && e.jobs > 0 {
+		fmt.Fprintf(e.w, "\nWithin dedup_ttl (%v), a message with the same jid makes no second job, even if SNS replays it.\n", ttl)
 	}
 }
 
-func explain(w io.Writer, c *config.Config, messages []events.SQSMessage) {
-	for i := range messages {
-		m := &messages[i]
-		fmt.Fprintf(w, "message %d of %d  %s\n", i+1, len(messages), m.MessageId)
-		for _, q := range queuesOf(m, c.Queues) {
-			if len(c.Queues) > 1 {
-				fmt.Fprintf(w, "  queue     %s\n", cmp.Or(q.Name, q.URL))
-			}
-			explainIn(w, c.Router(q), m)
-		}
+const (
+	// maxShown is the maximum length in bytes of a name that others chose.
+	maxShown = 256
+
+	// unknownID stands for the SQS message id, which a body alone does not have.
+	unknownID = "00000000-0000-0000-0000-000000000000"
+)
+
+// explainIn explains a message of a queue. It reports whether Scout would accept it.
+func (e *explainer) explainIn(router *handler.Router, m *events.SQSMessage) bool {
+	t, err := router.Translate(m, time.Now())
+	if t.TopicARN != "" {
+		e.line("topic", printable.Text(t.TopicARN, maxShown))
 	}
+	if route := router.Route(t.TopicARN); t.TopicARN != "" && len(route.Workers) > 0 {
+		e.line("route", describe(route))
+	}
+	if rejection, ok := errors.AsType[*handler.Rejection](err); ok {
+		e.line("rejected", fmt.Sprintf("%s (%s)", printable.Text(rejection.Detail, 0), rejection.Reason))
+	}
+	if len(t.Jobs) > 0 && t.MessageID == "" {
+		identity := "the SQS message id, because the envelope has no MessageId"
+		if m.MessageId == unknownID {
+			identity += "; the input has none, so this jid is an example"
+		}
+		e.line("identity", identity)
+	}
+	for _, job := range t.Jobs {
+		e.line("job", displayJSON(job.Payload))
+	}
+	e.jobs += len(t.Jobs)
+	return err == nil
+}
+
+func (e *explainer) line(label, text string) {
+	fmt.Fprintf(e.w, "  %-8s  %s\n", label, text)
 }
 
 // queuesOf returns the queue that the message comes from, or all queues if the
@@ -109,23 +152,6 @@ func queuesOf(m *events.SQSMessage, queues []config.Queue) []config.Queue {
 		}
 	}
 	return queues
-}
-
-func explainIn(w io.Writer, router *handler.Router, m *events.SQSMessage) {
-	translation, err := router.Translate(m, time.Now())
-	topic, jobs := translation.TopicARN, translation.Jobs
-	if topic != "" {
-		fmt.Fprintf(w, "  topic     %s\n", topic)
-	}
-	if route := router.Route(topic); topic != "" && len(route.Workers) > 0 {
-		fmt.Fprintf(w, "  route     %s\n", describe(route))
-	}
-	if rejection, ok := errors.AsType[*handler.Rejection](err); ok {
-		fmt.Fprintf(w, "  rejected  %s (%s)\n", rejection.Detail, rejection.Reason)
-	}
-	for _, job := range jobs {
-		fmt.Fprintf(w, "  job       %s\n", job.Payload)
-	}
 }
 
 // describe returns a route in one line: its key in the configuration and its workers.

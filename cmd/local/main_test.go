@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log"
@@ -13,6 +14,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf16"
 
 	"github.com/gomodule/redigo/redis"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -24,7 +26,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(runScout) != "" {
 		main()
 	}
-	testscript.Main(m, map[string]func(){"scout": main, "waitjobs": waitJobs})
+	testscript.Main(m, map[string]func(){"scout": main, "waitjobs": waitJobs, "utf16": convertText})
 }
 
 // TestScripts runs the real command in the scripts of testdata/script.
@@ -133,6 +135,28 @@ func send(ts *testscript.TestScript, _ bool, args []string) {
 	for _, message := range args {
 		_, err := server.(*devstack.Server).Publish(ts.Getenv("TOPIC"), devstack.Notification{Message: message})
 		ts.Check(err)
+	}
+}
+
+// convertText is a command that writes a file as programs on Windows do, with a
+// byte order mark: utf16 le|be|utf8bom FROM TO. For be, it omits the mark.
+func convertText() {
+	text, err := os.ReadFile(os.Args[2])
+	if err != nil {
+		log.Fatal(err)
+	}
+	units := utf16.Encode([]rune(string(text)))
+	var out []byte
+	switch os.Args[1] {
+	case "le":
+		out, _ = binary.Append(nil, binary.LittleEndian, append([]uint16{0xfeff}, units...))
+	case "be":
+		out, _ = binary.Append(nil, binary.BigEndian, units)
+	default:
+		out = append([]byte("\ufeff"), text...)
+	}
+	if err := os.WriteFile(os.Args[3], out, 0o600); err != nil {
+		log.Fatal(err)
 	}
 }
 
