@@ -74,25 +74,17 @@ func thirdPartyLicenses(binary string) ([]byte, error) {
 	var order []string
 	modules := map[string][]string{} // by text
 	add := func(module, dir string) error {
-		found := false
-		for _, pattern := range []string{"LICEN[CS]E*", "COPYING*", "NOTICE*"} {
-			paths, _ := filepath.Glob(filepath.Join(dir, pattern))
-			for _, path := range paths {
-				text, err := os.ReadFile(path)
-				if err != nil {
-					return err
-				}
-				if modules[string(text)] == nil {
-					order = append(order, string(text))
-				}
-				modules[string(text)] = append(modules[string(text)], module)
-				found = true
+		texts, err := readLicenses(dir)
+		if err == nil && len(texts) == 0 {
+			err = fmt.Errorf("found no license of %s", module)
+		}
+		for _, text := range texts {
+			if modules[text] == nil {
+				order = append(order, text)
 			}
+			modules[text] = append(modules[text], module)
 		}
-		if !found {
-			return fmt.Errorf("found no license of %s", module)
-		}
-		return nil
+		return err
 	}
 	if err := add("Go "+strings.TrimPrefix(info.GoVersion, "go"), strings.TrimSpace(string(root))); err != nil {
 		return nil, err
@@ -112,4 +104,19 @@ func thirdPartyLicenses(binary string) ([]byte, error) {
 		fmt.Fprintf(&b, "\n%s\n\n  %s\n\n%s\n", strings.Repeat("=", 80), strings.Join(modules[text], "\n  "), strings.TrimSpace(text))
 	}
 	return b.Bytes(), nil
+}
+
+// readLicenses returns the texts of the licenses and notices in a directory.
+func readLicenses(dir string) (texts []string, err error) {
+	for _, pattern := range []string{"LICEN[CS]E*", "COPYING*", "NOTICE*"} {
+		paths, _ := filepath.Glob(filepath.Join(dir, pattern))
+		for _, path := range paths {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return nil, err
+			}
+			texts = append(texts, string(text))
+		}
+	}
+	return texts, nil
 }
