@@ -3,10 +3,13 @@ package packaging
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"maps"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -291,4 +294,50 @@ func TestMonitoringIsDocumented(t *testing.T) {
 			t.Errorf("the alert %s does not exist", m)
 		}
 	}
+}
+
+// TestQuotedLogMessagesExist checks that Scout logs the messages that the alerts
+// and dashboards tell operators to look for.
+func TestQuotedLogMessagesExist(t *testing.T) {
+	var quoted []string
+	for _, a := range loadAlerts(t) {
+		for _, m := range regexp.MustCompile(`"([^"]+)"`).FindAllStringSubmatch(a.Annotations["description"], -1) {
+			quoted = append(quoted, m[1])
+		}
+	}
+	for _, p := range loadDashboard(t).Panels {
+		for _, m := range regexp.MustCompile(`log line "([^"]+)"`).FindAllStringSubmatch(p.Description, -1) {
+			quoted = append(quoted, m[1])
+		}
+	}
+	for _, m := range regexp.MustCompile(`filter message = '([^']+)'`).FindAllStringSubmatch(read(t, "../template.yaml"), -1) {
+		quoted = append(quoted, m[1])
+	}
+	if len(quoted) < 5 {
+		t.Fatalf("found only the quotes %q", quoted)
+	}
+	source := goSource(t)
+	for _, text := range quoted {
+		if !strings.Contains(source, strconv.Quote(text)) {
+			t.Errorf("nothing logs %q", text)
+		}
+	}
+}
+
+// goSource returns the source of the program without its tests.
+func goSource(t *testing.T) string {
+	t.Helper()
+	var source strings.Builder
+	for _, dir := range []string{"../cmd", "../config", "../handler", "../internal", "../sidekiq"} {
+		err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+			if strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {
+				source.WriteString(read(t, path))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return source.String()
 }
