@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -232,7 +233,7 @@ func startStack(ctx context.Context, address string, c *config.Config, log *slog
 	if err != nil {
 		return nil, listenError("SNS and SQS", "listen", err)
 	}
-	s := &stack{config: adaptConfig(c, listener.Addr().String()), server: devstack.NewServer(), log: log}
+	s := &stack{config: adaptConfig(c, localAddress(listener.Addr())), server: devstack.NewServer(), log: log}
 	s.server.Log = log
 	s.server.OnTopic = s.subscribe
 	s.http = &http.Server{Handler: devstack.LocalOnly(s.server, address), ReadHeaderTimeout: 5 * time.Second}
@@ -245,6 +246,14 @@ func startStack(ctx context.Context, address string, c *config.Config, log *slog
 		return nil, err
 	}
 	return s, nil
+}
+
+// localAddress returns the address at which this machine reaches a listener.
+func localAddress(addr net.Addr) string {
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
+	}
+	return addr.String()
 }
 
 // adaptConfig returns c for the stack at an address: its queues are there, and a

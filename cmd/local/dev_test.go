@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -179,5 +180,20 @@ func TestListenAddressForms(t *testing.T) {
 		if got != want || (err == nil) != (want != "") {
 			t.Errorf("%q: got %q (%v), want %q", value, got, err, want)
 		}
+	}
+}
+
+func TestLocalAddress(t *testing.T) {
+	for want, ip := range map[string]net.IP{
+		"127.0.0.1:4566": net.IPv4zero,
+		"127.0.0.2:4566": net.IPv4(127, 0, 0, 2),
+		"[::1]:4566":     net.IPv6loopback,
+	} {
+		if got := localAddress(&net.TCPAddr{IP: ip, Port: 4566}); got != want {
+			t.Errorf("%v: got %s, want %s", ip, got, want)
+		}
+	}
+	if got := localAddress(&net.TCPAddr{IP: net.IPv6unspecified, Port: 4566}); got != "127.0.0.1:4566" {
+		t.Errorf("all interfaces: got %s", got)
 	}
 }
