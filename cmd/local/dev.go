@@ -166,7 +166,7 @@ func checkRedis(ctx context.Context, c *config.Config) error {
 		err = client.Ready(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("connecting to Redis at %s (REDIS_URL): %w; start it, or unset REDIS_URL to use a Redis in this process", c.Redis.Address(), err)
+		return fmt.Errorf("REDIS_URL: %w; or unset REDIS_URL to use a Redis in this process", err)
 	}
 	return nil
 }
