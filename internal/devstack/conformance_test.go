@@ -1,9 +1,11 @@
 package devstack
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"flag"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -86,10 +88,24 @@ func newClient(t *testing.T, endpoint string) *client {
 		Region:       "us-east-1",
 		BaseEndpoint: &endpoint,
 		Credentials:  credentials.NewStaticCredentialsProvider("test", "test", ""),
-		HTTPClient:   &http.Client{Transport: transport},
+		HTTPClient:   &http.Client{Transport: ownBody{transport}},
 		Retryer:      func() aws.Retryer { return aws.NopRetryer{} },
 	}
 	return &client{t, sqs.NewFromConfig(config), sns.NewFromConfig(config)}
+}
+
+// ownBody sends a copy of the request's body. The SDK closes the body when the headers of the response
+// arrive. On a busy machine, the transport may still read it then, and closes the connection.
+type ownBody struct{ next http.RoundTripper }
+
+func (o ownBody) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	r = r.Clone(r.Context())
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return o.next.RoundTrip(r)
 }
 
 func (c *client) must(err error) {
