@@ -52,7 +52,7 @@ SNS and SQS reject requests from web pages of other origins. They serve localhos
 loopback addresses and the host in --listen; with --listen 0.0.0.0:4566 also other
 IP addresses, names without a dot, and host.docker.internal.`,
 		Args: cobra.NoArgs,
-		RunE: withExitCode(d.run),
+		RunE: untilSignal(d.run),
 	}
 	cmd.Flags().StringVar(&d.listen, "listen", "127.0.0.1:4566", "`ADDRESS` of SNS and SQS; a port alone is on 127.0.0.1, port 0 is a free port")
 	cmd.Flags().StringVar(&d.listenRedis, "listen-redis", "127.0.0.1:6380", "`ADDRESS` of Redis; a port alone is on 127.0.0.1, port 0 is a free port")
@@ -61,7 +61,7 @@ IP addresses, names without a dot, and host.docker.internal.`,
 	return cmd
 }
 
-func (d *devCommand) run(cmd *cobra.Command, _ []string) error {
+func (d *devCommand) run(ctx context.Context, cmd *cobra.Command) error {
 	if d.once && !d.demo {
 		return &failedError{errors.New("--once: requires --demo"), exitUsage}
 	}
@@ -75,8 +75,6 @@ func (d *devCommand) run(cmd *cobra.Command, _ []string) error {
 	if d.listenRedis, err = listenAddress("listen-redis", 6380, d.listenRedis); err != nil {
 		return err
 	}
-	ctx, stop := untilSignal(cmd.Context())
-	defer stop()
 	log, err := d.logger(cmd.ErrOrStderr())
 	if err != nil {
 		return err

@@ -7,16 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"scout/config"
+	"scout/internal/earlysignal"
 )
 
 // Exit codes. Scripts rely on them.
@@ -35,7 +35,8 @@ func main() {
 
 // run runs the command and returns its exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	root := newRootCommand()
+	o := &options{}
+	root := newRootCommand(o)
 	root.SetArgs(scout1Args(args))
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -46,10 +47,13 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	failure, ok := errors.AsType[*failedError](err)
 	if !ok { // from cobra, which did not run the command
-		fmt.Fprintf(stderr, "scout: %v; see scout --help\n", err)
-		return exitUsage
+		failure = &failedError{fmt.Errorf("%w; see scout --help", err), exitUsage}
 	}
-	fmt.Fprintf(stderr, "scout: %v\n", err)
+	if o.json || slices.Contains(args, "-j") || slices.Contains(args, "--json") { // not parsed if a flag before it is unknown
+		slog.New(slog.NewJSONHandler(stderr, nil)).Error("command failed", "error", failure.Error(), "exit_code", failure.code)
+	} else {
+		fmt.Fprintf(stderr, "scout: %v\n", failure)
+	}
 	return failure.code
 }
 
@@ -73,19 +77,33 @@ type failedError struct {
 
 func (f *failedError) Unwrap() error { return f.error }
 
-// withExitCode gives the errors of a command an exit code: exitFailed unless they
-// have one.
+// withExitCode returns a command's function that a signal ends at once. Errors of
+// f get an exit code: exitFailed unless they have one.
 func withExitCode(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		err := f(cmd, args)
-		if err == nil {
-			return nil
-		}
-		if failure, ok := errors.AsType[*failedError](err); ok {
-			return failure
-		}
-		return &failedError{err, exitFailed}
+		earlysignal.Restore()
+		return addExitCode(f(cmd, args))
 	}
+}
+
+// untilSignal is withExitCode for a command that ends when the context does: at
+// the first SIGTERM or SIGINT. The second ends the process at once.
+func untilSignal(f func(ctx context.Context, cmd *cobra.Command) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
+		ctx, cancel := earlysignal.Until(cmd.Context())
+		defer cancel()
+		return addExitCode(f(ctx, cmd))
+	}
+}
+
+func addExitCode(err error) error {
+	if err == nil {
+		return nil
+	}
+	if failure, ok := errors.AsType[*failedError](err); ok {
+		return failure
+	}
+	return &failedError{err, exitFailed}
 }
 
 // options are the flags of all commands.
@@ -95,8 +113,7 @@ type options struct {
 	json     bool
 }
 
-func newRootCommand() *cobra.Command {
-	o := &options{}
+func newRootCommand(o *options) *cobra.Command {
 	daemon := &runCommand{options: o}
 	root := &cobra.Command{
 		Use:   "scout",
@@ -110,7 +127,7 @@ Without a command, scout runs as a daemon until SIGTERM or SIGINT.`,
 		Version:       versionOf(debug.ReadBuildInfo()),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE:          withExitCode(daemon.run),
+		RunE:          untilSignal(daemon.run),
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	flags := root.PersistentFlags()
@@ -123,7 +140,7 @@ Without a command, scout runs as a daemon until SIGTERM or SIGINT.`,
 		Use:   "run",
 		Short: "Poll the queue and push jobs until a signal (default)",
 		Args:  cobra.NoArgs,
-		RunE:  withExitCode(daemon.run),
+		RunE:  untilSignal(daemon.run),
 	}
 	daemon.addFlags(run)
 	root.AddCommand(run, newDevCommand(o), newCheckCommand(o), newExplainCommand(o), newManCommand())
@@ -145,12 +162,4 @@ func (o *options) load(ctx context.Context, loader config.Loader) (*config.Confi
 		return nil, &failedError{err, exitUsage}
 	}
 	return c, nil
-}
-
-// untilSignal returns a context that ends at the first SIGTERM or SIGINT. The
-// second one has its default effect, which ends the process at once.
-func untilSignal(parent context.Context) (context.Context, context.CancelFunc) {
-	ctx, stop := signal.NotifyContext(parent, syscall.SIGTERM, os.Interrupt)
-	context.AfterFunc(ctx, stop)
-	return ctx, stop
 }

@@ -20,12 +20,14 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"scout/internal/devstack"
+	"scout/internal/earlysignal"
 )
 
 func TestMain(m *testing.M) {
 	if os.Getenv(runScout) != "" {
 		main()
 	}
+	earlysignal.Restore()
 	testscript.Main(m, map[string]func(){"scout": main, "waitjobs": waitJobs, "utf16": convertText})
 }
 

@@ -13,7 +13,7 @@ func TestManualFormats(t *testing.T) {
 		t.Skip("this test needs groff")
 	}
 	cmd := exec.Command(groff, "-man", "-ww", "-Tutf8", "-P-cbou", "-rLL=100n", "-rHY=0")
-	cmd.Stdin = strings.NewReader(manual(newRootCommand()))
+	cmd.Stdin = strings.NewReader(manual(newRootCommand(&options{})))
 	var page, warnings strings.Builder
 	cmd.Stdout, cmd.Stderr = &page, &warnings
 	if err := cmd.Run(); err != nil || warnings.Len() > 0 {
@@ -27,7 +27,7 @@ func TestManualFormats(t *testing.T) {
 // TestManualIsComplete checks that the manual page has every command and flag
 // that the help shows.
 func TestManualIsComplete(t *testing.T) {
-	root := newRootCommand()
+	root := newRootCommand(&options{})
 	page := manual(root)
 	for _, cmd := range root.Commands() {
 		if named := strings.Contains(page, ".SS scout "+cmd.Name()); named == cmd.Hidden {

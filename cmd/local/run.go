@@ -33,12 +33,10 @@ func (r *runCommand) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&r.listen, "listen", "", "serve /metrics, /healthz, /readyz and /status at `ADDRESS`; a port alone is on 127.0.0.1")
 }
 
-func (r *runCommand) run(cmd *cobra.Command, _ []string) error {
+func (r *runCommand) run(ctx context.Context, cmd *cobra.Command) error {
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
-	ctx, stop := untilSignal(cmd.Context())
-	defer stop()
 	log, err := r.logger(cmd.ErrOrStderr())
 	if err != nil {
 		return err

@@ -31,6 +31,7 @@ type consumer struct {
 	depth   atomic.Pointer[monitor.Depth]
 
 	queueWaitTime time.Duration // the queue's own; a poll waits as long if the configuration says 0
+	stopTimeout   time.Duration // from the end of Run's context to the end of Run; guarded by Service.mu
 	stop          context.CancelFunc
 }
 
@@ -69,16 +70,16 @@ func (c *consumer) configure(all *config.Config, q config.Queue) {
 	queues := config.SidekiqQueues(q)
 	c.queues.Store(&queues)
 	c.handler.Store(&handler.Handler{Router: all.Router(q), Client: c.pusher, Log: c.log})
-	stopTimeout := all.ShutdownTimeout
+	c.stopTimeout = all.ShutdownTimeout
 	if q.WaitTime == 0 {
-		stopTimeout = max(stopTimeout, c.queueWaitTime+config.StopTime)
+		c.stopTimeout = max(c.stopTimeout, c.queueWaitTime+config.StopTime)
 	}
 	c.poller.Tune(poller.Tuning{
 		WaitTime:          q.WaitTime,
 		VisibilityTimeout: q.VisibilityTimeout,
 		MaxMessages:       q.MaxMessages,
 		Concurrency:       q.Concurrency,
-		StopTimeout:       stopTimeout,
+		StopTimeout:       c.stopTimeout,
 	})
 }
 

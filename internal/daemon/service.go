@@ -87,6 +87,7 @@ func (s *Service) Run(ctx context.Context) error {
 	notifySystemd(systemd.SdNotifyReady)
 	s.reloadUntil(ctx)
 	notifySystemd(systemd.SdNotifyStopping)
+	s.Log.Info("stopping", "timeout", s.stopTimeout().String(), "hint", "a second signal stops at once")
 	s.polling.Wait()
 	s.Log.Info("stopped")
 	return nil
@@ -108,6 +109,16 @@ func (s *Service) init(ctx context.Context) {
 	}
 	s.watcher = &backpressure.Watcher{Measure: s.link.Usage, Watched: s.Listener != nil, Log: s.Log}
 	s.monitor = monitor.New(func() monitor.Status { return s.status(ctx) })
+}
+
+// stopTimeout returns how long the consumers may take to stop.
+func (s *Service) stopTimeout() (longest time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.consumers {
+		longest = max(longest, c.stopTimeout)
+	}
+	return longest
 }
 
 // reloadUntil reloads the configuration whenever it is told to, until ctx ends.
