@@ -2,12 +2,15 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
 
 	"scout/config"
 	"scout/handler"
@@ -45,7 +48,12 @@ func (s *Service) newConsumer(ctx context.Context, client *sqsclient.Client, q c
 	c := &consumer{name: config.QueueName(url), client: client, pusher: s.pusher}
 	c.log = s.Log.With("sqs_queue", c.name)
 	queue, err := client.DescribeQueue(ctx, url)
-	if err != nil && ctx.Err() == nil {
+	// A queue that cannot be described is missing or cannot be polled, unless
+	// only this call is denied.
+	if api, ok := errors.AsType[smithy.APIError](err); err != nil && (!ok || !strings.HasPrefix(api.ErrorCode(), "AccessDenied")) {
+		return nil, err
+	}
+	if err != nil {
 		c.log.Warn("queue attributes unavailable; assuming a visibility timeout of 30 s", "error", err)
 	}
 	c.queueWaitTime = queue.WaitTime

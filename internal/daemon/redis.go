@@ -7,26 +7,41 @@ import (
 	"strings"
 	"time"
 
+	"scout/config"
 	"scout/sidekiq"
 )
 
-// checkRedis rejects a Redis that cannot be used, and warns of one that may lose
-// jobs. A Redis that is down is accepted.
-func (s *Service) checkRedis(ctx context.Context, client *sidekiq.Client, queues []string) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+const checkTimeout = 5 * time.Second
+
+// checkRedis returns an error if the Redis of a plan must not be taken into use,
+// and warns of one that may lose jobs. A Redis that can never be used is
+// rejected. One that takes no jobs for now is accepted unless another one, which
+// does, would be given up for it.
+func (s *Service) checkRedis(ctx context.Context, p *plan) error {
+	checkCtx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	info, err := client.Info(ctx)
+	info, err := p.redis.Info(checkCtx)
 	if err == nil && info.Cluster {
-		return fmt.Errorf("%w: Redis at %s is a cluster, which Sidekiq does not support; use one without cluster mode", sidekiq.ErrUnusable, client.Address())
+		return fmt.Errorf("%w: Redis at %s is a cluster, which Sidekiq does not support; use one without cluster mode", sidekiq.ErrUnusable, p.redis.Address())
 	}
 	if err == nil && info.Eviction != "noeviction" && info.Eviction != "" {
 		s.Log.Warn("Redis evicts keys when its memory is full", "maxmemory_policy", info.Eviction, "advice", EvictionAdvice(info.Eviction))
 	}
-	err = client.Ready(ctx, queues...)
-	if errors.Is(err, sidekiq.ErrCredentials) || errors.Is(err, sidekiq.ErrUnusable) {
+	err = p.redis.Ready(checkCtx, config.SidekiqQueues(p.config.Queues...)...)
+	if err == nil || errors.Is(err, sidekiq.ErrCredentials) || errors.Is(err, sidekiq.ErrUnusable) {
 		return err
 	}
+	if s.config != nil && !s.link.Uses(p.config.Redis) && s.inUseReady(ctx) {
+		return fmt.Errorf("the new Redis takes no jobs, and the one in use does: %w", err)
+	}
 	return nil
+}
+
+// inUseReady reports whether the Redis in use takes jobs.
+func (s *Service) inUseReady(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	return s.link.Ready(ctx) == nil
 }
 
 // EvictionAdvice says what a maxmemory-policy other than noeviction causes, and

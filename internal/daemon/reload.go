@@ -2,10 +2,12 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"scout/config"
 	"scout/internal/backpressure"
+	"scout/internal/monitor"
 	"scout/internal/sqsclient"
 	"scout/sidekiq"
 )
@@ -14,22 +16,35 @@ import (
 // previous one stays in use as a whole.
 func (s *Service) reload(ctx context.Context) {
 	c, err := s.Load(ctx)
-	if err == nil {
+	if err != nil {
+		err = &planError{monitor.ReasonConfig, err}
+	} else {
 		err = s.takeOver(ctx, c)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err != nil {
-		s.Log.Error("reload failed; keeping the previous configuration", "error", err)
-		s.reloads.Failures++
-		s.reloads.LastError = err.Error()
+	if err == nil {
+		s.Log.Info("configuration reloaded", "redis", c.Redis.Address(), "queues", len(c.Queues))
+		s.reloads.Reloads++
 		return
 	}
-	s.Log.Info("configuration reloaded", "redis", c.Redis.Address(), "queues", len(c.Queues))
-	s.reloads.Reloads++
+	s.reloads.Failures++
+	s.reloads.LastError, s.reloads.LastErrorReason = err.Error(), monitor.ReasonConfig
+	if failed, ok := errors.AsType[*planError](err); ok {
+		s.reloads.LastErrorReason = failed.reason
+	}
+	s.Log.Error("reload failed; keeping the previous configuration", "reason", s.reloads.LastErrorReason, "error", err)
 }
 
-// takeOver makes a configuration take effect, or returns an error and changes
+// A planError is why a configuration cannot take effect.
+type planError struct {
+	reason string // one of monitor.ReloadReasons
+	error
+}
+
+func (e *planError) Unwrap() error { return e.error }
+
+// takeOver makes a configuration take effect, or returns a *planError and changes
 // nothing. It is the only way for a configuration to take effect, at the start
 // and later. Calls must not overlap.
 func (s *Service) takeOver(ctx context.Context, c *config.Config) error {
@@ -44,7 +59,7 @@ func (s *Service) takeOver(ctx context.Context, c *config.Config) error {
 // A plan is a configuration that can take effect, with what it takes.
 type plan struct {
 	config    *config.Config
-	redis     *sidekiq.Client      // nil: the one in use stays
+	redis     *sidekiq.Client
 	consumers map[string]*consumer // by queueKey: the running ones that stay, and new ones
 }
 
@@ -57,7 +72,7 @@ func (s *Service) preparePlan(ctx context.Context, c *config.Config) (*plan, err
 	p := &plan{config: c, consumers: map[string]*consumer{}}
 	client, err := sqsclient.New(ctx, c.AWS, s.Log)
 	if err != nil {
-		return nil, err
+		return nil, &planError{monitor.ReasonAWS, err}
 	}
 	for _, q := range c.Queues {
 		key := queueKey(q)
@@ -66,15 +81,15 @@ func (s *Service) preparePlan(ctx context.Context, c *config.Config) (*plan, err
 			continue
 		}
 		if p.consumers[key], err = s.newConsumer(ctx, client, q); err != nil {
-			return nil, err
+			return nil, &planError{monitor.ReasonQueue, err}
 		}
 	}
 	if p.redis, err = s.link.NewClient(c.Redis); err != nil {
-		return nil, err
+		return nil, &planError{monitor.ReasonRedis, err}
 	}
-	if err := s.checkRedis(ctx, p.redis, config.SidekiqQueues(c.Queues...)); err != nil {
+	if err := s.checkRedis(ctx, p); err != nil {
 		p.redis.Close()
-		return nil, err
+		return nil, &planError{monitor.ReasonRedis, err}
 	}
 	return p, nil
 }
@@ -109,5 +124,5 @@ func (s *Service) applyPlan(ctx context.Context, p *plan) {
 		}
 	}
 	s.config, s.consumers = p.config, p.consumers
-	s.reloads.Loaded, s.reloads.LastError = time.Now(), ""
+	s.reloads.Loaded, s.reloads.LastError, s.reloads.LastErrorReason = time.Now(), "", ""
 }

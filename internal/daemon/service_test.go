@@ -35,14 +35,23 @@ type world struct {
 	addr     string
 	redis    *miniredis.Miniredis
 	receives atomic.Int64 // calls of ReceiveMessage
+	deny     atomic.Bool  // GetQueueAttributes
 }
 
 func newWorld(t *testing.T, queues ...string) *world {
 	t.Helper()
 	w := &world{Server: devstack.NewServer(), redis: startRedis(t)}
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("X-Amz-Target") == "AmazonSQS.ReceiveMessage" {
+		switch r.Header.Get("X-Amz-Target") {
+		case "AmazonSQS.ReceiveMessage":
 			w.receives.Add(1)
+		case "AmazonSQS.GetQueueAttributes":
+			if w.deny.Load() {
+				rw.Header().Set("Content-Type", "application/x-amz-json-1.0")
+				rw.WriteHeader(http.StatusForbidden)
+				_, _ = rw.Write([]byte(`{"__type":"com.amazon.coral.service#AccessDeniedException","message":"not authorized"}`))
+				return
+			}
 		}
 		w.ServeHTTP(rw, r)
 	}))
@@ -268,13 +277,19 @@ func TestRunFails(t *testing.T) {
 		config *config.Config
 		want   string
 	}{
-		"no such queue":  {w.config(t, "redis: {url: \"redis://:right@%s\"}\nqueue: {name: missing, topics: {app: W}}", w.redis.Addr()), `there is no SQS queue "missing"`},
-		"wrong password": {w.appConfig(t, ":wr0ng@"+w.redis.Addr(), "W"), "wrong Redis credentials"},
+		"no queue at the URL": {w.config(t, "redis: {url: \"redis://:right@%s\"}\nqueue: {url: \"http://%s/000000000000/missing\", topics: {app: W}}", w.redis.Addr(), w.addr), `the SQS queue missing: operation error SQS: GetQueueAttributes, the queue does not exist in region us-east-1`},
+		"no such queue":       {w.config(t, "redis: {url: \"redis://:right@%s\"}\nqueue: {name: missing, topics: {app: W}}", w.redis.Addr()), `there is no SQS queue "missing"`},
+		"wrong password":      {w.appConfig(t, ":wr0ng@"+w.redis.Addr(), "W"), "wrong Redis credentials"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			listener := must(net.Listen("tcp", "127.0.0.1:0"))(t)
 			r := run(t, c.config, func(s *Service) { s.Listener = listener })
-			err := <-r.done
+			var err error
+			select {
+			case err = <-r.done:
+			case <-time.After(20 * time.Second):
+				t.Fatal("Run does not return")
+			}
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "wr0ng") {
 				t.Errorf("error = %v, want %q", err, c.want)
 			}
@@ -345,6 +360,102 @@ func TestReloadFails(t *testing.T) {
 	if s := r.status(t.Context()).Config; s.LastError != "" || s.Reloads != 1 {
 		t.Errorf("after a good reload: status = %+v", s)
 	}
+	r.end(t)
+}
+
+// What a reload brings is checked as a whole: a Redis that fails while the one in
+// use works is rejected, and so is a queue that is not there.
+func TestReloadIsChecked(t *testing.T) {
+	w := newWorld(t, "app", "users")
+	away := startRedis(t)
+	awayAddr := away.Addr()
+	away.Close()
+	silent := must(net.Listen("tcp", "127.0.0.1:0"))(t) // accepts, and never answers
+	t.Cleanup(func() { silent.Close() })
+	untrusted := miniredis.NewMiniRedis()
+	tlsServer := httptest.NewTLSServer(nil)
+	t.Cleanup(tlsServer.Close)
+	if err := untrusted.StartTLS(tlsServer.TLS); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(untrusted.Close)
+	full := startRedis(t)
+	full.SetError("OOM command not allowed when used memory > 'maxmemory'.")
+
+	const queue = "redis: {url: \"%s\"}\nqueue: {name: users, wait_time: 1s, topics: {users: LostWorker}}"
+	good := "redis://" + w.redis.Addr()
+	for name, c := range map[string]struct {
+		config       *config.Config
+		reason, code string
+	}{
+		"unreachable Redis":     {w.config(t, queue, "redis://"+awayAddr), "connection refused", "redis"},
+		"silent Redis":          {w.config(t, queue, "redis://"+silent.Addr().String()), "Redis at " + silent.Addr().String(), "redis"},
+		"full Redis":            {w.config(t, queue, "redis://"+full.Addr()), "OOM", "redis"},
+		"untrusted certificate": {w.config(t, queue, "rediss://"+untrusted.Addr()), "this Redis cannot be used", "redis"},
+		"no such queue":         {w.config(t, "redis: {url: \"%s\"}\nqueue: {name: missing, topics: {users: LostWorker}}", good), `there is no SQS queue "missing"`, "queue"},
+		"no queue at the URL":   {w.config(t, "redis: {url: \"%s\"}\nqueue: {url: \"http://%s/000000000000/missing\", topics: {users: LostWorker}}", good, w.addr), "the queue does not exist in region us-east-1", "queue"},
+		"cannot be loaded":      {nil, "no such file", "config"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			redis := startRedis(t)
+			own := newWorld(t, "app")
+			r := run(t, own.appConfig(t, redis.Addr(), "Worker"))
+			own.publish(t, "app", "1")
+			eventuallyJobs(t, redis, "Worker")
+			r.reloadWith(t, c.config, "reload failed; keeping the previous configuration")
+			if s := r.status(t.Context()).Config; s.Failures != 1 || !strings.Contains(s.LastError, c.reason) || s.LastErrorReason != c.code {
+				t.Errorf("status = %+v, want the reason %q, %s", s, c.reason, c.code)
+			}
+			own.publish(t, "app", "2")
+			eventuallyJobs(t, redis, "Worker", "Worker")
+			r.end(t)
+		})
+	}
+}
+
+// If neither the Redis in use nor the new one takes jobs, the new configuration is
+// as good as the previous one.
+func TestReloadWithoutAnyRedis(t *testing.T) {
+	w := newWorld(t, "app")
+	second := startRedis(t)
+	r := run(t, w.appConfig(t, w.redis.Addr(), "OldWorker"))
+	eventually(t, "a poll", func() bool { return w.receives.Load() > 0 })
+	c := w.appConfig(t, second.Addr(), "NewWorker")
+	w.redis.Close()
+	second.Close()
+	r.reloadWith(t, c, "configuration reloaded")
+	if err := second.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	w.publish(t, "app", "1")
+	eventuallyJobs(t, second, "NewWorker")
+	r.end(t)
+}
+
+// A reload that does not touch Redis is taken over while Redis is down.
+func TestReloadWhileRedisIsDown(t *testing.T) {
+	w := newWorld(t, "app")
+	r := run(t, w.appConfig(t, w.redis.Addr(), "OldWorker"))
+	eventually(t, "a poll", func() bool { return w.receives.Load() > 0 })
+	c := w.appConfig(t, w.redis.Addr(), "NewWorker")
+	w.redis.Close()
+	r.reloadWith(t, c, "configuration reloaded")
+	if err := w.redis.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	w.publish(t, "app", "1")
+	eventuallyJobs(t, w.redis, "NewWorker")
+	r.end(t)
+}
+
+// Without permission to read a queue's attributes, Scout works all the same.
+func TestQueueAttributesDenied(t *testing.T) {
+	w := newWorld(t, "app")
+	w.deny.Store(true)
+	r := run(t, w.config(t, "redis: {url: \"redis://%s\"}\nqueue: {url: \"http://%s/000000000000/app\", wait_time: 1s, topics: {app: Worker}}", w.redis.Addr(), w.addr))
+	w.publish(t, "app", "1")
+	eventuallyJobs(t, w.redis, "Worker")
 	r.end(t)
 }
 

@@ -133,6 +133,12 @@ var readings = []reading{
 		}),
 	gauge("scout_config_last_reload_successful", "1 unless the last reload failed.", nil,
 		func(s *Status, emit emit) { emit(float64(one(s.Config.LastError == ""))) }),
+	gauge("scout_config_last_reload_failed", "1 if the last reload failed for the reason.", []string{"reason"},
+		func(s *Status, emit emit) {
+			for _, reason := range ReloadReasons {
+				emit(float64(one(s.Config.LastErrorReason == reason)), reason)
+			}
+		}),
 	gauge("scout_config_last_reload_success_timestamp_seconds", "When the configuration in use was loaded.", nil,
 		func(s *Status, emit emit) { emit(float64(s.Config.Loaded.UnixMilli()) / 1000) }),
 }

@@ -23,7 +23,21 @@ type Config struct {
 	Reloads   int       `json:"reloads"`
 	Failures  int       `json:"failed_reloads"`
 	LastError string    `json:"last_error,omitempty"` // of the last reload, if it failed
+
+	// LastErrorReason is what LastError is about, one of ReloadReasons.
+	LastErrorReason string `json:"last_error_reason,omitempty"`
 }
+
+// The reasons why a reload fails.
+const (
+	ReasonConfig = "config" // the configuration cannot be loaded or is invalid
+	ReasonAWS    = "aws"    // AWS cannot be used
+	ReasonQueue  = "queue"  // an SQS queue cannot be used
+	ReasonRedis  = "redis"  // Redis cannot be used
+)
+
+// ReloadReasons are all of them.
+var ReloadReasons = []string{ReasonConfig, ReasonAWS, ReasonQueue, ReasonRedis}
 
 // Redis is where jobs are pushed to.
 type Redis struct {
