@@ -82,7 +82,7 @@ func (p *process) serveNext(w http.ResponseWriter, r *http.Request) {
 	select {
 	case i := <-p.next:
 		p.mu.Lock()
-		p.current = i
+		p.current[i.id] = i
 		p.mu.Unlock()
 		h := w.Header()
 		h.Set("Lambda-Runtime-Aws-Request-Id", i.id)
@@ -94,16 +94,17 @@ func (p *process) serveNext(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// settle ends the current invocation, once, if the request is about that one.
+// settle ends the invocation that the request is about, once.
 func (p *process) settle(w http.ResponseWriter, r *http.Request, a answer, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err != nil || p.current == nil || p.current.id != r.PathValue("id") {
+	i := p.current[r.PathValue("id")]
+	if err != nil || i == nil {
 		http.Error(w, `{"errorType":"InvalidRequestID","errorMessage":"Invalid request ID"}`, http.StatusBadRequest)
 		return
 	}
-	p.current.answer <- a
-	p.current = nil
+	i.answer <- a
+	delete(p.current, i.id)
 	w.WriteHeader(http.StatusAccepted)
 }
 

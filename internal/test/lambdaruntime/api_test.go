@@ -10,7 +10,7 @@ import (
 
 // TestAPI checks what aws-lambda-go never does with the Runtime API.
 func TestAPI(t *testing.T) {
-	p := &process{ready: make(chan struct{}), initError: make(chan error, 1), next: make(chan *invocation, 1)}
+	p := &process{current: map[string]*invocation{}, ready: make(chan struct{}), initError: make(chan error, 1), next: make(chan *invocation, 1)}
 	api := p.api()
 	post := func(path, body string) (status int) {
 		w := httptest.NewRecorder()

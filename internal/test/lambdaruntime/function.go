@@ -18,7 +18,7 @@ const (
 )
 
 // A Function is a function in one execution environment: a process that
-// handles one event at a time. Set the fields, Invoke, and Close.
+// handles one event at a time, or several. Set the fields, Invoke, and Close.
 //
 // Unlike in Lambda, the process is not frozen between invocations, and a failed
 // init phase is only repeated by the next invocation.
@@ -27,11 +27,16 @@ type Function struct {
 	Env     []string      // of the process, in addition to what Lambda sets; nothing is inherited
 	Timeout time.Duration // of an invocation; 0 means 3 s
 
+	// Concurrency is the maximum number of invocations at a time
+	// (AWS_LAMBDA_MAX_CONCURRENCY); 0 means 1.
+	Concurrency int
+
 	// Log gets what the process writes to standard output and error. It has
 	// everything when Close returns. nil discards it.
 	Log io.Writer
 
-	busy sync.Mutex // held while the function is invoked
+	slotsOnce sync.Once
+	slots     chan struct{} // full while the function is busy
 
 	mu      sync.Mutex // guards process
 	process *process   // the latest
@@ -49,8 +54,7 @@ func (e *InvocationError) Error() string { return e.Type + ": " + e.Message }
 // for its first event. An *InvocationError means that the process exited before
 // that, reported an init error, or took longer than 10 s.
 func (f *Function) Init(ctx context.Context) error {
-	f.busy.Lock()
-	defer f.busy.Unlock()
+	defer f.take()()
 	_, err := f.warm(ctx)
 	return err
 }
@@ -63,8 +67,7 @@ func (f *Function) Init(ctx context.Context) error {
 // Timeout and was killed (Sandbox.Timedout). The next Invoke starts a new process
 // if necessary. If ctx ends, the process is killed, too.
 func (f *Function) Invoke(ctx context.Context, event []byte) ([]byte, error) {
-	f.busy.Lock()
-	defer f.busy.Unlock()
+	defer f.take()()
 	for {
 		p, err := f.warm(ctx)
 		if err != nil {
@@ -76,6 +79,14 @@ func (f *Function) Invoke(ctx context.Context, event []byte) ([]byte, error) {
 		}
 		// The process exited after the last invocation.
 	}
+}
+
+// take waits until the function is not busy, and makes it busier until free is
+// called.
+func (f *Function) take() (free func()) {
+	f.slotsOnce.Do(func() { f.slots = make(chan struct{}, cmp.Or(f.Concurrency, 1)) })
+	f.slots <- struct{}{}
+	return func() { <-f.slots }
 }
 
 // warm returns a process that has finished its init phase.
@@ -97,7 +108,11 @@ func (f *Function) running() (*process, error) {
 	if f.process != nil && !f.process.hasEnded() {
 		return f.process, nil
 	}
-	p, err := startProcess(f.Path, f.Env, f.Log)
+	env := f.Env
+	if f.Concurrency > 1 {
+		env = append([]string{fmt.Sprintf("AWS_LAMBDA_MAX_CONCURRENCY=%d", f.Concurrency)}, env...)
+	}
+	p, err := startProcess(f.Path, env, f.Log)
 	if err != nil {
 		return nil, fmt.Errorf("starting the function: %w", err)
 	}

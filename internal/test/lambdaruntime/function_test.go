@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,12 +21,16 @@ import (
 // handles events ("handle") or one that does not start ("exit").
 const bootstrap = "SCOUT_TEST_BOOTSTRAP"
 
+// together is waited for by as many invocations as there can be at a time.
+var together sync.WaitGroup
+
 func TestMain(m *testing.M) {
 	switch os.Getenv(bootstrap) {
 	case "":
 		os.Exit(m.Run())
 	case "handle":
 		fmt.Println("starting")
+		together.Add(lambdacontext.MaxConcurrency())
 		lambda.Start(handle)
 	case "exit":
 		fmt.Println("no configuration")
@@ -46,6 +51,9 @@ func handle(ctx context.Context, order string) (map[string]any, error) {
 		os.Exit(0)
 	case "hang":
 		time.Sleep(time.Minute)
+	case "together":
+		together.Done()
+		together.Wait()
 	case "exit later":
 		time.AfterFunc(20*time.Millisecond, func() { os.Exit(0) })
 	}
@@ -184,5 +192,35 @@ func TestInitFails(t *testing.T) {
 	f.Path = "/no/such/bootstrap"
 	if err := f.Init(t.Context()); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("error = %v", err)
+	}
+}
+
+// As many events as Concurrency says are handled at a time, by one process.
+func TestConcurrency(t *testing.T) {
+	const concurrency = 4
+	f, log := newFunction(t, "handle")
+	f.Concurrency = concurrency
+	var wg sync.WaitGroup
+	var pids sync.Map
+	for range concurrency {
+		wg.Go(func() {
+			// Each waits for the others, so it would time out if they came in turn.
+			response, err := f.Invoke(t.Context(), []byte(`"together"`))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			pids.Store(string(regexp.MustCompile(`"pid":\d+`).Find(response)), true)
+		})
+	}
+	wg.Wait()
+	n := 0
+	pids.Range(func(any, any) bool { n++; return true })
+	if n != 1 {
+		t.Errorf("%d processes, want 1", n)
+	}
+	f.Close()
+	if log.String() != "starting\n" {
+		t.Errorf("log = %q, want one start", log)
 	}
 }

@@ -22,8 +22,8 @@ type process struct {
 	next      chan *invocation // received from when it asks for an event
 	ended     chan struct{}    // closed when it has exited and the log has all its output
 
-	mu      sync.Mutex  // guards current
-	current *invocation // the last one taken
+	mu      sync.Mutex             // guards current
+	current map[string]*invocation // by id: those that were taken and not answered yet
 }
 
 // startProcess starts a bootstrap with the environment variables that Lambda sets.
@@ -38,6 +38,7 @@ func startProcess(path string, env []string, log io.Writer) (*process, error) {
 		initError: make(chan error, 1),
 		next:      make(chan *invocation),
 		ended:     make(chan struct{}),
+		current:   map[string]*invocation{},
 	}
 	p.server = &http.Server{Handler: p.api(), ReadHeaderTimeout: 5 * time.Second}
 	p.cmd.Env = append([]string{"AWS_LAMBDA_FUNCTION_NAME=" + functionName, "AWS_LAMBDA_FUNCTION_VERSION=$LATEST", "AWS_REGION=us-east-1", "TZ=:UTC"}, env...)
