@@ -63,7 +63,8 @@ func (e *emf) write(ctx context.Context, s handler.Stats) {
 		"Timestamp":         time.Now().UnixMilli(),
 		"CloudWatchMetrics": []emfDirective{{"Scout", [][]string{{"FunctionName"}}, metrics}},
 	}
-	// A failed write must not fail the batch.
+	// Encode writes the line at once, so that lines of several invocations do not
+	// mix. A failed write must not fail the batch.
 	_ = json.NewEncoder(e.w).Encode(line)
 }
 

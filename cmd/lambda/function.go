@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"scout/config"
 	"scout/handler"
@@ -15,10 +16,13 @@ import (
 )
 
 const (
-	reloadInterval = 5 * time.Minute  // between two loads of the configuration
-	initTimeout    = 8 * time.Second  // leaves some of the 10 s that Lambda gives the init phase
-	retryFor       = 15 * time.Minute // longer than any invocation
+	initTimeout = 8 * time.Second  // leaves some of the 10 s that Lambda gives the init phase
+	retryFor    = 15 * time.Minute // longer than any invocation
 )
+
+// reloadInterval is the time between two loads of the configuration. Tests
+// shorten it.
+var reloadInterval = 5 * time.Minute
 
 // A function handles batches by a configuration that it loads again now and
 // then. It is safe for concurrent use.
@@ -45,7 +49,7 @@ func newFunction(load func(context.Context) (*config.Config, error), observe fun
 			}
 			return c.Redis, nil
 		},
-		Conns: 2,
+		Conns: 1 + lambdacontext.MaxConcurrency(),
 		// While Redis is down, Push tries until the deadline and then fails the
 		// batch: unlike failed messages, an error slows the event source
 		// mapping down.

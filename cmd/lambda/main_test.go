@@ -10,11 +10,15 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/alicebob/miniredis/v2/server"
 	lambdaevents "github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
@@ -24,11 +28,15 @@ import (
 	"scout/internal/test/lambdaruntime"
 )
 
-// runBootstrap makes the test binary be the function's bootstrap.
+// runBootstrap makes the test binary be the function's bootstrap. Its value is the
+// interval of reloads, or 1 for that of Scout.
 const runBootstrap = "SCOUT_TEST_RUN"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(runBootstrap) != "" {
+	if value := os.Getenv(runBootstrap); value != "" {
+		if interval, err := time.ParseDuration(value); err == nil {
+			reloadInterval = interval
+		}
 		main()
 	}
 	os.Exit(m.Run())
@@ -190,6 +198,79 @@ func TestReload(t *testing.T) {
 	handle("and is not asked again", false, 4)
 	if observed != 5 {
 		t.Errorf("%d lines of metrics for 5 invocations", observed)
+	}
+}
+
+// Several invocations at a time go on while the configuration, and with it the
+// client for Redis, changes all the time.
+func TestConcurrentInvocations(t *testing.T) {
+	const concurrency, each = 8, 40
+	redis := miniredis.RunT(t)
+	// The first pushes wait for each other: each has a connection of its own.
+	var first sync.WaitGroup
+	first.Add(concurrency)
+	var pushes atomic.Int32
+	redis.Server().SetPreHook(func(_ *server.Peer, command string, _ ...string) bool {
+		if strings.HasPrefix(command, "EVAL") && pushes.Add(1) <= concurrency {
+			first.Done()
+			first.Wait()
+		}
+		return false
+	})
+	file := filepath.Join(t.TempDir(), "scout.yml")
+	write := func(i int) {
+		text := strings.Replace(sampleConfig(t, "redis://"+redis.Addr()), "redis:\n", fmt.Sprintf("redis:\n  dedup_ttl: %ds\n", 3600+i), 1)
+		if os.WriteFile(file+".new", []byte(text), 0o600) != nil || os.Rename(file+".new", file) != nil {
+			t.Error("the configuration could not be written")
+		}
+	}
+	write(0)
+	f, log := newBootstrap(t, file)
+	f.Env = append(f.Env, runBootstrap+"=1ms")
+	f.Concurrency, f.Timeout = concurrency, time.Minute
+	if err := f.Init(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var writer, wg sync.WaitGroup
+	writer.Go(func() {
+		for i := 1; ctx.Err() == nil; i++ {
+			write(i)
+			time.Sleep(time.Millisecond)
+		}
+	})
+	for range concurrency {
+		wg.Go(func() {
+			for range each {
+				if response, err := f.Invoke(t.Context(), sample(t, "one-topic.json")); err != nil || string(response) != `{"batchItemFailures":[]}` {
+					t.Errorf("response = %s, %v", response, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	cancel()
+	writer.Wait()
+	if n := redis.TotalConnectionCount(); n < 5*concurrency {
+		t.Errorf("%d connections to Redis in all: the client was not swapped while it was used", n)
+	}
+	for deadline := time.Now().Add(10 * time.Second); redis.CurrentConnectionCount() > concurrency+1; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections to Redis are open, want those of one client", redis.CurrentConnectionCount())
+		}
+	}
+	f.Close()
+	metrics := 0
+	for _, line := range lines(t, log) {
+		if line["level"] == "ERROR" {
+			t.Errorf("log: %v", line)
+		}
+		if _, ok := line["_aws"]; ok {
+			metrics++
+		}
+	}
+	if metrics != concurrency*each {
+		t.Errorf("%d lines of metrics, want %d", metrics, concurrency*each)
 	}
 }
 

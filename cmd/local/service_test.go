@@ -313,7 +313,10 @@ func TestListen(t *testing.T) {
 	server.Close()
 	e.publish(t, 3, 4)
 	eventually(t, 10*time.Second, "not ready while Redis is away", func() bool { return ready() == 503 })
-	eventually(t, 10*time.Second, "why", func() bool { _, body := p.get(t, "/readyz"); return strings.Contains(body, "Redis does not accept jobs") })
+	eventually(t, 10*time.Second, "why", func() bool {
+		_, body := p.get(t, "/readyz")
+		return strings.Contains(body, "Redis does not accept jobs")
+	})
 	if err := server.Restart(); err != nil {
 		t.Fatal(err)
 	}
