@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"scout/config"
 	"scout/handler"
 	"scout/internal/redislink"
+	"scout/internal/sqsevent"
 )
 
 const (
@@ -59,6 +61,20 @@ func newFunction(load func(context.Context) (*config.Config, error), observe fun
 	ctx, cancel := context.WithTimeout(context.Background(), initTimeout)
 	defer cancel()
 	return f, f.update(ctx)
+}
+
+// Invoke implements lambda.Handler. Unlike encoding/json, which reads the payload
+// of an ordinary Lambda function, it lets a message whose record is odd fail alone.
+func (f *function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	event, err := sqsevent.Decode(payload)
+	if err != nil {
+		return nil, err
+	}
+	response, err := f.Handle(ctx, event)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(response)
 }
 
 // Handle is (*handler.Handler).Handle with the current configuration.

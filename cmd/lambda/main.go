@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
 
@@ -31,7 +30,7 @@ func main() {
 		logger.Error("start failed", "error", err)
 		os.Exit(1)
 	}
-	lambda.StartHandlerFunc[events.SQSEvent, events.SQSEventResponse](f.Handle)
+	lambda.Start(f)
 }
 
 // awsConfig returns how to reach AWS with the credentials of the function's role,

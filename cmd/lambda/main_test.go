@@ -111,6 +111,50 @@ func TestFunction(t *testing.T) {
 	checkLog(t, log)
 }
 
+// Whatever one record holds, the others become jobs, and a payload that is no event
+// of SQS is an error that says so.
+func TestOddEvents(t *testing.T) {
+	redis := miniredis.RunT(t)
+	f, _ := newBootstrap(t, sampleConfig(t, "redis://"+redis.Addr()))
+	good := func(id string) string {
+		envelope := fmt.Sprintf(`{"Type":"Notification","MessageId":%q,"TopicArn":"arn:aws:sns:us-east-1:123456789012:orders","Message":"1"}`, id)
+		return fmt.Sprintf(`"messageId":%q,"body":%q`, id, envelope)
+	}
+	for name, c := range map[string]struct {
+		odd    string // members of the second of three records
+		failed bool
+	}{
+		"binary value that is not base64":     {good("odd-1") + `,"messageAttributes":{"a":{"dataType":"Binary","binaryValue":"base64Str","stringListValues":[]}}`, false},
+		"message attributes that are numbers": {good("odd-2") + `,"messageAttributes":{"a":1}`, false},
+		"attribute that is a number":          {good("odd-3") + `,"attributes":{"ApproximateReceiveCount":1}`, false},
+		"body that is an object":              {`"messageId":"odd-4","body":{"a":1}`, true},
+		"body that is missing":                {`"messageId":"odd-5"`, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before, _ := redis.List("queue:critical")
+			id := strings.ReplaceAll(name, " ", "-")
+			response, err := f.Invoke(t.Context(), []byte(fmt.Sprintf(`{"Records":[{%s},{%s},{%s}]}`, good("first-"+id), c.odd, good("last-"+id))))
+			want, jobs := `{"batchItemFailures":[]}`, 3
+			if c.failed {
+				want, jobs = `{"batchItemFailures":[{"itemIdentifier":"`+c.odd[len(`"messageId":"`):len(`"messageId":"odd-1`)]+`"}]}`, 2
+			}
+			after, _ := redis.List("queue:critical")
+			if err != nil || string(response) != want || len(after)-len(before) != jobs {
+				t.Errorf("response = %s, %v with %d jobs; want %s with %d", response, err, len(after)-len(before), want, jobs)
+			}
+		})
+	}
+	for name, payload := range map[string]string{
+		"API Gateway": `{"version":"2.0","routeKey":"$default","body":"x"}`,
+		"S3":          `{"Records":[{"eventSource":"aws:s3","s3":{}}]}`,
+		"text":        `"go"`,
+	} {
+		if _, err := f.Invoke(t.Context(), []byte(payload)); err == nil || !strings.Contains(err.Error(), "not an SQS event") {
+			t.Errorf("%s: error = %v", name, err)
+		}
+	}
+}
+
 // checkLog checks what the invocations of TestFunction have logged.
 func checkLog(t *testing.T, log *bytes.Buffer) {
 	t.Helper()
