@@ -75,10 +75,11 @@ func (d *devCommand) run(ctx context.Context, cmd *cobra.Command) error {
 	if d.listenRedis, err = listenAddress("listen-redis", 6380, d.listenRedis); err != nil {
 		return err
 	}
-	log, err := d.logger(cmd.ErrOrStderr())
+	log, err := d.openLog(cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
+	defer log.close()
 	redis, redisErr := d.startRedis()
 	defer redis.close()
 	source, c, err := d.loadConfig(ctx, redis.url)
@@ -91,7 +92,7 @@ func (d *devCommand) run(ctx context.Context, cmd *cobra.Command) error {
 		}
 		log.Warn("jobs go to the Redis in REDIS_URL", "address", c.Redis.Address())
 	}
-	stack, err := startStack(ctx, d.listen, c, log)
+	stack, err := startStack(ctx, d.listen, c, log.Logger)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,9 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
+
+	"scout/internal/logging"
 )
 
 // levels are the log levels by name, including those of Scout 1.x.
@@ -13,15 +16,40 @@ var levels = map[string]slog.Level{
 	"trace": slog.LevelDebug, "warning": slog.LevelWarn, "fatal": slog.LevelError, "panic": slog.LevelError,
 }
 
-// logger returns a logger that writes text or, with --json, JSON lines.
-func (o *options) logger(w io.Writer) (*slog.Logger, error) {
+// logCloseTimeout is how long a command waits at its end for the last lines to be
+// written. Only a pipe that is full and not read makes it wait.
+const logCloseTimeout = 150 * time.Millisecond
+
+// A commandLog is the log of a command that runs for long. It never blocks the
+// command, and counts floods of warnings.
+type commandLog struct {
+	*slog.Logger
+	limiter *logging.Limiter
+	writer  *logging.Writer
+}
+
+// openLog returns a log that writes text or, with --json, JSON lines to w. What
+// the standard library logs goes there, too.
+func (o *options) openLog(w io.Writer) (*commandLog, error) {
 	level, ok := levels[strings.ToLower(o.logLevel)]
 	if !ok {
 		return nil, &failedError{fmt.Errorf("--log-level %q: must be debug, info, warn or error", o.logLevel), exitUsage}
 	}
-	options := &slog.HandlerOptions{Level: level}
-	if o.json {
-		return slog.New(slog.NewJSONHandler(w, options)), nil
+	newHandler := func(w io.Writer) slog.Handler {
+		if o.json {
+			return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
+		}
+		return slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})
 	}
-	return slog.New(slog.NewTextHandler(w, options)), nil
+	writer := &logging.Writer{Out: w, Report: newHandler(w)}
+	limiter := logging.NewLimiter(newHandler(writer))
+	l := &commandLog{slog.New(limiter), limiter, writer}
+	logging.Redirect(l.Logger)
+	return l, nil
+}
+
+// close writes what is left.
+func (l *commandLog) close() {
+	l.limiter.Flush()
+	_ = l.writer.Close(logCloseTimeout)
 }

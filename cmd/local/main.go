@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"runtime/debug"
@@ -35,6 +36,7 @@ func main() {
 
 // run runs the command and returns its exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	log.SetOutput(io.Discard) // the standard library prints what servers send
 	o := &options{}
 	root := newRootCommand(o)
 	root.SetArgs(scout1Args(args))

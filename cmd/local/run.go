@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"os/signal"
@@ -37,10 +36,13 @@ func (r *runCommand) run(ctx context.Context, cmd *cobra.Command) error {
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
-	log, err := r.logger(cmd.ErrOrStderr())
+	// A reader of standard error that goes away must not end the daemon.
+	signal.Ignore(syscall.SIGPIPE)
+	log, err := r.openLog(cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
+	defer log.close()
 	if r.frequency < 1 {
 		return &failedError{errors.New("--freq: must be at least 1 ms"), exitUsage}
 	}
@@ -51,7 +53,7 @@ func (r *runCommand) run(ctx context.Context, cmd *cobra.Command) error {
 	return err
 }
 
-func (r *runCommand) serve(ctx context.Context, reload <-chan os.Signal, log *slog.Logger) error {
+func (r *runCommand) serve(ctx context.Context, reload <-chan os.Signal, log *commandLog) error {
 	if os.Getenv("GOGC") == "" {
 		// The heap is small and nearly all of it soon garbage: 6 MB more save
 		// a tenth of the CPU time.
@@ -75,7 +77,9 @@ func (r *runCommand) serve(ctx context.Context, reload <-chan os.Signal, log *sl
 		Interval: time.Duration(r.frequency) * time.Millisecond,
 		Listener: listener,
 		Version:  versionOf(debug.ReadBuildInfo()),
-		Log:      log,
+		Log:      log.Logger,
+
+		DroppedLogLines: log.writer.Dropped,
 	}
 	return service.Run(ctx)
 }

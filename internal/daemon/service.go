@@ -49,6 +49,9 @@ type Service struct {
 	// Observe is called with the Stats of each batch; nil: nobody is.
 	Observe func(handler.Stats)
 
+	// DroppedLogLines returns how many log lines were not written; nil: none.
+	DroppedLogLines func() int64
+
 	link    *redislink.Link
 	pusher  handler.Pusher
 	watcher *backpressure.Watcher

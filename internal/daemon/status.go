@@ -36,6 +36,9 @@ func (s *Service) status(ctx context.Context) monitor.Status {
 		Redis:    monitor.Redis{Address: s.link.Address(), Failing: s.link.Failing()},
 		Sidekiq:  []monitor.Sidekiq{},
 	}
+	if s.DroppedLogLines != nil {
+		status.DroppedLogLines = s.DroppedLogLines()
+	}
 	for _, q := range s.config.Queues {
 		c := s.consumers[queueKey(q)]
 		status.Queues = append(status.Queues, monitor.Queue{

@@ -27,17 +27,17 @@ func catch() { signal.Notify(caught, syscall.SIGTERM, os.Interrupt) }
 
 // Until returns a context that ends at the first signal, also if that came
 // before the call. Later signals have their default effect, which ends the process
-// at once. Calling cancel ends the context, too.
+// at once, and so do all signals after a call of cancel, which ends the context, too.
 func Until(parent context.Context) (ctx context.Context, cancel context.CancelFunc) {
 	ctx, cancel = context.WithCancel(parent)
 	catch() // again, if Restore was called before
 	go func() {
 		select {
 		case <-caught:
-			signal.Reset(syscall.SIGTERM, os.Interrupt)
 			cancel()
 		case <-ctx.Done():
 		}
+		Restore()
 	}()
 	return ctx, cancel
 }

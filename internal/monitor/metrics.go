@@ -117,6 +117,9 @@ var readings = []reading{
 			}
 		})),
 
+	counter("scout_log_lines_dropped_total", "Log lines that were not written because nobody read them.", nil,
+		func(s *Status, emit emit) { emit(float64(s.DroppedLogLines)) }),
+
 	gauge("scout_sidekiq_queue_length", "Jobs in a Sidekiq queue.", []string{"sidekiq_queue"},
 		eachSidekiqQueue(func(q Sidekiq) float64 { return float64(q.Length) })),
 	gauge("scout_sidekiq_queue_latency_seconds", "How long the next job of a Sidekiq queue has waited.", []string{"sidekiq_queue"},

@@ -15,6 +15,8 @@ type Status struct {
 	Redis    Redis     `json:"redis"`
 	Queues   []Queue   `json:"queues"`
 	Sidekiq  []Sidekiq `json:"sidekiq_queues"` // empty if they could not be measured
+
+	DroppedLogLines int64 `json:"dropped_log_lines"`
 }
 
 // Config is the history of the configuration.
