@@ -89,12 +89,16 @@ func withExitCode(f func(cmd *cobra.Command, args []string) error) func(*cobra.C
 }
 
 // untilSignal is withExitCode for a command that ends when the context does: at
-// the first SIGTERM or SIGINT. The second ends the process at once.
+// the first SIGTERM or SIGINT. The second ends the process at once. An error after
+// a signal is not one, because the signal has interrupted f.
 func untilSignal(f func(ctx context.Context, cmd *cobra.Command) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
 		ctx, cancel := earlysignal.Until(cmd.Context())
 		defer cancel()
-		return addExitCode(f(ctx, cmd))
+		if err := f(ctx, cmd); ctx.Err() == nil {
+			return addExitCode(err)
+		}
+		return nil
 	}
 }
 

@@ -46,11 +46,7 @@ func (r *runCommand) run(ctx context.Context, cmd *cobra.Command) error {
 	if r.frequency < 1 {
 		return &failedError{errors.New("--freq: must be at least 1 ms"), exitUsage}
 	}
-	err = r.serve(ctx, reload, log)
-	if ctx.Err() != nil {
-		return nil // the signal interrupted the start
-	}
-	return err
+	return r.serve(ctx, reload, log)
 }
 
 func (r *runCommand) serve(ctx context.Context, reload <-chan os.Signal, log *commandLog) error {

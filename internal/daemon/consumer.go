@@ -33,9 +33,9 @@ type consumer struct {
 	queues  atomic.Pointer[[]string] // the Sidekiq queues that it pushes to
 	depth   atomic.Pointer[monitor.Depth]
 
-	queueWaitTime time.Duration // the queue's own; a poll waits as long if the configuration says 0
-	stopTimeout   time.Duration // from the end of Run's context to the end of Run; guarded by Service.mu
-	stop          context.CancelFunc
+	queue       sqsclient.Queue
+	stopTimeout time.Duration // from the end of Run's context to the end of Run; guarded by Service.mu
+	stop        context.CancelFunc
 }
 
 // newConsumer finds the queue and connects a consumer to the rest of the
@@ -47,7 +47,7 @@ func (s *Service) newConsumer(ctx context.Context, client *sqsclient.Client, q c
 	}
 	c := &consumer{name: config.QueueName(url), client: client, pusher: s.pusher}
 	c.log = s.Log.With("sqs_queue", c.name)
-	queue, err := client.DescribeQueue(ctx, url)
+	c.queue, err = client.DescribeQueue(ctx, url)
 	// A queue that cannot be described is missing or cannot be polled, unless
 	// only this call is denied.
 	if api, ok := errors.AsType[smithy.APIError](err); err != nil && (!ok || !strings.HasPrefix(api.ErrorCode(), "AccessDenied")) {
@@ -56,13 +56,12 @@ func (s *Service) newConsumer(ctx context.Context, client *sqsclient.Client, q c
 	if err != nil {
 		c.log.Warn("queue attributes unavailable; assuming a visibility timeout of 30 s", "error", err)
 	}
-	c.queueWaitTime = queue.WaitTime
 	c.poller = &poller.Poller{
 		SQS:        client,
 		QueueURL:   url,
 		Handle:     c.handle,
-		QueueARN:   queue.ARN,
-		Visibility: queue.VisibilityTimeout,
+		QueueARN:   c.queue.ARN,
+		Visibility: c.queue.VisibilityTimeout,
 		Ready:      func(ctx context.Context) error { return s.link.Ready(ctx, *c.queues.Load()...) },
 		Failing:    s.link.Failing,
 		OverLimit:  func() bool { return len(s.watcher.Exceeded(*c.queues.Load())) > 0 },
@@ -77,10 +76,10 @@ func (s *Service) newConsumer(ctx context.Context, client *sqsclient.Client, q c
 func (c *consumer) configure(all *config.Config, q config.Queue) {
 	queues := config.SidekiqQueues(q)
 	c.queues.Store(&queues)
-	c.handler.Store(&handler.Handler{Router: all.Router(q), Client: c.pusher, Log: c.log})
+	c.handler.Store(&handler.Handler{Router: all.Router(q), Client: c.pusher, MaxReceiveCount: c.queue.MaxReceiveCount, Log: c.log})
 	c.stopTimeout = all.ShutdownTimeout
-	if q.WaitTime == 0 {
-		c.stopTimeout = max(c.stopTimeout, c.queueWaitTime+config.StopTime)
+	if q.WaitTime == 0 { // then the queue's own holds
+		c.stopTimeout = max(c.stopTimeout, c.queue.WaitTime+config.StopTime)
 	}
 	c.poller.Tune(poller.Tuning{
 		WaitTime:          q.WaitTime,

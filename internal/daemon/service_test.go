@@ -459,6 +459,20 @@ func TestQueueAttributesDenied(t *testing.T) {
 	r.end(t)
 }
 
+// What the log says of a message includes how often it can be received.
+func TestMaxReceiveCount(t *testing.T) {
+	w := newWorld(t, "dead")
+	arn := must(w.CreateQueue("app", map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:dead","maxReceiveCount":7}`}))(t)
+	must(w.Subscribe(must(w.CreateTopic("app", nil))(t), arn, nil))(t)
+	w.publish(t, "app", `{"poison":1,"poison":2}`)
+	r := run(t, w.appConfig(t, w.redis.Addr(), "Worker"))
+	eventually(t, "the message is rejected", func() bool { return strings.Contains(r.log.String(), "message rejected") })
+	r.end(t)
+	if !strings.Contains(r.log.String(), "receive_count=1 max_receive_count=7") {
+		t.Errorf("log:\n%s", r.log.String())
+	}
+}
+
 // A configuration is a value: the Service does not change it.
 func TestConfigIsNotChanged(t *testing.T) {
 	w := newWorld(t, "app")

@@ -2,6 +2,7 @@ package sqsclient
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -46,13 +47,14 @@ type Queue struct {
 	ARN               string
 	VisibilityTimeout time.Duration // 0 if unknown
 	WaitTime          time.Duration // of receives that do not specify one
+	MaxReceiveCount   int           // of the redrive policy; 0 if there is none or it is unknown
 }
 
 // DescribeQueue asks SQS about the queue with the given URL. If it returns an
 // error, only the ARN is set, which is then derived from the URL and the region.
 func (c *Client) DescribeQueue(ctx context.Context, queueURL string) (Queue, error) {
 	attributes, err := c.queueAttributes(ctx, queueURL, types.QueueAttributeNameQueueArn,
-		types.QueueAttributeNameVisibilityTimeout, types.QueueAttributeNameReceiveMessageWaitTimeSeconds)
+		types.QueueAttributeNameVisibilityTimeout, types.QueueAttributeNameReceiveMessageWaitTimeSeconds, types.QueueAttributeNameRedrivePolicy)
 	seconds := func(name types.QueueAttributeName) time.Duration {
 		n, err := strconv.ParseUint(attributes[string(name)], 10, 31)
 		if err != nil {
@@ -64,11 +66,26 @@ func (c *Client) DescribeQueue(ctx context.Context, queueURL string) (Queue, err
 		ARN:               attributes[string(types.QueueAttributeNameQueueArn)],
 		VisibilityTimeout: seconds(types.QueueAttributeNameVisibilityTimeout),
 		WaitTime:          seconds(types.QueueAttributeNameReceiveMessageWaitTimeSeconds),
+		MaxReceiveCount:   maxReceiveCount(attributes[string(types.QueueAttributeNameRedrivePolicy)]),
 	}
 	if len(queue.ARN) > 256 || !strings.HasPrefix(queue.ARN, "arn:") || !strings.HasSuffix(queue.ARN, ":"+config.QueueName(queueURL)) {
 		queue.ARN = deriveARN(queueURL, c.Options().Region)
 	}
 	return queue, err
+}
+
+// maxReceiveCount returns the maxReceiveCount of a redrive policy, which is a
+// number or a string, or 0 if there is none.
+func maxReceiveCount(policy string) int {
+	var p struct{ MaxReceiveCount json.Number }
+	if json.Unmarshal([]byte(policy), &p) != nil {
+		return 0
+	}
+	n, err := strconv.ParseUint(p.MaxReceiveCount.String(), 10, 16)
+	if err != nil {
+		return 0
+	}
+	return int(n)
 }
 
 // deriveARN returns the ARN of the queue with the given URL, which ends in

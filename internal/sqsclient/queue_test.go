@@ -23,12 +23,15 @@ func TestDescribeQueue(t *testing.T) {
 		want                     Queue
 	}{
 		{"all", "us-gov-west-1", `"QueueArn":"arn:aws-us-gov:sqs:us-gov-west-1:999999999999:app.fifo","VisibilityTimeout":"30","ReceiveMessageWaitTimeSeconds":"20"`,
-			Queue{"arn:aws-us-gov:sqs:us-gov-west-1:999999999999:app.fifo", 30 * time.Second, 20 * time.Second}},
-		{"no ARN", "eu-west-1", `"VisibilityTimeout":"30"`, Queue{derived("aws", "eu-west-1"), 30 * time.Second, 0}},
+			Queue{"arn:aws-us-gov:sqs:us-gov-west-1:999999999999:app.fifo", 30 * time.Second, 20 * time.Second, 0}},
+		{"no ARN", "eu-west-1", `"VisibilityTimeout":"30"`, Queue{derived("aws", "eu-west-1"), 30 * time.Second, 0, 0}},
 		{"an ARN that is none", "eu-west-1", `"QueueArn":"app.fifo"`, Queue{ARN: derived("aws", "eu-west-1")}},
 		{"the ARN of another queue", "eu-west-1", `"QueueArn":"arn:aws:sqs:eu-west-1:123456789012:app"`, Queue{ARN: derived("aws", "eu-west-1")}},
 		{"a long ARN", "eu-west-1", `"QueueArn":"arn:` + strings.Repeat("x", 300) + `:app.fifo"`, Queue{ARN: derived("aws", "eu-west-1")}},
 		{"odd numbers", "eu-west-1", `"VisibilityTimeout":"soon","ReceiveMessageWaitTimeSeconds":"99999999999999999999999"`, Queue{ARN: derived("aws", "eu-west-1")}},
+		{"redrive policy", "eu-west-1", `"RedrivePolicy":"{\"deadLetterTargetArn\":\"arn:aws:sqs:eu-west-1:1:dead\",\"maxReceiveCount\":5}"`, Queue{ARN: derived("aws", "eu-west-1"), MaxReceiveCount: 5}},
+		{"redrive policy with a string", "eu-west-1", `"RedrivePolicy":"{\"maxReceiveCount\":\"1000\"}"`, Queue{ARN: derived("aws", "eu-west-1"), MaxReceiveCount: 1000}},
+		{"odd redrive policy", "eu-west-1", `"RedrivePolicy":"{\"maxReceiveCount\":-5.5}"`, Queue{ARN: derived("aws", "eu-west-1")}},
 		{"denied", "eu-west-1", "", Queue{ARN: derived("aws", "eu-west-1")}},
 		{"denied in China", "cn-north-1", "", Queue{ARN: derived("aws-cn", "cn-north-1")}},
 		{"denied in GovCloud", "us-gov-east-1", "", Queue{ARN: derived("aws-us-gov", "us-gov-east-1")}},
@@ -97,7 +100,7 @@ func TestDescribeQueueOfDevstack(t *testing.T) {
 	}
 	c := configured(t, endpoint.URL, false)
 	got, err := c.DescribeQueue(t.Context(), devstack.QueueURL(endpoint.Listener.Addr().String(), "app"))
-	if want := (Queue{"arn:aws:sqs:us-east-1:000000000000:app", 7 * time.Second, 3 * time.Second}); err != nil || got != want {
+	if want := (Queue{"arn:aws:sqs:us-east-1:000000000000:app", 7 * time.Second, 3 * time.Second, 0}); err != nil || got != want {
 		t.Errorf("DescribeQueue = %+v, %v; want %+v", got, err, want)
 	}
 }
