@@ -3,13 +3,14 @@ package poller
 import (
 	"context"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"scout/internal/printable"
 )
 
 const (
@@ -84,23 +85,29 @@ func (p *Poller) deleteMessages(ctx context.Context, messages []message) {
 func (p *Poller) deleteBatch(ctx context.Context, messages []message) (retry []message) {
 	entries := make([]types.DeleteMessageBatchRequestEntry, len(messages))
 	for i, m := range messages {
-		entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: m.ReceiptHandle}
+		entries[i] = types.DeleteMessageBatchRequestEntry{Id: entryID(i), ReceiptHandle: m.ReceiptHandle}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 8*time.Second) // so that a dead connection leaves time for a retry
 	defer cancel()
 	out, err := p.SQS.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &p.QueueURL, Entries: entries})
 	if err != nil {
-		p.log().Warn("deleting messages failed", "messages", len(messages), "error", err)
+		p.log().Warn("deleting messages failed", "messages", len(messages), "error", bounded(err))
 		return messages
 	}
-	p.count(func(s *Stats) { s.Deleted += int64(len(messages) - len(out.Failed)) })
+	done, err := succeeded(len(messages), out.Successful, func(e *types.DeleteMessageBatchResultEntry) *string { return e.Id }, out.Failed)
+	if err != nil {
+		p.log().Error("deleting messages", "error", err)
+	}
+	p.count(func(s *Stats) { s.Deleted += int64(done.len()) })
+	var rejected bitset
 	for _, f := range out.Failed {
-		i, err := strconv.Atoi(aws.ToString(f.Id))
-		switch {
-		case err != nil || i >= len(messages):
-		case f.SenderFault: // usually a receipt handle that expired because handling took too long
+		if i, ok := entryIndex(f.Id, len(messages)); ok && f.SenderFault && !rejected.has(i) {
+			rejected |= 1 << i // usually because the receipt handle expired while the message was handled
 			p.notDeleted(&messages[i], aws.ToString(f.Code))
-		default:
+		}
+	}
+	for i := range messages {
+		if !(done | rejected).has(i) {
 			retry = append(retry, messages[i])
 		}
 	}
@@ -110,5 +117,5 @@ func (p *Poller) deleteBatch(ctx context.Context, messages []message) (retry []m
 // notDeleted gives a message up. The code is SQS's, or empty.
 func (p *Poller) notDeleted(m *message, code string) {
 	p.count(func(s *Stats) { s.DeletesFailed++ })
-	p.log().Warn("message not deleted", "message_id", aws.ToString(m.MessageId), "code", code)
+	p.log().Warn("message not deleted", "message_id", printable.Text(aws.ToString(m.MessageId), maxText), "code", printable.Text(code, maxText))
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"scout/internal/printable"
 )
 
 // A lease is a batch that is being handled, and hides its messages from other receivers until it
@@ -82,19 +84,22 @@ func (p *Poller) setVisibility(ctx context.Context, messages []message, timeout 
 	entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(messages))
 	for i := range messages {
 		entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{
-			Id:                aws.String(strconv.Itoa(i)),
+			Id:                entryID(i),
 			ReceiptHandle:     messages[i].ReceiptHandle,
 			VisibilityTimeout: int32(timeout(&messages[i]) / time.Second),
 		}
 	}
 	out, err := p.SQS.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &p.QueueURL, Entries: entries})
 	if err != nil {
-		return 0, err
+		return 0, bounded(err)
 	}
-	if n := len(out.Failed); n > 0 {
-		err = fmt.Errorf("SQS rejected %d of %d messages: %s", n, len(messages), aws.ToString(out.Failed[0].Code))
+	done, err := succeeded(len(messages), out.Successful, func(e *types.ChangeMessageVisibilityBatchResultEntry) *string { return e.Id }, out.Failed)
+	if err == nil && len(out.Failed) > 0 {
+		err = fmt.Errorf("SQS rejected %d of %d messages: %s", len(out.Failed), len(messages), printable.Text(aws.ToString(out.Failed[0].Code), maxText))
+	} else if err == nil && done.len() < len(messages) {
+		err = fmt.Errorf("the response of SQS lacks %d of %d messages", len(messages)-done.len(), len(messages))
 	}
-	return len(messages) - len(out.Failed), err
+	return done.len(), err
 }
 
 func noDelay(*message) time.Duration { return 0 }

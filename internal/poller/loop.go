@@ -170,7 +170,7 @@ func (l *loop) probe(ctx context.Context, delay time.Duration) {
 		case <-time.After(delay):
 			ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 			defer cancel()
-			l.probed <- l.Ready(ctx)
+			l.probed <- bounded(l.Ready(ctx))
 		}
 	}()
 }

@@ -69,7 +69,7 @@ func (p *Poller) receive(ctx context.Context, t *Tuning) ([]message, error) {
 	}, func(o *sqs.Options) { o.RetryMaxAttempts = 1 }) // the loop retries
 	if err != nil {
 		p.count(func(s *Stats) { s.Receives.Errors++ })
-		return nil, fmt.Errorf("receiving messages: %w", err)
+		return nil, bounded(fmt.Errorf("receiving messages: %w", err))
 	}
 	p.count(func(s *Stats) {
 		if len(out.Messages) == 0 {
@@ -89,7 +89,7 @@ func (p *Poller) handle(ctx context.Context, messages []message) (handled, kept 
 	defer cancel()
 	response, err := p.Handle(ctx, p.event(messages))
 	if err != nil {
-		return nil, messages, err
+		return nil, messages, bounded(err)
 	}
 	if len(response.BatchItemFailures) == 0 {
 		return messages, nil, nil

@@ -27,19 +27,21 @@ type fakeSQS struct {
 	receiveErr error
 	deleteErr  func(entry, try int) (failed, senderFault bool)
 
-	mu        sync.Mutex
-	messages  []types.Message
-	arrived   chan struct{}
-	sent      int
-	receives  []time.Time
-	receiving int
-	maxAtOnce int
-	deletes   []time.Time
-	deleted   map[string]int
-	changes   []visibilityChange
-	changeErr error
-	interrupt error // ends the next receive that is waiting
-	hang      bool  // deletions and changes of visibility last until they are cancelled
+	mu           sync.Mutex
+	messages     []types.Message
+	arrived      chan struct{}
+	sent         int
+	receives     []time.Time
+	receiving    int
+	maxAtOnce    int
+	deletes      []time.Time
+	deleted      map[string]int
+	changes      []visibilityChange
+	changeErr    error
+	deleteAnswer func(*sqs.DeleteMessageBatchOutput)           // changes what the queue answers
+	changeAnswer func(*sqs.ChangeMessageVisibilityBatchOutput) // as well
+	interrupt    error                                         // ends the next receive that is waiting
+	hang         bool                                          // deletions and changes of visibility last until they are cancelled
 }
 
 func newFakeSQS() *fakeSQS {
@@ -123,6 +125,10 @@ func (f *fakeSQS) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageB
 			}
 		}
 		f.deleted[*entry.ReceiptHandle]++
+		out.Successful = append(out.Successful, types.DeleteMessageBatchResultEntry{Id: entry.Id})
+	}
+	if f.deleteAnswer != nil {
+		f.deleteAnswer(out)
 	}
 	return out, nil
 }
@@ -133,10 +139,15 @@ func (f *fakeSQS) ChangeMessageVisibilityBatch(_ context.Context, in *sqs.Change
 	if f.changeErr != nil {
 		return nil, f.changeErr
 	}
+	out := &sqs.ChangeMessageVisibilityBatchOutput{}
 	for _, entry := range in.Entries {
 		f.changes = append(f.changes, visibilityChange{*entry.ReceiptHandle, time.Duration(entry.VisibilityTimeout) * time.Second, time.Now()})
+		out.Successful = append(out.Successful, types.ChangeMessageVisibilityBatchResultEntry{Id: entry.Id})
 	}
-	return &sqs.ChangeMessageVisibilityBatchOutput{}, nil
+	if f.changeAnswer != nil {
+		f.changeAnswer(out)
+	}
+	return out, nil
 }
 
 // A visibilityChange is a change of a message's visibility timeout.
