@@ -112,6 +112,7 @@ func (s *Service) init(ctx context.Context) {
 	}
 	s.watcher = &backpressure.Watcher{Measure: s.link.Usage, Watched: s.Listener != nil, Log: s.Log}
 	s.monitor = monitor.New(func() monitor.Status { return s.status(ctx) })
+	s.monitor.Log = s.Log
 }
 
 // stopTimeout returns how long the consumers may take to stop.

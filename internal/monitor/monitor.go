@@ -3,9 +3,11 @@
 package monitor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
 )
 
 // A Monitor serves
@@ -22,6 +25,8 @@ import (
 //	/readyz   200 if messages become jobs now, else 503 and the reasons
 //	/status   the Status, in JSON
 type Monitor struct {
+	Log *slog.Logger // of the HTTP server's errors; nil: slog.Default()
+
 	status   func() Status
 	registry *prometheus.Registry
 	metrics  *metrics
@@ -38,12 +43,28 @@ func New(status func() Status) *Monitor {
 // Gatherer returns the metrics.
 func (m *Monitor) Gatherer() prometheus.Gatherer { return m.registry }
 
-// Serve serves at the listener, which it closes, until ctx ends.
+const (
+	maxConns    = 200              // more clients wait until one of these is closed
+	headTimeout = 5 * time.Second  // to read a request's header
+	timeout     = 10 * time.Second // to read a request, and to write a response
+	idleTimeout = 30 * time.Second // between two requests of a connection
+)
+
+// Serve serves at the listener, which it closes, until ctx ends. Clients that are slow, idle or too
+// many cannot hold connections for ever.
 func (m *Monitor) Serve(ctx context.Context, listener net.Listener) {
-	server := &http.Server{Handler: m.handler(), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{
+		Handler:           m.handler(),
+		ReadHeaderTimeout: headTimeout,
+		ReadTimeout:       timeout,
+		WriteTimeout:      timeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(cmp.Or(m.Log, slog.Default()).Handler(), slog.LevelWarn),
+	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
-	_ = server.Serve(listener) // returns only after Close
+	_ = server.Serve(netutil.LimitListener(listener, maxConns)) // returns only after Close
 }
 
 func (m *Monitor) handler() http.Handler {
