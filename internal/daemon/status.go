@@ -2,22 +2,17 @@ package daemon
 
 import (
 	"context"
-	"time"
 
 	"scout/config"
 	"scout/internal/monitor"
 )
-
-// maxLoopAge is how long ago the loop of a working consumer was last seen at
-// most. It is seen each second.
-const maxLoopAge = 5 * time.Second
 
 // alive reports whether the loops of all consumers run.
 func (s *Service) alive() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.consumers {
-		if time.Since(c.poller.Stats().LoopedAt) > maxLoopAge {
+		if stats := c.poller.Stats(); stats.Stalled() {
 			return false
 		}
 	}

@@ -21,7 +21,7 @@ import (
 // A Monitor serves
 //
 //	/metrics  the metrics, in Prometheus's text format
-//	/healthz  200 while the process responds
+//	/healthz  200 while all loops turn, else 503 and which of them hang
 //	/readyz   200 if messages become jobs now, else 503 and the reasons
 //	/status   the Status, in JSON
 type Monitor struct {
@@ -70,8 +70,8 @@ func (m *Monitor) Serve(ctx context.Context, listener net.Listener) {
 func (m *Monitor) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", m.ready)
+	mux.HandleFunc("GET /healthz", m.answer("ok", (*Status).stalled))
+	mux.HandleFunc("GET /readyz", m.answer("ready", (*Status).unready))
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		encoder := json.NewEncoder(w)
@@ -81,11 +81,14 @@ func (m *Monitor) handler() http.Handler {
 	return mux
 }
 
-func (m *Monitor) ready(w http.ResponseWriter, _ *http.Request) {
-	status := m.status()
-	if reasons := status.unready(); len(reasons) > 0 {
-		http.Error(w, strings.Join(reasons, "\n"), http.StatusServiceUnavailable)
-		return
+// answer answers with 200 and a word, or with 503 and the reasons against it.
+func (m *Monitor) answer(word string, against func(*Status) []string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		status := m.status()
+		if reasons := against(&status); len(reasons) > 0 {
+			http.Error(w, strings.Join(reasons, "\n"), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, word)
 	}
-	fmt.Fprintln(w, "ready")
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"scout/internal/poller"
 )
@@ -31,5 +32,30 @@ func TestReady(t *testing.T) {
 		if answer.Code != code || answer.Body.String() != body {
 			t.Errorf("%s: %d %q, want %d %q", name, answer.Code, answer.Body, code, body)
 		}
+	}
+}
+
+// A loop that hangs is what /healthz is about, and nothing else.
+func TestHealthy(t *testing.T) {
+	turns := Queue{Name: "turns", Stats: poller.Stats{LoopedAt: time.Now().Add(-time.Second)}}
+	hangs := Queue{Name: "hangs", Stats: poller.Stats{LoopedAt: time.Now().Add(-time.Minute)}}
+	for name, c := range map[string]struct {
+		status Status
+		code   int
+		body   string
+	}{
+		"no queues":        {Status{}, 200, "ok\n"},
+		"all loops turn":   {Status{Queues: []Queue{turns, turns}}, 200, "ok\n"},
+		"Redis is failing": {Status{Queues: []Queue{turns}, Redis: Redis{Failing: true}}, 200, "ok\n"},
+		"one loop hangs":   {Status{Queues: []Queue{turns, hangs}}, 503, "queue hangs: the polling loop hangs\n"},
+		"stopping":         {Status{Queues: []Queue{hangs}, Stopping: true}, 200, "ok\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answer := httptest.NewRecorder()
+			New(func() Status { return c.status }).handler().ServeHTTP(answer, httptest.NewRequest("GET", "/healthz", nil))
+			if answer.Code != c.code || answer.Body.String() != c.body {
+				t.Errorf("%d %q, want %d %q", answer.Code, answer.Body, c.code, c.body)
+			}
+		})
 	}
 }

@@ -90,3 +90,14 @@ func (s *Status) unready() (reasons []string) {
 	}
 	return reasons
 }
+
+// stalled returns which loops hang, or nothing if all of them turn. While Scout is stopping, some have
+// ended.
+func (s *Status) stalled() (reasons []string) {
+	for _, q := range s.Queues {
+		if q.Stalled() && !s.Stopping {
+			reasons = append(reasons, "queue "+q.Name+": the polling loop hangs")
+		}
+	}
+	return reasons
+}

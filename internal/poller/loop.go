@@ -43,6 +43,7 @@ func (l *loop) run(ctx context.Context) {
 	ticks := time.Tick(cmp.Or(l.Interval, 100*time.Millisecond))
 	clock := time.Tick(time.Second)
 	l.probe(ctx, 0)
+	l.publish()
 	for stop := ctx.Done(); stop != nil || l.demand.inFlight > 0 || l.breaker.probing; {
 		select {
 		case <-stop:

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -818,4 +819,54 @@ func TestResumedIsLoggedOnce(t *testing.T) {
 			t.Errorf("logged %d times:\n%s", n, &log)
 		}
 	})
+}
+
+// A batch that was handled, but after which Failing is true, such as one that was pushed without
+// marks, is the last one until Ready returns nil.
+func TestNoReceiveUntilReadyAfterFailing(t *testing.T) {
+	for _, concurrency := range []int{1, 64} {
+		synctest.Test(t, func(t *testing.T) {
+			queue := newFakeSQS()
+			queue.latency = 10 * time.Millisecond
+			queue.send(1000)
+			var denied, failing atomic.Bool
+			var batches, unmarked atomic.Int64
+			var log bytes.Buffer
+			p := &Poller{SQS: queue, Tuning: Tuning{Concurrency: concurrency}, Log: slog.New(slog.NewTextHandler(&log, nil)),
+				Handle: func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
+					denied.Store(denied.Load() || batches.Add(1) == 1)
+					if denied.Load() {
+						unmarked.Add(1)
+						failing.Store(true)
+					}
+					return events.SQSEventResponse{}, nil
+				},
+				Failing: failing.Load,
+				Ready: func(context.Context) error {
+					if denied.Load() {
+						return errors.New("NOPERM this user has no permissions to run the 'set' command")
+					}
+					failing.Store(false)
+					return nil
+				},
+			}
+			stop := start(t, p)
+			time.Sleep(10 * time.Minute)
+			if n := unmarked.Load(); n != 1 {
+				t.Errorf("%d batches were pushed without marks, want only the first", n)
+			}
+			if s := p.Stats(); !s.BreakerOpen || !strings.Contains(s.Error, "NOPERM") {
+				t.Errorf("stats %+v, want the reason", s)
+			}
+			denied.Store(false)
+			time.Sleep(maxProbeDelay + 30*time.Second)
+			stop()
+			if len(queue.deleted) != 1000 {
+				t.Errorf("%d messages deleted after the recovery, want all", len(queue.deleted))
+			}
+			if !strings.Contains(log.String(), "polling paused") || strings.Count(log.String(), "polling resumed") != 1 {
+				t.Errorf("log:\n%s", &log)
+			}
+		})
+	}
 }

@@ -27,6 +27,10 @@ type Receives struct {
 	Errors   int64 `json:"errors"`
 }
 
+// Stalled reports that Run's loop has not turned for 5 s, or has not begun: the Poller hangs, and
+// only a restart helps.
+func (s *Stats) Stalled() bool { return time.Since(s.LoopedAt) > 5*time.Second }
+
 // Stats returns the Poller's numbers. It may be called at any time.
 func (p *Poller) Stats() Stats {
 	p.mu.Lock()
