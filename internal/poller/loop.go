@@ -14,12 +14,13 @@ type loop struct {
 	*Poller
 	breaker breaker
 	demand  demand
+	budget  Budget
 	deleter deleter
 
-	work     chan struct{} // to a worker: a poll to make
-	received chan int      // from each poll: how many messages its receive brought
-	finished chan outcome  // from each poll: how it ended
-	probed   chan error    // from each probe: what Ready returned
+	work     chan int64   // to a worker: a poll to make, with the bytes reserved for it
+	received chan int     // from each poll: how many messages its receive brought
+	finished chan outcome // from each poll: how it ended
+	probed   chan error   // from each probe: what Ready returned
 
 	// workers is the number of goroutines that make polls. It is never below the polls in flight,
 	// and a poll is in flight until the loop has received its outcome. So sending work never
@@ -52,6 +53,8 @@ func (l *loop) run(ctx context.Context) {
 		case <-clock: // for publish, if ticks are rare
 		case <-ticks:
 			l.onTick(ctx)
+		case <-l.budget.Room():
+			l.startPolls(ctx)
 		case n := <-l.received:
 			l.demand.received(n, l.tuning().maxMessages())
 			if n > 0 {
@@ -94,18 +97,31 @@ func (l *loop) startPolls(ctx context.Context) {
 	if l.breaker.failures > 0 {
 		return
 	}
-	for range l.demand.take(l.tuning().concurrency()) {
-		l.startPoll(ctx)
+	polls := l.demand.take(l.tuning().concurrency())
+	for i := range polls {
+		if !l.startPoll(ctx) {
+			l.demand.credit += float64(polls - i) // until there is room
+			return
+		}
 	}
 }
 
-// startPoll starts a poll unless something forbids it.
-func (l *loop) startPoll(ctx context.Context) {
+// startPoll starts a poll unless something forbids it. It returns false if there is no room in the
+// budget.
+func (l *loop) startPoll(ctx context.Context) bool {
 	if l.breaker.probing || l.breaker.handleErr != nil || l.demand.inFlight >= l.tuning().concurrency() {
-		return
+		return true
 	}
-	if l.failing(ctx) || l.OverLimit != nil && l.OverLimit() || ctx.Err() != nil { // ctx last, because it may end at any moment
-		return
+	if l.failing(ctx) || l.OverLimit != nil && l.OverLimit() {
+		return true
+	}
+	reserved, ok := l.budget.Reserve(l.tuning().maxMessages())
+	if !ok {
+		return false
+	}
+	if ctx.Err() != nil { // last, because it may end at any moment
+		l.budget.Received(reserved, 0, 0)
+		return true
 	}
 	l.demand.inFlight++
 	l.demand.receiving++
@@ -113,7 +129,8 @@ func (l *loop) startPoll(ctx context.Context) {
 		l.workers++
 		l.running.Go(l.worker)
 	}
-	l.work <- struct{}{}
+	l.work <- reserved
+	return true
 }
 
 // failing asks Failing. When that becomes true, it also asks Ready, for the reason.

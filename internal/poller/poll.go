@@ -24,25 +24,33 @@ var (
 const (
 	receiveTimeout = 25 * time.Second // SQS ends a long poll after 20 s at most; the rest is for the network
 	handleTimeout  = 30 * time.Second // no longer, because another process may have a Redis that works
+	largeBatch     = 64 << 10         // bytes from which on it pays to detach messages from their bodies
 )
 
 // poll makes one poll: it receives, calls Handle, and deletes the messages or returns them to the
-// queue. It sends the number of messages to the loop as soon as it is known. ctx ends when the
-// Poller stops, the others some time later.
-func (l *loop) poll(ctx, handling, finishing context.Context) outcome {
+// queue. It sends the number of messages to the loop as soon as it is known. ctx ends when the Poller
+// stops, the others some time later.
+func (l *loop) poll(ctx, handling, finishing context.Context, reserved int64) outcome {
 	tuning := l.tuning()
 	messages, err := l.receive(handling, tuning)
+	bytes := size(messages)
+	l.budget.Received(reserved, len(messages), bytes)
 	l.received <- len(messages)
 	if err != nil || len(messages) == 0 {
 		return outcome{0, err}
 	}
 	if ctx.Err() != nil && l.handleBroken.Load() { // there is no time to wait until Handle works again
+		l.budget.Release(bytes)
 		l.returnToQueue(finishing, messages, noDelay)
 		return outcome{messages: len(messages)}
+	}
+	if bytes > largeBatch {
+		detach(messages)
 	}
 	lease := l.lease(finishing, messages, tuning)
 	handled, kept, err := l.handle(handling, messages)
 	lease.end()
+	l.budget.Release(bytes)
 	if ctx.Err() != nil {
 		l.returnToQueue(finishing, kept, noDelay)
 	} else if err != nil {
@@ -54,6 +62,32 @@ func (l *loop) poll(ctx, handling, finishing context.Context) outcome {
 		l.deleter.add(handled)
 	}
 	return outcome{len(messages), err}
+}
+
+// size returns the bytes of what publishers wrote.
+func size(messages []message) (bytes int64) {
+	for i := range messages {
+		bytes += int64(len(aws.ToString(messages[i].Body)))
+		for name, a := range messages[i].MessageAttributes {
+			bytes += int64(len(name) + len(aws.ToString(a.StringValue)) + len(a.BinaryValue))
+		}
+	}
+	return bytes
+}
+
+// detach copies what is needed of messages when their bodies no longer are. A client may decode a
+// response into one piece of memory, which lasts as long as anything in it.
+func detach(messages []message) {
+	for i := range messages {
+		m := &messages[i]
+		m.MessageId = aws.String(strings.Clone(aws.ToString(m.MessageId)))
+		m.ReceiptHandle = aws.String(strings.Clone(aws.ToString(m.ReceiptHandle)))
+		attributes := make(map[string]string, len(m.Attributes))
+		for name, value := range m.Attributes {
+			attributes[strings.Clone(name)] = strings.Clone(value)
+		}
+		m.Attributes = attributes
+	}
 }
 
 func (p *Poller) receive(ctx context.Context, t *Tuning) ([]message, error) {
@@ -87,7 +121,11 @@ func (p *Poller) receive(ctx context.Context, t *Tuning) ([]message, error) {
 func (p *Poller) handle(ctx context.Context, messages []message) (handled, kept []message, err error) {
 	ctx, cancel := context.WithTimeout(ctx, handleTimeout)
 	defer cancel()
-	response, err := p.Handle(ctx, p.event(messages))
+	event := p.event(messages)
+	for i := range messages {
+		messages[i].Body, messages[i].MessageAttributes = nil, nil // the event has them, as long as Handle needs them
+	}
+	response, err := p.Handle(ctx, event)
 	if err != nil {
 		return nil, messages, bounded(err)
 	}

@@ -39,6 +39,7 @@ type Poller struct {
 	// Handle would accept them. It is called before each receive and must not block.
 	OverLimit func() bool
 
+	Budget   Budget        // of bytes in flight, besides Concurrency; nil: unlimited
 	Interval time.Duration // between receives from an idle queue; 0 means 100 ms
 	Tuning                 // what Run starts with; see Tune
 
@@ -65,6 +66,29 @@ type SQS interface {
 	ChangeMessageVisibilityBatch(context.Context, *sqs.ChangeMessageVisibilityBatchInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
 }
 
+// A Budget bounds the bytes of messages in flight.
+type Budget interface {
+	// Reserve reserves room for a receive of up to n messages, or returns false if there is none.
+	Reserve(n int) (reserved int64, ok bool)
+
+	// Room receives a value when Reserve may succeed that has returned false.
+	Room() <-chan struct{}
+
+	// Received says what a receive has brought for its reservation.
+	Received(reserved int64, messages int, bytes int64)
+
+	// Release says that bytes that were received are no longer in memory.
+	Release(bytes int64)
+}
+
+// unlimited is the Budget of a Poller that has none.
+type unlimited struct{}
+
+func (unlimited) Reserve(int) (int64, bool)  { return 0, true }
+func (unlimited) Room() <-chan struct{}      { return nil }
+func (unlimited) Received(int64, int, int64) {}
+func (unlimited) Release(int64)              {}
+
 // Tune changes the tuning for the polls that start from now on. It may be called at any time.
 func (p *Poller) Tune(t Tuning) { p.tuned.Store(&t) }
 
@@ -81,15 +105,16 @@ func (p *Poller) Run(ctx context.Context) {
 	defer cancel()
 	l := &loop{
 		Poller:   p,
-		work:     make(chan struct{}),
+		budget:   cmp.Or[Budget](p.Budget, unlimited{}),
+		work:     make(chan int64),
 		received: make(chan int),
 		finished: make(chan outcome),
 		probed:   make(chan error),
 		deleter:  deleter{delete: func(messages []message) { p.deleteMessages(finishing, messages) }},
 	}
 	l.worker = func() {
-		for range l.work {
-			l.finished <- l.poll(ctx, handling, finishing)
+		for reserved := range l.work {
+			l.finished <- l.poll(ctx, handling, finishing, reserved)
 		}
 	}
 	l.run(ctx)
