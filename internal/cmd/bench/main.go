@@ -4,8 +4,8 @@
 // Scout runs alone on processor 0. The other processors run a real redis-server
 // and, in this process, an SQS that costs as little as possible (see stub), so
 // that Scout is the bottleneck: the report says how much of its processor it
-// used, which should be nearly all. The messages are SNS envelopes of 1 KB,
-// each with its own ids, and Scout de-duplicates them, as it does by default.
+// used, which should be nearly all. The messages are SNS envelopes of 1 KB, or of
+// -size bytes, each with its own ids, and Scout de-duplicates them, as it does by default.
 // The jobs and markers are removed from Redis all the time.
 //
 // There are three modes:
@@ -54,6 +54,8 @@ type options struct {
 	duration   time.Duration
 	rounds     int
 	latency    time.Duration
+	size       int
+	maxBytes   string
 	rate       int
 	soak       bool
 }
@@ -65,6 +67,8 @@ func parse(args []string) (o options, err error) {
 	flags.DurationVar(&o.duration, "duration", 5*time.Second, "how long to measure")
 	flags.IntVar(&o.rounds, "rounds", 3, "how many times to measure")
 	flags.DurationVar(&o.latency, "latency", 0, "how much longer each SQS call takes")
+	flags.IntVar(&o.size, "size", defaultSize, "size of a message in bytes")
+	flags.StringVar(&o.maxBytes, "max-bytes", "", "max_bytes in Scout's configuration")
 	flags.IntVar(&o.rate, "rate", 0, "publish so many messages per second, and measure how soon they are jobs")
 	flags.BoolVar(&o.soak, "soak", false, "measure once, and report every 30 s")
 	if err := flags.Parse(args); err != nil {

@@ -34,9 +34,10 @@ func (p *process) kill() {
 
 // A usage is what a process uses now, or has used since its start.
 type usage struct {
-	cpu   time.Duration
-	rss   float64 // bytes
-	files float64 // open descriptors
+	cpu     time.Duration
+	rss     float64 // bytes
+	peakRSS float64 // since the start; VmHWM
+	files   float64 // open descriptors
 
 	// NaN if the process serves no metrics.
 	goroutines, mallocs, mallocBytes float64
@@ -46,7 +47,7 @@ func (p *process) usage() (u usage, err error) {
 	if u.cpu, err = p.cpu(); err != nil {
 		return u, err
 	}
-	if u.rss, err = p.rss(); err != nil {
+	if u.rss, u.peakRSS, err = p.memory(); err != nil {
 		return u, err
 	}
 	files, err := os.ReadDir(p.proc("fd"))
@@ -82,13 +83,20 @@ func (p *process) cpu() (time.Duration, error) {
 	return time.Duration(user+system) * time.Second / ticksPerSecond, nil
 }
 
-func (p *process) rss() (float64, error) {
-	statm, err := os.ReadFile(p.proc("statm"))
-	if err != nil {
-		return 0, err
+// memory returns the resident memory in bytes, now and at its peak.
+func (p *process) memory() (rss, peak float64, err error) {
+	status, err := os.ReadFile(p.proc("status"))
+	for line := range strings.Lines(string(status)) {
+		fields := append(strings.Fields(line), "", "") // such as VmRSS: 1234 kB
+		kB, _ := strconv.ParseFloat(fields[1], 64)
+		switch fields[0] {
+		case "VmRSS:":
+			rss = kB * 1024
+		case "VmHWM:":
+			peak = kB * 1024
+		}
 	}
-	pages, err := strconv.Atoi(strings.Fields(string(statm))[1])
-	return float64(pages * os.Getpagesize()), err
+	return rss, peak, err
 }
 
 // metrics returns the metrics without labels.

@@ -15,7 +15,7 @@ type figures struct {
 	cpu            float64 // µs of processor time per message
 	core           float64 // % of the processor used
 	mallocs, bytes float64 // allocations and bytes allocated per message
-	rss            float64 // MB
+	rss, peakRSS   float64 // MB
 	receiving      float64 // receives in flight, on average
 	goroutines     float64
 	files          float64 // open descriptors

@@ -22,7 +22,7 @@ var soakColumns = []column{
 func soak(ctx context.Context, o options, stdout io.Writer) error {
 	for _, c := range o.contenders {
 		r := newReport(stdout, soakColumns, []contender{c})
-		err := c.measureOn(ctx, newEndlessQueue(), o.latency, func(ctx context.Context, s *stand) error {
+		err := c.measureOn(ctx, newEndlessQueue(), o, func(ctx context.Context, s *stand) error {
 			go s.keepRedisEmpty(ctx)
 			if err := s.warmUp(ctx); err != nil {
 				return err

@@ -32,6 +32,9 @@ redis: {url: "unix://%s"}
 aws: {region: us-east-1, access_key: x, secret_key: x, endpoint: %q}
 queue: {url: %q, topics: {bench: BenchWorker}}
 `, s.socket, s.sqs.url(), s.sqs.queueURL())
+		if s.maxBytes != "" { // an older build does not know the key
+			text += "max_bytes: " + s.maxBytes + "\n"
+		}
 		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 			return nil, false, err
 		}
@@ -53,20 +56,22 @@ type stand struct {
 	dir    string
 	sqs    *stub
 	socket string // of Redis
+
+	maxBytes string // of the configuration of Scout; may be empty
 	*process
 }
 
 // measureOn sets up a stand, starts the contender on it, calls measure, and tears
 // everything down.
-func (c contender) measureOn(ctx context.Context, q *queue, latency time.Duration, measure func(context.Context, *stand) error) (err error) {
+func (c contender) measureOn(ctx context.Context, q *queue, o options, measure func(context.Context, *stand) error) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s := &stand{}
+	s := &stand{maxBytes: o.maxBytes}
 	if s.dir, err = os.MkdirTemp("", "scout-bench"); err != nil {
 		return err
 	}
 	defer os.RemoveAll(s.dir)
-	if s.sqs, err = newStub(q, latency); err != nil {
+	if s.sqs, err = newStub(q, o.latency, o.size); err != nil {
 		return err
 	}
 	defer s.sqs.close()

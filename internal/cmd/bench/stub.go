@@ -21,16 +21,17 @@ import (
 type stub struct {
 	queue     *queue
 	latency   time.Duration // how much longer each call takes
-	receiving atomic.Int64  // receives in flight
+	template  *template
+	receiving atomic.Int64 // receives in flight
 	listener  net.Listener
 }
 
-func newStub(q *queue, latency time.Duration) (*stub, error) {
+func newStub(q *queue, latency time.Duration, size int) (*stub, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	s := &stub{queue: q, latency: latency, listener: l}
+	s := &stub{queue: q, latency: latency, template: newTemplate(size), listener: l}
 	go s.accept()
 	return s, nil
 }
@@ -185,7 +186,7 @@ func (s *stub) receive(b, request []byte) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendMessage(b, first+i)
+		b = s.template.append(b, first+i)
 	}
 	return append(b, "]}"...)
 }
@@ -193,31 +194,40 @@ func (s *stub) receive(b, request []byte) []byte {
 // firstID is the id of message number 0. It makes all ids equally long.
 const firstID = 100_000_000_000
 
-// message is a message as SQS returns it: an SNS envelope of 1 KB with SQS's own
-// members around it, each id as long as in AWS. Its number is still missing.
-var message = func() string {
-	id := strings.Repeat("#", 12)
-	lines := strings.TrimSuffix(strings.Repeat(`{"sku":"A-12345","quantity":2},`, 15), ",")
-	envelope := `{"Type":"Notification","MessageId":"00000000-0000-0000-0000-` + id + `","TopicArn":"arn:aws:sns:us-east-1:123456789012:bench",` +
-		`"Message":` + strconv.Quote(`{"id":`+id+`,"lines":[`+lines+`]}`) + `,"Timestamp":"2026-01-02T03:04:05.678Z","SignatureVersion":"1","Signature":"` + strings.Repeat("A", 200) + `"}`
-	return `{"MessageId":"00000000-0000-0000-0000-` + id + `","ReceiptHandle":"` + strings.Repeat("A", 168) + id + `","MD5OfBody":"` + strings.Repeat("0", 32) + `",` +
-		`"Attributes":{"ApproximateReceiveCount":"1","SentTimestamp":"1767323045678"},"Body":` + strconv.Quote(envelope) + `}`
-}()
+// A template is a message as SQS returns it, without its number: an SNS envelope with SQS's own members
+// around it, each id as long as in AWS.
+type template struct {
+	text   string
+	idEnds []int // the positions in text where the number ends
+}
 
-// idEnds are the positions in message where its number ends.
-var idEnds = func() (ends []int) {
-	for i := range message {
-		if strings.HasSuffix(message[:i], "############") {
-			ends = append(ends, i)
+// defaultSize is the size of an envelope unless -size has another one.
+const defaultSize = 1 << 10
+
+// newTemplate returns a template whose envelope has about size bytes, and at most 40 more.
+func newTemplate(size int) *template {
+	id := strings.Repeat("#", 12)
+	envelope := func(lines int) string {
+		order := `{"id":` + id + `,"lines":[` + strings.TrimSuffix(strings.Repeat(`{"sku":"A-12345","quantity":2},`, lines), ",") + `]}`
+		return `{"Type":"Notification","MessageId":"00000000-0000-0000-0000-` + id + `","TopicArn":"arn:aws:sns:us-east-1:123456789012:bench",` +
+			`"Message":` + strconv.Quote(order) + `,"Timestamp":"2026-01-02T03:04:05.678Z","SignatureVersion":"1","Signature":"` + strings.Repeat("A", 200) + `"}`
+	}
+	line := len(envelope(2)) - len(envelope(1))
+	body := envelope(max(1, 1+(size-len(envelope(1)))/line))
+	t := &template{text: `{"MessageId":"00000000-0000-0000-0000-` + id + `","ReceiptHandle":"` + strings.Repeat("A", 168) + id + `","MD5OfBody":"` + strings.Repeat("0", 32) + `",` +
+		`"Attributes":{"ApproximateReceiveCount":"1","SentTimestamp":"1767323045678"},"Body":` + strconv.Quote(body) + `}`}
+	for i := range t.text {
+		if strings.HasSuffix(t.text[:i], id) {
+			t.idEnds = append(t.idEnds, i)
 		}
 	}
-	return ends
-}()
+	return t
+}
 
-func appendMessage(b []byte, number int) []byte {
+func (t *template) append(b []byte, number int) []byte {
 	start := len(b)
-	b = append(b, message...)
-	for _, end := range idEnds {
+	b = append(b, t.text...)
+	for _, end := range t.idEnds {
 		putDigits(b[start:start+end], firstID+number)
 	}
 	return b

@@ -14,6 +14,7 @@ var throughputColumns = []column{
 	{"allocations/message", 1, func(f figures) float64 { return f.mallocs }},
 	{"bytes/message", 0, func(f figures) float64 { return f.bytes }},
 	{"RSS MB", 1, func(f figures) float64 { return f.rss }},
+	{"VmHWM MB", 1, func(f figures) float64 { return f.peakRSS }},
 	{"receives in flight", 1, func(f figures) float64 { return f.receiving }},
 }
 
@@ -22,7 +23,7 @@ func throughput(ctx context.Context, o options, stdout io.Writer) error {
 	r := newReport(stdout, throughputColumns, o.contenders)
 	for range o.rounds {
 		for _, c := range o.contenders {
-			err := c.measureOn(ctx, newEndlessQueue(), o.latency, func(ctx context.Context, s *stand) error {
+			err := c.measureOn(ctx, newEndlessQueue(), o, func(ctx context.Context, s *stand) error {
 				go s.keepRedisEmpty(ctx)
 				if err := s.warmUp(ctx); err != nil {
 					return err
@@ -67,6 +68,7 @@ func (s *stand) measure(ctx context.Context, d time.Duration) (figures, error) {
 		mallocs:    (used.mallocs - before.mallocs) / n,
 		bytes:      (used.mallocBytes - before.mallocBytes) / n,
 		rss:        used.rss / 1e6,
+		peakRSS:    used.peakRSS / 1e6,
 		receiving:  receiving,
 		files:      used.files,
 		goroutines: used.goroutines,

@@ -18,7 +18,7 @@ import (
 func trickle(ctx context.Context, o options, stdout io.Writer) error {
 	for range o.rounds {
 		for _, c := range o.contenders {
-			err := c.measureOn(ctx, newQueue(), o.latency, func(ctx context.Context, s *stand) error {
+			err := c.measureOn(ctx, newQueue(), o, func(ctx context.Context, s *stand) error {
 				return s.trickle(ctx, o, c.name, stdout)
 			})
 			if err != nil {
