@@ -2,6 +2,8 @@
 package budget
 
 import (
+	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -12,18 +14,30 @@ const Default = 64 << 20
 // maxMessage is the maximum size of an SQS message.
 const maxMessage = 1 << 20
 
-// A Budget is shared by the queues of a process, each of which has an Account. A receive may start
-// if there is room for what it is expected to bring, besides what is in flight and what the other
-// receives may bring. What it brings is only known afterwards, so that the bytes in flight can exceed
-// the maximum if messages suddenly become larger; no receive starts until they are below it again.
+// A Budget is shared by the queues of a process, each of which has an [Account]. It holds up two
+// things until there is room for them:
 //
-// It is safe for concurrent use.
+//   - A receive starts only if what it is expected to bring fits beside what is in flight and what
+//     the other receives may bring ([Account.Reserve]).
+//   - Because messages may be larger than expected, the body of a large response is read into memory
+//     only if it fits beside what is in flight ([Budget.Enter]). Until then it stays with SQS.
+//
+// With nothing in flight, anything fits, so that messages that are larger than the budget pass one
+// receive at a time. A Budget is safe for concurrent use.
 type Budget struct {
 	mu       sync.Mutex
 	max      int64
 	inFlight int64 // bytes received and not released
 	expected int64 // bytes that the receives in flight may bring
+	entered  int64 // bytes of responses that are being read
 	accounts map[*Account]struct{}
+	waiting  []*response // for Enter, in their order
+}
+
+// A response waits until it may be read.
+type response struct {
+	bytes int64
+	enter chan struct{} // closed when it may
 }
 
 // New returns a Budget of max bytes.
@@ -53,8 +67,51 @@ func (b *Budget) NewAccount() *Account {
 	return a
 }
 
-// wake lets the refused accounts try again. The caller holds b.mu.
+// Enter waits until there is room to read a response of so many bytes, which is then in memory twice
+// for some time: as JSON and decoded. The caller calls Leave with the same number when it has handed
+// the messages on. Enter returns an error if ctx ends before, and then there is nothing to leave.
+func (b *Budget) Enter(ctx context.Context, bytes int64) error {
+	r := &response{2 * bytes, make(chan struct{})}
+	b.mu.Lock()
+	b.waiting = append(b.waiting, r)
+	b.wake()
+	b.mu.Unlock()
+	select {
+	case <-r.enter:
+		return nil
+	case <-ctx.Done():
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if i := slices.Index(b.waiting, r); i >= 0 {
+		b.waiting = slices.Delete(b.waiting, i, i+1)
+	} else { // it may enter just now
+		b.entered -= r.bytes
+	}
+	b.wake()
+	return ctx.Err()
+}
+
+// Leave ends what Enter has permitted.
+func (b *Budget) Leave(bytes int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.entered -= 2 * bytes
+	b.wake()
+}
+
+// wake lets responses enter that there is room for, and refused accounts try again. The caller holds
+// b.mu.
 func (b *Budget) wake() {
+	for len(b.waiting) > 0 {
+		r := b.waiting[0]
+		if used := b.inFlight + b.entered; used > 0 && used+r.bytes > b.max {
+			break
+		}
+		b.entered += r.bytes
+		close(r.enter)
+		b.waiting = b.waiting[1:]
+	}
 	for a := range b.accounts {
 		if !a.refusedAt.IsZero() {
 			select {

@@ -83,6 +83,27 @@ func newClient(sdk *sqs.Client) *Client {
 	return &Client{Client: sdk, credentials: options.Credentials, retryer: options.Retryer, conns: newPool(options.HTTPClient)}
 }
 
+// A Gate bounds the responses in memory, as *budget.Budget does.
+type Gate interface {
+	// Enter waits until the body of a response, of so many bytes, may be read. An error means that ctx
+	// has ended.
+	Enter(ctx context.Context, bytes int64) error
+
+	// Leave is called when the caller has the messages, or an error.
+	Leave(bytes int64)
+}
+
+// minGated is the size in bytes from which on a response has to pass the Gate.
+const minGated = 64 << 10
+
+// SetGate makes large responses pass a Gate, except those to calls of the SDK. It may only be called
+// before the first use of the Client.
+func (c *Client) SetGate(gate Gate) {
+	if c.conns != nil {
+		c.conns.gate = gate
+	}
+}
+
 // ReceiveMessage is (*sqs.Client).ReceiveMessage, except that optFns do not
 // affect the first attempt and that the output may have no ResultMetadata.
 func (c *Client) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, optFns ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
@@ -126,6 +147,7 @@ type attempt struct {
 	response      *http.Response
 	body          bytes.Buffer // of the response
 	err           error        // why there is no response, or not all of its body
+	leave         func()       // leaves the Gate; nil if it was not entered
 }
 
 // attempts keeps attempts for the sake of their buffers.
@@ -139,6 +161,10 @@ const maxPooled = 1 << 20
 
 // free ends the use of an attempt, its response and its buffers.
 func (a *attempt) free() {
+	if a.leave != nil {
+		a.leave()
+		a.leave = nil
+	}
 	if cap(a.request)+cap(a.wire)+a.body.Cap() > maxPooled {
 		return
 	}

@@ -42,6 +42,7 @@ var (
 // passes through three goroutines; here the caller writes the request and reads
 // the response itself.
 type pool struct {
+	gate      Gate            // may be nil
 	transport *http.Transport // of the SDK; determines how to connect
 
 	mu   sync.Mutex
@@ -121,7 +122,7 @@ func (p *pool) exchange(ctx context.Context, c *conn, a *attempt) (answered bool
 		_, a.err = c.in.Peek(1)
 	}
 	if answered = a.err == nil; answered {
-		a.read(c)
+		a.read(ctx, c, p.gate)
 	}
 	if !stop() || a.err != nil || a.response.Close || a.response.StatusCode < 200 || c.in.Buffered() > 0 {
 		c.Close()
@@ -133,7 +134,7 @@ func (p *pool) exchange(ctx context.Context, c *conn, a *attempt) (answered bool
 
 // read reads the response, after any interim ones, and its body into a.body.
 // There is no response if it exceeds a limit.
-func (a *attempt) read(c *conn) {
+func (a *attempt) read(ctx context.Context, c *conn, gate Gate) {
 	for interim := 0; ; interim++ {
 		if a.response, a.err = http.ReadResponse(c.in, nil); a.err != nil {
 			return
@@ -147,6 +148,13 @@ func (a *attempt) read(c *conn) {
 		}
 	}
 	c.left = math.MaxInt
+	if n := a.response.ContentLength; gate != nil && n >= minGated {
+		if a.err = gate.Enter(ctx, n); a.err != nil {
+			a.response = nil
+			return
+		}
+		a.leave = func() { gate.Leave(n) }
+	}
 	if n := a.response.ContentLength; n > 0 && n <= maxBody {
 		a.body.Grow(int(n) + bytes.MinRead)
 	}
