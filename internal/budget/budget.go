@@ -154,9 +154,13 @@ func (a *Account) Reserve(n int) (reserved int64, ok bool) {
 		a.refusedAt = time.Now()
 		return 0, false
 	}
+	waited := !a.refusedAt.IsZero()
 	a.refusedAt = time.Time{}
 	a.receives++
 	a.expect(reserved)
+	if waited {
+		b.wake() // those who let it go first
+	}
 	return reserved, true
 }
 
@@ -217,3 +221,8 @@ func (a *Account) Close() {
 	defer a.budget.mu.Unlock()
 	delete(a.budget.accounts, a)
 }
+
+// MemoryLimit returns a soft limit of the Go runtime's memory that fits to a Budget of max bytes. Most
+// of a message's memory is garbage soon: its JSON, its body, its job. Without a limit, the garbage may
+// be larger than what is in flight; far below the limit, the garbage collector would not rest.
+func MemoryLimit(max int64) int64 { return 48<<20 + max/4*7 }

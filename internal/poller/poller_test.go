@@ -30,6 +30,8 @@ type fakeSQS struct {
 
 	mu           sync.Mutex
 	messages     []types.Message
+	handedOut    []types.Message // by the last receive
+	body         string          // of the messages sent from now on; "": some
 	arrived      chan struct{}
 	sent         int
 	receives     []time.Time
@@ -55,7 +57,7 @@ func (f *fakeSQS) send(n int) {
 	for range n {
 		id := fmt.Sprint(f.sent)
 		f.sent++
-		f.messages = append(f.messages, types.Message{MessageId: &id, ReceiptHandle: &id, Body: aws.String("body")})
+		f.messages = append(f.messages, types.Message{MessageId: &id, ReceiptHandle: &id, Body: aws.String(cmp.Or(f.body, "body"))})
 	}
 	close(f.arrived)
 	f.arrived = make(chan struct{})
@@ -86,7 +88,7 @@ func (f *fakeSQS) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInpu
 		f.mu.Lock()
 		n := min(len(f.messages), int(in.MaxNumberOfMessages))
 		out := &sqs.ReceiveMessageOutput{Messages: f.messages[:n]}
-		f.messages = f.messages[n:]
+		f.messages, f.handedOut = f.messages[n:], out.Messages
 		arrived, interrupt := f.arrived, f.interrupt
 		if interrupt != nil && n > 0 {
 			f.interrupt, f.messages = nil, f.messages[:0] // lost
