@@ -148,22 +148,32 @@ func (a *attempt) read(ctx context.Context, c *conn, gate Gate) {
 		}
 	}
 	c.left = math.MaxInt
-	if n := a.response.ContentLength; gate != nil && n >= minGated {
-		if a.err = gate.Enter(ctx, n); a.err != nil {
+	a.readBody(ctx, gate)
+}
+
+// readBody reads the body of the response. If the body is large, or may be, it passes the gate first.
+func (a *attempt) readBody(ctx context.Context, gate Gate) {
+	body, size := io.LimitReader(a.response.Body, maxBody+1), a.response.ContentLength
+	if size < 0 { // it comes in chunks
+		var n int64
+		if n, a.err = a.body.ReadFrom(io.LimitReader(body, minGated)); n < minGated || a.err != nil {
+			return
+		}
+		size = 10 << 20 // messages of the maximum size
+	}
+	if gate != nil && size >= minGated {
+		if a.err = gate.Enter(ctx, size); a.err != nil {
 			a.response = nil
 			return
 		}
-		a.leave = func() { gate.Leave(n) }
+		a.leave = func() { gate.Leave(size) }
 	}
-	if n := a.response.ContentLength; n > 0 && n <= maxBody {
-		a.body.Grow(int(n) + bytes.MinRead)
+	if size <= maxBody {
+		a.body.Grow(int(size) + bytes.MinRead)
 	}
-	n, err := a.body.ReadFrom(io.LimitReader(a.response.Body, maxBody+1))
-	if n > maxBody {
+	if _, a.err = a.body.ReadFrom(body); a.body.Len() > maxBody {
 		a.response, a.err = nil, errBody
-		return
 	}
-	a.err = err
 }
 
 // get returns a usable idle connection, or else a new one.
