@@ -14,6 +14,12 @@ const (
 	reminderInterval = 30 * time.Second // between log lines during an outage
 )
 
+// What to do about a failure.
+const (
+	handleAdvice  = "messages stay in SQS; polling resumes by itself when Redis accepts jobs"
+	receiveAdvice = "check the queue, the AWS credentials and the permission sqs:ReceiveMessage; polling resumes by itself"
+)
+
 var errFailing = errors.New("jobs cannot be pushed")
 
 // A breaker answers whether messages may be received, and if not, why not. It is told what
@@ -79,14 +85,18 @@ func (b *breaker) probeDelay(now time.Time) time.Duration {
 // outage yet, because Ready or the polls in flight will show its reason, or its end.
 func (b *breaker) report(now time.Time) (level slog.Level, message string, attrs []any) {
 	failed := b.handleErr != nil || b.receiveErr != nil
+	advice := handleAdvice
+	if b.handleErr == nil {
+		advice = receiveAdvice
+	}
 	outage := slog.Duration("outage", now.Sub(b.outageAt).Round(time.Millisecond))
 	switch {
 	case failed && b.outageAt.IsZero():
 		b.outageAt, b.reportedAt = now, now
-		return slog.LevelWarn, "polling paused", []any{"error", b.err()}
+		return slog.LevelWarn, "polling paused", []any{"error", b.err(), "advice", advice}
 	case failed && now.Sub(b.reportedAt) >= reminderInterval:
 		b.reportedAt = now
-		return slog.LevelWarn, "polling still paused", []any{"error", b.err(), "failures", b.failures, outage}
+		return slog.LevelWarn, "polling still paused", []any{"error", b.err(), "advice", advice, "failures", b.failures, outage}
 	case b.works && !b.outageAt.IsZero():
 		b.outageAt = time.Time{}
 		return slog.LevelInfo, "polling resumed", []any{outage}

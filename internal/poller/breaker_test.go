@@ -78,21 +78,32 @@ func TestBreaker(t *testing.T) {
 	}
 }
 
-// The first line of an outage has its cause, and the last one its length.
+// The first line of an outage has its cause and what to do, and the last one its length.
 func TestOutageLines(t *testing.T) {
-	var b breaker
-	now := time.Now()
-	notReady(&b, now)
-	level, _, attrs := b.report(now)
-	if level != slog.LevelWarn || !slices.Equal(attrs, []any{"error", error(errRedis)}) {
-		t.Errorf("the first line is of level %v and has %v", level, attrs)
-	}
-	now = now.Add(90 * time.Second)
-	ready(&b, now)
-	empty(&b, now)
-	level, _, attrs = b.report(now)
-	if level != slog.LevelInfo || fmt.Sprint(attrs) != "[outage=1m30s]" {
-		t.Errorf("the last line is of level %v and has %v", level, attrs)
+	for name, c := range map[string]struct {
+		fails  func(*breaker, time.Time)
+		err    error
+		advice string
+	}{
+		"Redis": {notReady, errRedis, handleAdvice},
+		"SQS":   {receiveFails, errSQS, receiveAdvice},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var b breaker
+			now := time.Now()
+			c.fails(&b, now)
+			level, _, attrs := b.report(now)
+			if level != slog.LevelWarn || !slices.Equal(attrs, []any{"error", c.err, "advice", c.advice}) {
+				t.Errorf("the first line is of level %v and has %v", level, attrs)
+			}
+			now = now.Add(90 * time.Second)
+			ready(&b, now)
+			empty(&b, now)
+			level, _, attrs = b.report(now)
+			if level != slog.LevelInfo || fmt.Sprint(attrs) != "[outage=1m30s]" {
+				t.Errorf("the last line is of level %v and has %v", level, attrs)
+			}
+		})
 	}
 }
 
