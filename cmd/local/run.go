@@ -77,6 +77,9 @@ func (r *runCommand) serve(ctx context.Context, reload <-chan os.Signal, log *co
 
 		DroppedLogLines: log.writer.Dropped,
 	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		service.LimitMemory = debug.SetMemoryLimit
+	}
 	return service.Run(ctx)
 }
 

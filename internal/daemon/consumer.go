@@ -109,7 +109,12 @@ func (s *Service) startConsumer(ctx context.Context, c *consumer) {
 		c.observe = append(c.observe, s.monitor.Observe(c.name))
 		s.polling.Go(func() { c.watchDepth(ctx) })
 	}
-	s.polling.Go(func() { c.poller.Run(ctx) })
+	account := s.budget.NewAccount()
+	c.poller.Budget = account
+	s.polling.Go(func() {
+		defer account.Close()
+		c.poller.Run(ctx)
+	})
 }
 
 // depthInterval is the time between two requests for a queue's depth.

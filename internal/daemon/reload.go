@@ -7,6 +7,7 @@ import (
 
 	"scout/config"
 	"scout/internal/backpressure"
+	"scout/internal/budget"
 	"scout/internal/monitor"
 	"scout/internal/sqsclient"
 	"scout/sidekiq"
@@ -74,6 +75,7 @@ func (s *Service) preparePlan(ctx context.Context, c *config.Config) (*plan, err
 	if err != nil {
 		return nil, &planError{monitor.ReasonAWS, err}
 	}
+	client.SetGate(s.budget)
 	for _, q := range c.Queues {
 		key := queueKey(q)
 		if s.config != nil && s.config.AWS == c.AWS && s.consumers[key] != nil {
@@ -104,6 +106,10 @@ func (s *Service) applyPlan(ctx context.Context, p *plan) {
 	}
 	s.watcher.Set(backpressure.Limits(p.config.Limits), config.SidekiqQueues(p.config.Queues...))
 	s.watcher.Update(ctx) // before the first poll of a new queue
+	s.budget.SetMax(p.config.MaxBytes)
+	if s.LimitMemory != nil {
+		s.LimitMemory(budget.MemoryLimit(p.config.MaxBytes))
+	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,6 +15,7 @@ import (
 	"scout/config"
 	"scout/handler"
 	"scout/internal/backpressure"
+	"scout/internal/budget"
 	"scout/internal/monitor"
 	"scout/internal/redislink"
 )
@@ -46,12 +47,17 @@ type Service struct {
 	// Redis; nil: the link itself.
 	DecoratePusher func(handler.Pusher) handler.Pusher
 
+	// LimitMemory is called with a soft limit of the process's memory that fits
+	// max_bytes, as debug.SetMemoryLimit takes it; nil: nobody is.
+	LimitMemory func(bytes int64) int64
+
 	// Observe is called with the Stats of each batch; nil: nobody is.
 	Observe func(handler.Stats)
 
 	// DroppedLogLines returns how many log lines were not written; nil: none.
 	DroppedLogLines func() int64
 
+	budget  *budget.Budget
 	link    *redislink.Link
 	pusher  handler.Pusher
 	watcher *backpressure.Watcher
@@ -99,6 +105,7 @@ func (s *Service) Run(ctx context.Context) error {
 // init makes what does not change with the configuration.
 func (s *Service) init(ctx context.Context) {
 	s.started = time.Now()
+	s.budget = budget.New(budget.Default)
 	s.link = &redislink.Link{Log: s.Log, Load: func(ctx context.Context) (config.Redis, error) {
 		c, err := s.Load(ctx)
 		if err != nil {
