@@ -225,4 +225,4 @@ func (a *Account) Close() {
 // MemoryLimit returns a soft limit of the Go runtime's memory that fits to a Budget of max bytes. Most
 // of a message's memory is garbage soon: its JSON, its body, its job. Without a limit, the garbage may
 // be larger than what is in flight; far below the limit, the garbage collector would not rest.
-func MemoryLimit(max int64) int64 { return 48<<20 + max/4*7 }
+func MemoryLimit(max int64) int64 { return 40<<20 + max/4*7 }
