@@ -76,7 +76,7 @@ func (s *Service) newConsumer(ctx context.Context, client *sqsclient.Client, q c
 func (c *consumer) configure(all *config.Config, q config.Queue) {
 	queues := config.SidekiqQueues(q)
 	c.queues.Store(&queues)
-	c.handler.Store(&handler.Handler{Router: all.Router(q), Client: c.pusher, MaxReceiveCount: c.queue.MaxReceiveCount, Log: c.log})
+	c.handler.Store(&handler.Handler{Router: all.Router(q), Client: c.pusher, MaxReceiveCount: c.queue.MaxReceiveCount, Log: c.log, ReleaseBodies: true})
 	c.stopTimeout = all.ShutdownTimeout
 	if q.WaitTime == 0 { // then the queue's own holds
 		c.stopTimeout = max(c.stopTimeout, c.queue.WaitTime+config.StopTime)

@@ -23,6 +23,7 @@ import (
 
 	"scout/config"
 	"scout/handler"
+	"scout/internal/budget"
 	"scout/internal/devstack"
 	"scout/internal/sqsclient"
 	"scout/sidekiq"
@@ -325,6 +326,33 @@ func TestReload(t *testing.T) {
 		t.Errorf("status = %+v", s)
 	}
 	r.end(t)
+}
+
+// max_bytes bounds what all queues have in flight, and the memory limit follows it.
+func TestMaxBytes(t *testing.T) {
+	w := newWorld(t, "app")
+	var limit atomic.Int64
+	r := run(t, w.appConfig(t, w.redis.Addr(), "Worker"), func(s *Service) {
+		s.LimitMemory = func(bytes int64) int64 { return limit.Swap(bytes) }
+	})
+	eventually(t, "a memory limit", func() bool { return limit.Load() == budget.MemoryLimit(64<<20) })
+	large := strings.Repeat("x", 200<<10)
+	for range 20 {
+		w.publish(t, "app", large)
+	}
+	eventuallyJobs(t, w.redis, slices.Repeat([]string{"Worker"}, 20)...)
+	r.reloadWith(t, w.config(t, "redis: {url: \"redis://%s\"}\nmax_bytes: 1MiB\nqueue: {name: app, wait_time: 1s, topics: {app: Worker}}", w.redis.Addr()), "configuration reloaded")
+	if got, want := limit.Load(), budget.MemoryLimit(1<<20); got != want {
+		t.Errorf("the memory limit is %d, want %d", got, want)
+	}
+	for range 20 {
+		w.publish(t, "app", large)
+	}
+	eventuallyJobs(t, w.redis, slices.Repeat([]string{"Worker"}, 40)...)
+	r.end(t)
+	if n := r.budget.InFlight(); n != 0 {
+		t.Errorf("%d bytes are in flight at the end", n)
+	}
 }
 
 // A reload that fails changes nothing, and the status says why it failed.

@@ -117,5 +117,5 @@ func (p *Poller) deleteBatch(ctx context.Context, messages []message) (retry []m
 // notDeleted gives a message up. The code is SQS's, or empty.
 func (p *Poller) notDeleted(m *message, code string) {
 	p.count(func(s *Stats) { s.DeletesFailed++ })
-	p.log().Warn("message not deleted", "message_id", printable.Text(aws.ToString(m.MessageId), maxText), "code", printable.Text(code, maxText))
+	p.log().Warn("message not deleted", "sqs_message_id", printable.Text(aws.ToString(m.MessageId), maxText), "code", printable.Text(code, maxText))
 }

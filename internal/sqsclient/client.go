@@ -25,8 +25,8 @@
 // more than five interim (1xx) responses; for the SDK, they count among the
 // headers.
 //
-// Nothing compares MD5OfBody with the body. TCP and TLS protect the bytes, and an
-// MD5 of each message would cost a twentieth of the throughput.
+// Nothing compares MD5OfBody with the body. TLS authenticates the bytes, and an MD5
+// costs 1.4 µs per KB: a tenth of all that Scout does for a message of 1 KB.
 //
 // # Turning it off
 //
