@@ -25,7 +25,7 @@ demo: scout
 build: scout bootstrap
 
 scout:
-	$(BUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/scout ./cmd/local
+	$(BUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o "$(BIN)/scout" ./cmd/local
 
 bootstrap:
 	$(BUILD_LAMBDA) -o bin/bootstrap ./cmd/lambda
@@ -77,7 +77,7 @@ release:
 EVENT ?= events/one-topic.json
 invoke: # without GOOS, because the function runs on this machine
 	$(BUILD) -tags lambda.norpc -ldflags '-s -w' -o bin/function ./cmd/lambda
-	$(GO) run ./internal/cmd/invoke -function bin/function -event $(EVENT) $(if $(CONFIG),-config $(CONFIG))
+	$(GO) run ./internal/cmd/invoke -function bin/function -event "$(EVENT)" $(if $(CONFIG),-config "$(CONFIG)")
 
 # make deploy APP=shop STAGE=staging   create or update that stack; see docs/deploy.md
 deploy: answers = deploy/$(APP)-$(STAGE).yaml
@@ -90,7 +90,7 @@ deploy:
 
 # sam build calls this target. It does not pass the parameter Architecture on.
 build-ScoutFunction:
-	GOARCH=$(or $(subst x86_64,amd64,$(ARCHITECTURE)),arm64) $(BUILD_LAMBDA) -o $(ARTIFACTS_DIR)/bootstrap ./cmd/lambda
+	GOARCH=$(or $(subst x86_64,amd64,$(ARCHITECTURE)),arm64) $(BUILD_LAMBDA) -o "$(ARTIFACTS_DIR)/bootstrap" ./cmd/lambda
 
 # make clean    remove everything that was built or installed into this folder
 clean:
