@@ -26,8 +26,8 @@ const (
 // shorten it.
 var reloadInterval = 5 * time.Minute
 
-// A function handles batches by a configuration that it loads again now and
-// then. It is safe for concurrent use.
+// A function handles batches and reloads its configuration regularly. It is safe
+// for concurrent use.
 type function struct {
 	load    func(context.Context) (*config.Config, error)
 	observe func(context.Context, handler.Stats)
@@ -39,8 +39,8 @@ type function struct {
 	loadedAt time.Time        // when that was last tried
 }
 
-// newFunction returns a function with a configuration. It does not connect to
-// Redis yet: if that is down, the first batch fails and not the init phase.
+// newFunction loads the configuration and returns a function. It does not connect
+// to Redis: an outage must fail batches, not the init phase.
 func newFunction(load func(context.Context) (*config.Config, error), observe func(context.Context, handler.Stats), log *slog.Logger) (*function, error) {
 	f := &function{load: load, observe: observe, log: log, loadedAt: time.Now()}
 	f.link = &redislink.Link{
@@ -52,9 +52,9 @@ func newFunction(load func(context.Context) (*config.Config, error), observe fun
 			return c.Redis, nil
 		},
 		Conns: 1 + lambdacontext.MaxConcurrency(),
-		// While Redis is down, Push tries until the deadline and then fails the
-		// batch: unlike failed messages, an error slows the event source
-		// mapping down.
+		// While Redis is down, Push retries until the deadline and then fails the
+		// whole batch. Unlike failed messages, an error makes the event source
+		// mapping back off.
 		RetryFor: retryFor,
 		Log:      log,
 	}
@@ -63,8 +63,8 @@ func newFunction(load func(context.Context) (*config.Config, error), observe fun
 	return f, f.update(ctx)
 }
 
-// Invoke implements lambda.Handler. Unlike encoding/json, which reads the payload
-// of an ordinary Lambda function, it lets a message whose record is odd fail alone.
+// Invoke implements lambda.Handler. It decodes the payload itself, because with
+// encoding/json one odd record would fail the whole batch.
 func (f *function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	event, err := sqsevent.Decode(payload)
 	if err != nil {
@@ -84,8 +84,8 @@ func (f *function) Handle(ctx context.Context, event events.SQSEvent) (events.SQ
 	return response, err
 }
 
-// currentHandler returns the handler, after loading the configuration if that
-// is due. Until it is loaded, other invocations go on with the previous one.
+// currentHandler returns the handler. If a reload is due, it reloads the
+// configuration first; meanwhile, other invocations use the previous handler.
 func (f *function) currentHandler(ctx context.Context) *handler.Handler {
 	f.mu.Lock()
 	due := time.Since(f.loadedAt) >= reloadInterval
@@ -103,8 +103,9 @@ func (f *function) currentHandler(ctx context.Context) *handler.Handler {
 	return f.handler
 }
 
-// update loads the configuration and makes it take effect, as a whole or not at
-// all. Connections to Redis are kept if its section has not changed.
+// update loads the configuration and makes it take effect as a whole, or returns
+// an error and changes nothing. It keeps the connections to Redis if the section
+// redis has not changed.
 func (f *function) update(ctx context.Context) error {
 	c, err := f.load(ctx)
 	if err != nil {

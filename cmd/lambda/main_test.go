@@ -28,8 +28,8 @@ import (
 	"scout/internal/test/lambdaruntime"
 )
 
-// runBootstrap makes the test binary be the function's bootstrap. Its value is the
-// interval of reloads, or 1 for that of Scout.
+// runBootstrap is the environment variable that makes the test binary the
+// function's bootstrap. Its value is the reload interval, or 1 for the real one.
 const runBootstrap = "SCOUT_TEST_RUN"
 
 func TestMain(m *testing.M) {
@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// newBootstrap returns the function as Lambda runs it, and its log.
+// newBootstrap returns the function as Lambda runs it, with its log.
 func newBootstrap(t *testing.T, config string) (f *lambdaruntime.Function, log *bytes.Buffer) {
 	t.Helper()
 	log = &bytes.Buffer{}
@@ -69,7 +69,7 @@ func sample(t *testing.T, name string) []byte {
 	return text
 }
 
-// lines are the function's log lines, which have to be JSON.
+// lines returns the function's log lines, which must be JSON.
 func lines(t *testing.T, output *bytes.Buffer) []map[string]any {
 	t.Helper()
 	var lines []map[string]any
@@ -111,8 +111,8 @@ func TestFunction(t *testing.T) {
 	checkLog(t, log)
 }
 
-// Whatever one record holds, the others become jobs, and a payload that is no event
-// of SQS is an error that says so.
+// Whatever one record holds, the others become jobs. A payload that is not an SQS
+// event is an error that says so.
 func TestOddEvents(t *testing.T) {
 	redis := miniredis.RunT(t)
 	f, _ := newBootstrap(t, sampleConfig(t, "redis://"+redis.Addr()))
@@ -155,11 +155,11 @@ func TestOddEvents(t *testing.T) {
 	}
 }
 
-// checkLog checks what the invocations of TestFunction have logged.
+// checkLog checks the log of TestFunction.
 func checkLog(t *testing.T, log *bytes.Buffer) {
 	t.Helper()
 	requests := map[any]bool{} // that have metrics
-	var metrics, refused int
+	var metrics, rejected int
 	for _, line := range lines(t, log) {
 		id, _ := line["requestId"].(string)
 		if id == "" && !strings.Contains(fmt.Sprint(line["message"]), "errorMessage") { // aws-lambda-go's
@@ -170,11 +170,11 @@ func checkLog(t *testing.T, log *bytes.Buffer) {
 			requests[id] = true
 		}
 		if line["message"] == "message rejected" && line["level"] == "WARN" {
-			refused++
+			rejected++
 		}
 	}
-	if metrics != 3 || len(requests) != 3 || refused != 7 {
-		t.Errorf("%d lines of metrics of %d requests, and %d of refused messages; want 3, 3 and 7:\n%s", metrics, len(requests), refused, log)
+	if metrics != 3 || len(requests) != 3 || rejected != 7 {
+		t.Errorf("%d lines of metrics of %d requests, and %d of rejected messages; want 3, 3 and 7:\n%s", metrics, len(requests), rejected, log)
 	}
 }
 
@@ -245,8 +245,8 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// Several invocations at a time go on while the configuration, and with it the
-// client for Redis, changes all the time.
+// Concurrent invocations succeed while the configuration, and with it the client
+// for Redis, keeps changing.
 func TestConcurrentInvocations(t *testing.T) {
 	const concurrency, each = 8, 40
 	redis := miniredis.RunT(t)
@@ -355,7 +355,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// What sam local invoke is given for a configuration is one.
+// The configuration for sam local invoke is valid.
 func TestSAMLocal(t *testing.T) {
 	text, err := os.ReadFile("../../deploy/sam-local.json")
 	if err != nil {
@@ -382,7 +382,7 @@ func TestLogLevels(t *testing.T) {
 	}
 }
 
-// The function carries only what it needs.
+// The function links only what it needs.
 func TestBinary(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", ".").CombinedOutput()
 	if err != nil {
@@ -404,7 +404,7 @@ func TestBinary(t *testing.T) {
 		t.Fatal(err)
 	}
 	if info.Size() > 11_000_000 {
-		t.Errorf("the binary has %d bytes, want 11 MB at most", info.Size())
+		t.Errorf("the binary has %d bytes, want at most 11 MB", info.Size())
 	}
 	t.Logf("%d bytes", info.Size())
 }

@@ -18,7 +18,7 @@ import (
 	"scout/internal/test/env"
 )
 
-// The daemon is killed at any moment, many times: nothing is lost, nothing doubled.
+// However often and whenever the daemon is killed, each message becomes one job.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	const kills, messages = 60, 6_000
@@ -48,9 +48,9 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// The daemon is told to end at any moment, many times: while it starts, during
-// long polls, under load. Each time it ends in time, with nothing stranded: what
-// is not a job can be received by others at once.
+// SIGTERM comes at any moment, many times: while the daemon starts, during long
+// polls, under load. Each time the daemon exits in time and leaves no message in
+// flight: others can receive at once what is not a job yet.
 func TestTerminated(t *testing.T) {
 	t.Parallel()
 	const lanes, each = 4, 50
@@ -97,7 +97,7 @@ func testTerminated(t *testing.T, times int) {
 			inLongPoll++
 		}
 		if n := e.attribute(t, "app", "ApproximateNumberOfMessagesNotVisible"); n > 0 {
-			t.Fatalf("%d messages are stranded; scout's log:\n%s", n, p.log())
+			t.Fatalf("%d messages are left in flight; scout's log:\n%s", n, p.log())
 		}
 	}
 	cancel()
@@ -113,9 +113,9 @@ func testTerminated(t *testing.T, times int) {
 	}
 }
 
-// Redis falls silent for longer than the queue's visibility timeout: the message
-// that is being handled stays hidden from other receivers, and its job is pushed
-// when Redis is back.
+// Redis is silent for longer than the queue's visibility timeout. The message
+// that is being handled stays invisible to other receivers, and its job is pushed
+// once Redis responds again.
 func TestHiddenWhileRedisIsSilent(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t, 6, 3) // extended after 3 s, so that a busy machine may be 3 s late
@@ -124,10 +124,10 @@ func TestHiddenWhileRedisIsSilent(t *testing.T) {
 	eventually(t, 10*time.Second, "scout is polling", func() bool { return e.receives.Load() > 0 })
 	server.Pause()
 	e.publish(t, 0, 1)
-	eventually(t, 10*time.Second, "the message is in hand", func() bool { return e.attribute(t, "app", "ApproximateNumberOfMessages") == 0 })
+	eventually(t, 10*time.Second, "the message is in flight", func() bool { return e.attribute(t, "app", "ApproximateNumberOfMessages") == 0 })
 	for range 80 { // 8 s, longer than the visibility timeout
 		if n := e.attribute(t, "app", "ApproximateNumberOfMessages"); n > 0 {
-			t.Fatal("the message can be received by others while it is in hand")
+			t.Fatal("others can receive the message while it is being handled")
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
@@ -137,13 +137,13 @@ func TestHiddenWhileRedisIsSilent(t *testing.T) {
 		t.Errorf("%s messages received, want the one", got)
 	}
 	if got := p.metric(t, `scout_messages_extended_total{queue="app"}`); got == "0" {
-		t.Error("no visibility timeout was lengthened")
+		t.Error("no visibility timeout was extended")
 	}
 }
 
-// After an outage that outlasts the retries, what was in hand is a job within
-// half a minute, however long the visibility timeout is. Until then it was
-// received once, even if several Scouts poll the queue.
+// After an outage that is longer than the retries, messages that were in flight
+// become jobs within half a minute, however long the visibility timeout is. During
+// the outage they are received once, even if several Scouts poll the queue.
 func TestGivenBackInOutage(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t, 600, 2)
@@ -163,7 +163,7 @@ func TestGivenBackInOutage(t *testing.T) {
 	}
 	server.Kill()
 	e.publish(t, 0, 3)
-	eventually(t, 30*time.Second, "what was in hand is given back", func() bool {
+	eventually(t, 30*time.Second, "the messages are returned to the queue", func() bool {
 		return sum("scout_messages_in_flight") == 0 && sum("scout_messages_returned_total") == 3
 	})
 	time.Sleep(35 * time.Second)
@@ -174,15 +174,15 @@ func TestGivenBackInOutage(t *testing.T) {
 	begin := time.Now()
 	checkJobs(t, e, server.Addr, 3)
 	if late := time.Since(begin); late > 30*time.Second {
-		t.Errorf("the jobs came %v after the outage", late)
+		t.Errorf("the jobs were pushed %v after the outage", late)
 	}
 	for _, p := range all {
 		p.signal(t, syscall.SIGTERM)
 	}
 }
 
-// Redis is silent when Scout is told to end: it ends in time all the same, and
-// gives back what it has in hand.
+// Although Redis is silent, Scout exits in time after SIGTERM, and returns the
+// messages in flight to the queue.
 func TestTerminatedWhileRedisIsSilent(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t, 600, 2)
@@ -191,19 +191,19 @@ func TestTerminatedWhileRedisIsSilent(t *testing.T) {
 	eventually(t, 10*time.Second, "scout is polling", func() bool { return e.receives.Load() > 0 })
 	server.Pause()
 	e.publish(t, 0, 5)
-	eventually(t, 10*time.Second, "messages are in hand", func() bool { return e.attribute(t, "app", "ApproximateNumberOfMessages") == 0 })
+	eventually(t, 10*time.Second, "messages are in flight", func() bool { return e.attribute(t, "app", "ApproximateNumberOfMessages") == 0 })
 	time.Sleep(2 * time.Second)
 	p.signal(t, syscall.SIGTERM)
 	if err := p.end(t, 6*time.Second); err != nil {
 		t.Errorf("scout ended with %v; its log:\n%s", err, p.log())
 	}
 	if n := e.attribute(t, "app", "ApproximateNumberOfMessagesNotVisible"); n > 0 {
-		t.Errorf("%d messages are stranded; scout's log:\n%s", n, p.log())
+		t.Errorf("%d messages are left in flight; scout's log:\n%s", n, p.log())
 	}
 }
 
-// Redis is killed and started again under load: the daemon stops receiving,
-// recovers by itself, and no message ends in the dead-letter queue.
+// Redis is killed and restarted under load. The daemon stops receiving and recovers
+// by itself, and no message ends in the dead-letter queue.
 func TestRedisOutages(t *testing.T) {
 	t.Parallel()
 	const messages = 6_000
@@ -218,7 +218,7 @@ func TestRedisOutages(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}()
-	// Within what a push is tried again for, twice, and well beyond it.
+	// Two shorter than the retries of a push, and one much longer.
 	for _, outage := range []time.Duration{time.Second, time.Second, 12 * time.Second} {
 		time.Sleep(500 * time.Millisecond)
 		server.Kill()
@@ -233,7 +233,7 @@ func TestRedisOutages(t *testing.T) {
 	<-published
 	checkJobs(t, e, server.Addr, messages)
 	if !strings.Contains(p.log(), "polling resumed") {
-		t.Errorf("the log does not tell of the recovery:\n%s", p.log())
+		t.Errorf("the recovery is not logged:\n%s", p.log())
 	}
 	p.signal(t, syscall.SIGTERM)
 	if err := p.end(t, 10*time.Second); err != nil {
@@ -241,7 +241,7 @@ func TestRedisOutages(t *testing.T) {
 	}
 }
 
-// Every third answer of Redis is lost on the way, after Redis has done its work.
+// Every third reply of Redis is lost, after Redis has executed the command.
 func TestAnswersLost(t *testing.T) {
 	t.Parallel()
 	const messages = 2_000
@@ -257,8 +257,7 @@ func TestAnswersLost(t *testing.T) {
 	}
 }
 
-// Redis fills up: before it is full, messages are left in SQS, until there is
-// room again.
+// Before Redis is full, Scout leaves messages in SQS until there is room again.
 func TestMemoryLimit(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t, 30, 2)
@@ -280,7 +279,7 @@ func TestMemoryLimit(t *testing.T) {
 	p.eventuallyLogs(t, "limit exceeded")
 	time.Sleep(2 * time.Second)
 	if n := e.receives.Load(); n > 0 {
-		t.Errorf("%d receives although Redis is nearly full", n)
+		t.Errorf("%d receives while Redis is nearly full", n)
 	}
 	if _, err := conn.Do("FLUSHALL"); err != nil {
 		t.Fatal(err)
@@ -289,7 +288,7 @@ func TestMemoryLimit(t *testing.T) {
 	p.eventuallyLogs(t, "limit no longer exceeded")
 }
 
-// A Sidekiq queue that Redis forbids is found at the start, before any message is received.
+// A Sidekiq queue that Redis denies ends Scout at the start, before it receives anything.
 func TestForbiddenQueue(t *testing.T) {
 	e := newEndpoint(t, 1, 5)
 	server := env.Redis(t)
@@ -311,8 +310,8 @@ func TestForbiddenQueue(t *testing.T) {
 	}
 }
 
-// checkJobs waits until all messages became jobs and checks that each did once,
-// and that none is in the dead-letter queue.
+// checkJobs waits until all messages are jobs. It checks that each is one job and
+// that none is in the dead-letter queue.
 func checkJobs(t *testing.T, e *endpoint, addr string, messages int) {
 	t.Helper()
 	var got []string

@@ -9,9 +9,9 @@ import (
 	"scout/internal/sqsclient"
 )
 
-// TestOnAWS needs an AWS account: credentials and a region as the AWS CLI finds
-// them, with leave to create and delete queues and topics named scout-test-*.
-// It costs less than a cent.
+// TestOnAWS needs an AWS account: credentials and a region where the AWS CLI finds
+// them, with permission to create and delete queues and topics named scout-test-*.
+// A run costs less than a cent.
 func TestOnAWS(t *testing.T) {
 	c, err := sqsclient.AWSConfig(t.Context(), config.AWS{})
 	if err != nil {

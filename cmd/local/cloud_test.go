@@ -21,8 +21,8 @@ import (
 	"scout/internal/test/env"
 )
 
-// testCloud runs the daemon on SNS and SQS, be they AWS's or a stand-in's,
-// with queues and a topic of its own, which it deletes in the end.
+// testCloud runs the daemon on AWS's or other SNS and SQS. It creates queues and
+// a topic, and deletes them at the end.
 func testCloud(t *testing.T, c aws.Config) {
 	const messages = 50
 	topics, queues := sns.NewFromConfig(c), sqs.NewFromConfig(c)

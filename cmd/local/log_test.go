@@ -18,7 +18,8 @@ import (
 	"scout/internal/test/env"
 )
 
-// startWithLog starts scout with stderr for standard error. It listens at addr.
+// startWithLog starts scout with the given standard error, which it closes here.
+// Metrics are served at addr.
 func startWithLog(t *testing.T, stderr *os.File, args ...string) (p *process, addr string) {
 	t.Helper()
 	addr = env.FreeAddr(t)
@@ -34,7 +35,7 @@ func startWithLog(t *testing.T, stderr *os.File, args ...string) (p *process, ad
 	return p, addr
 }
 
-// getFrom returns the status and body of a response, 0 if there is none.
+// getFrom returns the status and body of a response, or 0 if there is none.
 func getFrom(addr, path string) (status int, body string) {
 	response, err := http.Get("http://" + addr + path)
 	if err != nil {
@@ -45,7 +46,7 @@ func getFrom(addr, path string) (status int, body string) {
 	return response.StatusCode, string(text)
 }
 
-// metricFrom returns the value of a metric without fraction, 0 if it is not there.
+// metricFrom returns the value of an integer metric, or 0 if the metric is missing.
 func metricFrom(addr, name string) (n int) {
 	_, text := getFrom(addr, "/metrics")
 	if m := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` (\d+)$`).FindStringSubmatch(text); m != nil {
@@ -56,8 +57,8 @@ func metricFrom(addr, name string) (n int) {
 
 func droppedLines(addr string) int { return metricFrom(addr, "scout_log_lines_dropped_total") }
 
-// Standard error is a pipe that is full, and nobody reads it. All goes on, and
-// SIGTERM stops Scout in time.
+// Standard error is a full pipe that nobody reads. Scout works on, and SIGTERM
+// stops it in time.
 func TestBlockedLog(t *testing.T) {
 	e := newEndpoint(t, 30, 5)
 	redis := startTestRedis(t)
@@ -84,8 +85,8 @@ func TestBlockedLog(t *testing.T) {
 	}
 }
 
-// Whoever reads standard error goes away. Scout goes on, counts the lines that it
-// could not write, and says so to the next reader.
+// The reader of standard error exits. Scout works on, counts the lines that it
+// cannot write, and reports them to the next reader.
 func TestLogWithoutReader(t *testing.T) {
 	e := newEndpoint(t, 30, 5)
 	redis := startTestRedis(t)
@@ -128,7 +129,7 @@ func TestLogWithoutReader(t *testing.T) {
 	}
 }
 
-// A flood of equal warnings is counted.
+// A flood of warnings of one kind is counted instead of repeated.
 func TestFloodOfWarnings(t *testing.T) {
 	e := newEndpoint(t, 30, 5)
 	p := startScout(t, "-c", e.config(t, startTestRedis(t), "1s"), "--listen", "0")

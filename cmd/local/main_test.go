@@ -49,7 +49,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// exits runs a command that has to end with an exit code: exits 2 scout check
+// exits runs a command and checks its exit code: exits 2 scout check
 func exits(ts *testscript.TestScript, _ bool, args []string) {
 	want, _ := strconv.Atoi(args[0])
 	err := ts.Exec(args[1], args[2:]...)
@@ -64,8 +64,8 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// startTestStack starts SNS, SQS and Redis, says where they are in
-// $AWS_ENDPOINT_URL and $REDIS_URL ($STACK is the former's address), and creates the queues named, with their
+// startTestStack starts SNS, SQS and Redis, sets AWS_ENDPOINT_URL, REDIS_URL and
+// STACK (host and port of the endpoint), and creates the named queues with their
 // attributes: stack app VisibilityTimeout=60 -- app_dead
 func startTestStack(ts *testscript.TestScript, _ bool, args []string) {
 	redisServer, err := devstack.StartRedis("127.0.0.1:0")
@@ -99,8 +99,7 @@ func startTestStack(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Defer(func() { servers.Delete(ts); deniedActions.Delete(ts) })
 }
 
-// servers are the stacks of the scripts that run, at the same time, by their
-// *testscript.TestScript.
+// servers are the stacks of the running scripts, by *testscript.TestScript.
 var servers sync.Map
 
 // deniedActions are the actions of SQS that the stacks deny, by script.
@@ -162,8 +161,8 @@ func convertText() {
 	}
 }
 
-// waitJobs is a command that waits until a number of jobs is in the queue
-// default of the Redis at $REDIS_URL.
+// waitJobs is a command that waits until the queue default of the Redis at
+// $REDIS_URL has a number of jobs: waitjobs 2
 func waitJobs() {
 	want, _ := strconv.ParseInt(os.Args[1], 10, 64)
 	conn, err := redis.DialURL(os.Getenv("REDIS_URL"))
@@ -180,5 +179,5 @@ func waitJobs() {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	log.Fatal("the jobs do not come")
+	log.Fatal("the jobs are not pushed")
 }

@@ -25,7 +25,7 @@ import (
 	"scout/internal/test/env"
 )
 
-// runScout makes the test binary be the scout command.
+// runScout is the environment variable that makes the test binary the scout command.
 const runScout = "SCOUT_TEST_RUN"
 
 // An endpoint is SNS and SQS with a topic, a queue subscribed to it, and a
@@ -65,7 +65,7 @@ func newEndpoint(t *testing.T, visibility, maxReceives int) *endpoint {
 	return e
 }
 
-// publish publishes the numbers from first up to, but not including, end.
+// publish publishes the numbers from first to end-1.
 func (e *endpoint) publish(t *testing.T, first, end int) {
 	t.Helper()
 	for i := first; i < end; i++ {
@@ -75,7 +75,7 @@ func (e *endpoint) publish(t *testing.T, first, end int) {
 	}
 }
 
-// config writes a configuration for this endpoint and a Redis.
+// config writes a configuration for the endpoint and a Redis, and returns its path.
 func (e *endpoint) config(t *testing.T, redisAddr, waitTime string) (file string) {
 	t.Helper()
 	text := fmt.Sprintf(`
@@ -90,7 +90,7 @@ queue: {name: app, wait_time: %s, topics: {orders: OrderWorker}}
 	return file
 }
 
-// A process is a running scout.
+// A process is a running scout command.
 type process struct {
 	*exec.Cmd
 	stderr syncBuffer
@@ -110,7 +110,7 @@ func startScout(t *testing.T, args ...string) *process {
 	return p
 }
 
-// end waits for the process to end and returns its error, nil for exit code 0.
+// end waits until the process exits and returns its error: nil for exit code 0.
 func (p *process) end(t *testing.T, within time.Duration) error {
 	t.Helper()
 	select {
@@ -124,7 +124,7 @@ func (p *process) end(t *testing.T, within time.Duration) error {
 	}
 }
 
-// log is what the process has logged so far.
+// log returns what the process has logged so far.
 func (p *process) log() string { return p.stderr.String() }
 
 // A syncBuffer can be read while it is written.
@@ -168,14 +168,14 @@ func jobs(t *testing.T, addr string) []string {
 	return env.Arguments(env.Queued(t, addr, "queue:default"))
 }
 
-// depth is how many messages a queue holds, visible or not.
+// depth returns the number of messages in a queue, visible or in flight.
 func (e *endpoint) depth(t *testing.T, queue string) int {
 	t.Helper()
 	return e.attribute(t, queue, types.QueueAttributeNameApproximateNumberOfMessages) +
 		e.attribute(t, queue, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible)
 }
 
-// attribute is an attribute of a queue that is a number.
+// attribute returns a numeric attribute of a queue.
 func (e *endpoint) attribute(t *testing.T, queue string, name types.QueueAttributeName) int {
 	t.Helper()
 	client, err := sqsclient.New(t.Context(), config.AWS{Region: "us-east-1", AccessKey: "x", SecretKey: "x", Endpoint: "http://" + e.addr}, slog.New(slog.DiscardHandler))
@@ -199,7 +199,7 @@ func startTestRedis(t *testing.T) string {
 	return server.Addr()
 }
 
-// SIGTERM during a long poll: it ends by itself, and what it brings is handled.
+// SIGTERM during a long poll does not cut the poll off, and what it receives is handled.
 func TestSIGTERM(t *testing.T) {
 	e := newEndpoint(t, 30, 5)
 	redis := startTestRedis(t)
@@ -231,7 +231,7 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
-// A signal that comes before there is anything to stop is obeyed all the same.
+// SIGTERM also stops a process that is still starting.
 func TestSIGTERMDuringStart(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and never answers
 	if err != nil {
@@ -247,7 +247,7 @@ func TestSIGTERMDuringStart(t *testing.T) {
 	}
 }
 
-// The password of Redis is changed in the configuration while scout runs.
+// The password of Redis is rotated, in Redis and in the configuration, while scout runs.
 func TestRotatedPassword(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t, 1, 100)
@@ -273,7 +273,8 @@ func TestRotatedPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.publish(t, 3, 6)
-	// What was in hand when the password was refused is given back for 30 s.
+	// Messages that were in flight when Redis rejected the password may be
+	// invisible for 30 s.
 	eventually(t, time.Minute, "the other jobs are there", func() bool { return queued() == 6 })
 	if !strings.Contains(p.log(), "Redis credentials reloaded") || strings.Contains(p.log(), ":new@") {
 		t.Errorf("log:\n%s", p.log())
@@ -289,7 +290,7 @@ func readFile(t *testing.T, name string) string {
 	return string(text)
 }
 
-// Redis being down at the start is no reason to end, nor to receive.
+// If Redis is down at the start, scout waits for it and receives nothing.
 func TestStartsBeforeRedis(t *testing.T) {
 	e := newEndpoint(t, 30, 5)
 	e.publish(t, 0, 3)

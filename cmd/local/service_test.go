@@ -22,7 +22,7 @@ import (
 	"scout/internal/test/env"
 )
 
-// write writes a configuration for this endpoint: what is given and where SQS is.
+// write writes a configuration for the endpoint: text, and where SQS is.
 func (e *endpoint) write(t *testing.T, file, text string) {
 	t.Helper()
 	text += fmt.Sprintf("\naws: {region: us-east-1, access_key: x, secret_key: x, endpoint: \"http://%s\"}\n", e.addr)
@@ -31,7 +31,7 @@ func (e *endpoint) write(t *testing.T, file, text string) {
 	}
 }
 
-// subscribe creates a queue that is subscribed to a topic of its own.
+// subscribe creates a queue and a topic, and subscribes the queue to the topic.
 func (e *endpoint) subscribe(t *testing.T, queue, topicName string) (topic string) {
 	t.Helper()
 	arn, err := e.CreateQueue(queue, nil)
@@ -74,7 +74,7 @@ func (p *process) eventuallyLogs(t *testing.T, text string) {
 
 var listening = regexp.MustCompile(`msg=listening address=(127\.0\.0\.1:\d+)`)
 
-// get asks a process that was started with --listen 0.
+// get requests a path from a process that was started with --listen 0.
 func (p *process) get(t *testing.T, path string) (status int, body string) {
 	t.Helper()
 	p.eventuallyLogs(t, "msg=listening")
@@ -90,7 +90,7 @@ func (p *process) get(t *testing.T, path string) (status int, body string) {
 	return response.StatusCode, string(text)
 }
 
-// metric returns the value of a metric as it is printed, "" if it is not there.
+// metric returns the text of a metric's value, or "" if the metric is missing.
 func (p *process) metric(t *testing.T, name string) string {
 	t.Helper()
 	_, text := p.get(t, "/metrics")
@@ -102,8 +102,8 @@ func (p *process) metric(t *testing.T, name string) string {
 	return ""
 }
 
-// SIGHUP while a long poll waits: what that brings is handled as the new
-// configuration says, and a wrong one changes nothing.
+// After SIGHUP during a long poll, what the poll receives is handled by the new
+// configuration. An invalid configuration changes nothing.
 func TestReload(t *testing.T) {
 	e := newEndpoint(t, 30, 5)
 	first, second := startTestRedis(t), startTestRedis(t)
@@ -130,14 +130,14 @@ func TestReload(t *testing.T) {
 		failed := strings.Count(p.log(), "reload failed")
 		e.write(t, file, wrong)
 		p.signal(t, syscall.SIGHUP)
-		eventually(t, 10*time.Second, "the refusal is logged", func() bool { return strings.Count(p.log(), "reload failed") > failed })
+		eventually(t, 10*time.Second, "the failure is logged", func() bool { return strings.Count(p.log(), "reload failed") > failed })
 		e.publish(t, 1, 2)
 	}
 	eventually(t, 10*time.Second, "jobs as before", func() bool {
 		return slices.Equal(classes(t, first), []string{"NewWorker", "NewWorker", "NewWorker", "NewWorker"})
 	})
 	if got := p.metric(t, "scout_config_last_reload_successful") + p.metric(t, `scout_config_reloads_total{result="ok"}`) + p.metric(t, `scout_config_reloads_total{result="failed"}`); got != "013" {
-		t.Errorf("the last reload's success, good ones, bad ones: %s, want 013", got)
+		t.Errorf("last reload successful, successful reloads, failed reloads: %s, want 013", got)
 	}
 
 	e.write(t, file, config(second, "NewWorker"))
@@ -156,7 +156,7 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// A configuration that Redis would refuse is not taken over.
+// A configuration whose password Redis rejects is not taken over.
 func TestReloadWithWrongPassword(t *testing.T) {
 	e := newEndpoint(t, 30, 5)
 	server, err := devstack.StartRedis("127.0.0.1:0")
@@ -180,7 +180,7 @@ func TestReloadWithWrongPassword(t *testing.T) {
 	}
 }
 
-// Several queues have topics of their own; SIGHUP adds and removes queues.
+// Each of several queues has its own topics, and SIGHUP adds and removes queues.
 func TestQueues(t *testing.T) {
 	e := newEndpoint(t, 30, 5)
 	users, audit := e.subscribe(t, "users", "users"), e.subscribe(t, "audit", "audit")
@@ -219,8 +219,7 @@ func TestQueues(t *testing.T) {
 	}
 }
 
-// A queue of Sidekiq that is too long keeps messages in SQS, until it is
-// shorter again.
+// While a Sidekiq queue is too long, messages stay in SQS.
 func TestQueueLimit(t *testing.T) {
 	e := newEndpoint(t, 30, 5)
 	addr := startTestRedis(t)
@@ -251,16 +250,16 @@ func TestQueueLimit(t *testing.T) {
 	fill(9) // not short enough yet to begin again
 	time.Sleep(2 * time.Second)
 	if n := e.receives.Load(); n > 0 {
-		t.Errorf("%d receives although the queue is too long", n)
+		t.Errorf("%d receives while the queue is too long", n)
 	}
 	if code, body := p.get(t, "/readyz"); code != 200 {
-		t.Errorf("/readyz: %d %s, but a limit is no failure", code, body)
+		t.Errorf("/readyz: %d %s, but an exceeded limit is not a failure", code, body)
 	}
 	fill(8)
 	eventually(t, 10*time.Second, "the messages are jobs", func() bool { return len(jobs(t, addr)) == 13 })
 	eventually(t, 10*time.Second, "the limit is exceeded again", func() bool { return active() == "1" })
 	fill(0)
-	eventually(t, 10*time.Second, "the limit is kept again", func() bool { return active() == "0" })
+	eventually(t, 10*time.Second, "the limit is no longer exceeded", func() bool { return active() == "0" })
 	if n := strings.Count(p.log(), "limit exceeded"); n != 2 {
 		t.Errorf("logged %d times that a limit is exceeded, want twice:\n%s", n, p.log())
 	}
@@ -312,7 +311,7 @@ func TestListen(t *testing.T) {
 
 	server.Close()
 	e.publish(t, 3, 4)
-	eventually(t, 10*time.Second, "not ready while Redis is away", func() bool { return ready() == 503 })
+	eventually(t, 10*time.Second, "not ready while Redis is down", func() bool { return ready() == 503 })
 	eventually(t, 10*time.Second, "why", func() bool {
 		_, body := p.get(t, "/readyz")
 		return strings.Contains(body, "Redis does not accept jobs")
@@ -342,8 +341,8 @@ func TestListenAddress(t *testing.T) {
 	}
 }
 
-// listenAsSystemd listens where processes are to notify systemd, which has a
-// watchdog of so many microseconds.
+// listenAsSystemd listens on the socket on which processes notify systemd. The
+// watchdog timeout is in microseconds.
 func listenAsSystemd(t *testing.T, watchdog string) *net.UnixConn {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "notify")
@@ -357,7 +356,7 @@ func listenAsSystemd(t *testing.T, watchdog string) *net.UnixConn {
 	return conn
 }
 
-// What systemd is told: that Scout is ready, alive, reloading, and stopping.
+// Scout tells systemd that it is ready, alive, reloading and stopping.
 func TestSystemd(t *testing.T) {
 	e := newEndpoint(t, 30, 5)
 	conn := listenAsSystemd(t, "600000")
@@ -367,7 +366,7 @@ func TestSystemd(t *testing.T) {
 		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 		n, err := conn.Read(b)
 		if err != nil {
-			t.Fatalf("systemd is told nothing: %v", err)
+			t.Fatalf("no notification: %v", err)
 		}
 		return string(b[:n])
 	}
@@ -381,7 +380,7 @@ func TestSystemd(t *testing.T) {
 	want := func(what, got, want string) {
 		t.Helper()
 		if got != want {
-			t.Errorf("%s, systemd is told %q, want %q", what, got, want)
+			t.Errorf("%s: notification %q, want %q", what, got, want)
 		}
 	}
 	p := startScout(t, "-c", e.config(t, startTestRedis(t), "1s"))
@@ -399,7 +398,7 @@ func TestSystemd(t *testing.T) {
 	}
 }
 
-// A changed section aws makes new consumers of the same queues.
+// A changed section aws replaces the consumers of the same queues.
 func TestReloadOfAWS(t *testing.T) {
 	first, second := newEndpoint(t, 30, 5), newEndpoint(t, 30, 5)
 	addr := startTestRedis(t)
@@ -418,7 +417,7 @@ func TestReloadOfAWS(t *testing.T) {
 	before := first.receives.Load()
 	time.Sleep(1500 * time.Millisecond)
 	if n := first.receives.Load() - before; n > 0 {
-		t.Errorf("%d receives from the endpoint that was given up", n)
+		t.Errorf("%d receives from the former endpoint", n)
 	}
 	p.signal(t, syscall.SIGTERM)
 	if err := p.end(t, 6*time.Second); err != nil {

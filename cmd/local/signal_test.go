@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// A signal that comes while the packages of the program are being initialized,
-// long before main begins, stops the daemon as any other does.
+// A signal also stops the daemon if it arrives before main begins, while packages
+// are being initialized.
 func TestSignalBeforeMain(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and never answers
 	if err != nil {
@@ -32,7 +32,7 @@ func TestSignalBeforeMain(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		// The runtime writes a line for each package that it has initialized.
+		// The runtime prints a line for each package that it has initialized.
 		before := 0
 		lines := bufio.NewScanner(stderr)
 		for ; lines.Scan() && !strings.HasPrefix(lines.Text(), "init scout/internal/earlysignal "); before++ {
@@ -48,7 +48,7 @@ func TestSignalBeforeMain(t *testing.T) {
 	}
 }
 
-// A command that does its work once is ended by the first signal.
+// The first signal ends a command that is no daemon.
 func TestSignalEndsOtherCommands(t *testing.T) {
 	cmd := exec.Command(os.Args[0], "explain", "-")
 	cmd.Env = append(os.Environ(), runScout+"=1", "SCOUT_CONFIG=redis: {url: redis://localhost}\nqueue: {topics: {a: W}}")

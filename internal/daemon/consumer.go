@@ -19,8 +19,7 @@ import (
 	"scout/internal/sqsclient"
 )
 
-// A consumer polls one SQS queue. What it does with the messages can change
-// while it polls.
+// A consumer polls one SQS queue. Its configuration can change while it polls.
 type consumer struct {
 	name   string // of the queue
 	client *sqsclient.Client
@@ -38,8 +37,8 @@ type consumer struct {
 	stop        context.CancelFunc
 }
 
-// newConsumer finds the queue and connects a consumer to the rest of the
-// Service. It is to be configured, then started.
+// newConsumer finds the queue and returns its consumer. Call configure, and then
+// startConsumer.
 func (s *Service) newConsumer(ctx context.Context, client *sqsclient.Client, q config.Queue) (*consumer, error) {
 	url, err := client.QueueURL(ctx, q)
 	if err != nil {
@@ -71,8 +70,7 @@ func (s *Service) newConsumer(ctx context.Context, client *sqsclient.Client, q c
 	return c, nil
 }
 
-// configure makes the consumer do what the configuration says, from the next
-// message and the next poll on.
+// configure applies a configuration, from the next message and the next poll on.
 func (c *consumer) configure(all *config.Config, q config.Queue) {
 	queues := config.SidekiqQueues(q)
 	c.queues.Store(&queues)
@@ -117,7 +115,7 @@ func (s *Service) startConsumer(ctx context.Context, c *consumer) {
 	})
 }
 
-// depthInterval is the time between two requests for a queue's depth.
+// depthInterval is the time between two reads of a queue's depth.
 const depthInterval = 30 * time.Second
 
 // watchDepth keeps c.depth up to date until ctx ends.

@@ -13,10 +13,10 @@ import (
 
 const checkTimeout = 5 * time.Second
 
-// checkRedis returns an error if the Redis of a plan must not be taken into use,
-// and warns of one that may lose jobs. A Redis that can never be used is
-// rejected. One that takes no jobs for now is accepted unless another one, which
-// does, would be given up for it.
+// checkRedis returns an error if the Redis of a plan must not be used, and logs a
+// warning if it may lose jobs. It rejects a Redis that cannot be used as it is set
+// up. It accepts a Redis that takes no jobs at the moment, unless the one in use
+// does.
 func (s *Service) checkRedis(ctx context.Context, p *plan) error {
 	checkCtx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()

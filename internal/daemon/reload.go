@@ -13,8 +13,8 @@ import (
 	"scout/sidekiq"
 )
 
-// reload takes over the configuration as it is now. If that is not possible, the
-// previous one stays in use as a whole.
+// reload loads the configuration and takes it over. If that fails, the previous
+// one stays in use as a whole.
 func (s *Service) reload(ctx context.Context) {
 	c, err := s.Load(ctx)
 	if err != nil {
@@ -57,18 +57,17 @@ func (s *Service) takeOver(ctx context.Context, c *config.Config) error {
 	return nil
 }
 
-// A plan is a configuration that can take effect, with what it takes.
+// A plan is a configuration that can take effect, with its client and consumers.
 type plan struct {
 	config    *config.Config
 	redis     *sidekiq.Client
 	consumers map[string]*consumer // by queueKey: the running ones that stay, and new ones
 }
 
-// queueKey tells the queues of an AWS account apart.
+// queueKey identifies a queue within a configuration.
 func queueKey(q config.Queue) string { return q.Name + q.URL }
 
-// preparePlan finds out whether a configuration can take effect. It changes
-// nothing yet.
+// preparePlan checks whether a configuration can take effect. It changes nothing.
 func (s *Service) preparePlan(ctx context.Context, c *config.Config) (*plan, error) {
 	p := &plan{config: c, consumers: map[string]*consumer{}}
 	client, err := sqsclient.New(ctx, c.AWS, s.Log)
@@ -96,8 +95,8 @@ func (s *Service) preparePlan(ctx context.Context, c *config.Config) (*plan, err
 	return p, nil
 }
 
-// applyPlan makes a plan take effect, for the next message and the next poll.
-// Polls in flight go on, also those of queues that the plan no longer has.
+// applyPlan makes a plan take effect, from the next message and the next poll on.
+// Polls in flight are not cut off, not even those of queues that are removed.
 func (s *Service) applyPlan(ctx context.Context, p *plan) {
 	if s.link.Uses(p.config.Redis) {
 		p.redis.Close()

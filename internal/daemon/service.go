@@ -26,35 +26,35 @@ type Service struct {
 	// Config is the configuration to start with.
 	Config *config.Config
 
-	// Load loads the configuration again: for each reload, and when Redis
-	// rejects the credentials. What it returned is not changed by the Service
-	// and must not be changed by others.
+	// Load loads the configuration again, for a reload and when Redis rejects the
+	// credentials. Nobody may change a configuration that it has returned.
 	Load func(context.Context) (*config.Config, error)
 
-	// Reload makes the Service load its configuration again; nil: never.
+	// Reload makes the Service reload its configuration; nil: never.
 	Reload <-chan os.Signal
 
 	Interval time.Duration // between polls of an idle queue, see poller.Poller
 
-	// Listener is where /metrics, /healthz, /readyz and /status are served. Run
-	// closes it. nil: nowhere.
+	// Listener, if not nil, is where Run serves /metrics, /healthz, /readyz and
+	// /status. Run closes it.
 	Listener net.Listener
 
 	Version string // for /status and /metrics
 	Log     *slog.Logger
 
-	// DecoratePusher returns what the handlers push to, given the link to
-	// Redis; nil: the link itself.
+	// DecoratePusher, if not nil, is given the link to Redis and returns what the
+	// handlers push to instead.
 	DecoratePusher func(handler.Pusher) handler.Pusher
 
-	// LimitMemory is called with a soft limit of the process's memory that fits
-	// max_bytes, as debug.SetMemoryLimit takes it; nil: nobody is.
+	// LimitMemory, if not nil, is called with a soft memory limit that fits
+	// max_bytes. debug.SetMemoryLimit is one.
 	LimitMemory func(bytes int64) int64
 
-	// Observe is called with the Stats of each batch; nil: nobody is.
+	// Observe, if not nil, is called with the Stats of each batch.
 	Observe func(handler.Stats)
 
-	// DroppedLogLines returns how many log lines were not written; nil: none.
+	// DroppedLogLines, if not nil, returns the number of log lines that could not be
+	// written so far.
 	DroppedLogLines func() int64
 
 	budget  *budget.Budget
@@ -71,8 +71,9 @@ type Service struct {
 	reloads   monitor.Config
 }
 
-// Run polls until ctx ends and what was received is handled, and returns when
-// all that it has started has ended. An error means that it could not start.
+// Run polls until ctx ends. It returns when what it has received is handled and
+// every goroutine that it has started has ended. An error means that it could not
+// start: the configuration cannot take effect.
 func (s *Service) Run(ctx context.Context) error {
 	s.init(ctx)
 	if s.Listener != nil {
@@ -82,7 +83,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	defer s.link.Close()
-	// Until the end, also while the consumers drain.
+	// Ends after the consumers have drained.
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -102,7 +103,7 @@ func (s *Service) Run(ctx context.Context) error {
 	return nil
 }
 
-// init makes what does not change with the configuration.
+// init creates what does not change with the configuration.
 func (s *Service) init(ctx context.Context) {
 	s.started = time.Now()
 	s.budget = budget.New(budget.Default)
@@ -122,7 +123,7 @@ func (s *Service) init(ctx context.Context) {
 	s.monitor.Log = s.Log
 }
 
-// stopTimeout returns how long the consumers may take to stop.
+// stopTimeout returns the maximum time that the consumers take to stop.
 func (s *Service) stopTimeout() (longest time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,7 +133,7 @@ func (s *Service) stopTimeout() (longest time.Duration) {
 	return longest
 }
 
-// reloadUntil reloads the configuration whenever it is told to, until ctx ends.
+// reloadUntil reloads the configuration for each value of s.Reload, until ctx ends.
 func (s *Service) reloadUntil(ctx context.Context) {
 	for {
 		select {

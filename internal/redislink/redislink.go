@@ -1,5 +1,5 @@
-// Package redislink keeps the client of the Redis that jobs are pushed to, which
-// changes with the configuration. Start at Link.
+// Package redislink holds the client for the Redis that jobs are pushed to, and
+// replaces it while it is used. Start at Link.
 package redislink
 
 import (
@@ -20,15 +20,15 @@ const (
 	loadTimeout  = 10 * time.Second // of Link.Load and the check of what it returned
 )
 
-// A Link pushes to one Redis at a time. It changes to another when it is told
-// to, and when Redis rejects the credentials and the configuration holds new
-// ones. The client that is replaced is closed when its last user is done.
+// A Link pushes to one Redis at a time. [Link.SwapClient] replaces its client. The
+// Link does so itself when Redis rejects the credentials and the configuration has
+// new ones. A replaced client is closed when the last call that uses it returns.
 //
-// Set the fields and call Use before anything else. After that a Link is safe
-// for concurrent use.
+// Set the fields and call SwapClient before any other method. After that, a Link is
+// safe for concurrent use.
 type Link struct {
-	// Load loads the configuration again and returns its section redis. It is
-	// called after Redis has rejected the credentials, at most every 10 s.
+	// Load loads the configuration again and returns its section redis. The Link
+	// calls it when Redis rejects the credentials, at most every 10 s.
 	Load func(context.Context) (config.Redis, error)
 
 	// Conns and RetryFor are those of sidekiq.Options.
@@ -44,29 +44,28 @@ type Link struct {
 	loadedAt time.Time
 }
 
-// A client is a client of the Link with the configuration that it is for.
+// A client is a client for the Redis of a configuration.
 type client struct {
 	*sidekiq.Client
 	config config.Redis
-	users  int // calls under way
+	users  int // calls that have not returned
 }
 
-// NewClient returns a client for a configured Redis, which it does not connect
-// to yet.
+// NewClient returns a client for the Redis of c. It does not connect yet.
 func (l *Link) NewClient(c config.Redis) (*sidekiq.Client, error) {
 	options := c.ClientOptions()
 	options.Conns, options.RetryFor = l.Conns, l.RetryFor
 	return sidekiq.NewClient(options)
 }
 
-// Uses reports whether the Link's client is for the Redis of c.
+// Uses reports whether the client is the one for c.
 func (l *Link) Uses(c config.Redis) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.client != nil && reflect.DeepEqual(l.client.config, c)
 }
 
-// SwapClient makes next, which is for c, the Link's client. The Link closes it.
+// SwapClient makes next, a client for c, the Link's client. The Link closes it.
 func (l *Link) SwapClient(c config.Redis, next *sidekiq.Client) {
 	l.mu.Lock()
 	former := l.client
@@ -78,7 +77,7 @@ func (l *Link) SwapClient(c config.Redis, next *sidekiq.Client) {
 	}
 }
 
-// acquire returns the Link's client. It stays open until release is called.
+// acquire returns the client. It stays open until release is called.
 func (l *Link) acquire() (c *client, release func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -95,8 +94,8 @@ func (l *Link) acquire() (c *client, release func()) {
 	}
 }
 
-// Push is (*sidekiq.Client).Push. It pushes again what Redis rejected for its
-// credentials if there are new ones.
+// Push is (*sidekiq.Client).Push. If Redis rejects the credentials and the
+// configuration has new ones, Push tries the rejected jobs again with those.
 func (l *Link) Push(ctx context.Context, jobs []sidekiq.Job) ([]sidekiq.Result, error) {
 	c, release := l.acquire()
 	results, err := c.Push(ctx, jobs)
@@ -120,8 +119,8 @@ func (l *Link) Push(ctx context.Context, jobs []sidekiq.Job) ([]sidekiq.Result, 
 	return results, err
 }
 
-// Ready is (*sidekiq.Client).Ready, with new credentials if Redis rejected the
-// old ones.
+// Ready is (*sidekiq.Client).Ready. If Redis rejects the credentials and the
+// configuration has new ones, Ready tries again with those.
 func (l *Link) Ready(ctx context.Context, queues ...string) error {
 	c, release := l.acquire()
 	err := c.Ready(ctx, queues...)
@@ -159,9 +158,9 @@ func (l *Link) Address() string {
 func (l *Link) Close() error { return l.client.Close() }
 
 // renew replaces rejected, a client whose credentials Redis rejected, if the
-// configuration has other ones that Redis accepts. It reports whether the Link
-// now has another client: of several callers with the same client, the first
-// loads the configuration for all.
+// configuration now has a Redis that takes jobs. It reports whether the Link has
+// another client than rejected. If several goroutines call it with the same
+// client, the first one loads the configuration for all of them.
 func (l *Link) renew(ctx context.Context, rejected *client) bool {
 	l.loading.Lock()
 	defer l.loading.Unlock()
@@ -184,8 +183,8 @@ func (l *Link) renew(ctx context.Context, rejected *client) bool {
 	return renewed
 }
 
-// load loads the configuration and swaps the client if its Redis is another one
-// that takes jobs.
+// load loads the configuration and swaps the client if its section redis has
+// changed and that Redis takes jobs.
 func (l *Link) load(ctx context.Context) (swapped bool, err error) {
 	c, err := l.Load(ctx)
 	if err != nil || l.Uses(c) {

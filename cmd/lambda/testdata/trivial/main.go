@@ -1,5 +1,5 @@
-// Command trivial is the least that a Lambda function for SQS can be. Scout's
-// start is measured against its.
+// Command trivial is a minimal Lambda function for SQS. BenchmarkStart compares
+// Scout's start with it.
 package main
 
 import (
