@@ -45,6 +45,7 @@ func AWSConfig(ctx context.Context, c config.AWS) (aws.Config, error) {
 		client = awshttp.NewBuildableClient()
 	}
 	loaded.HTTPClient = newHTTPClient(client)
+	loaded.APIOptions = append(loaded.APIOptions, explainErrors)
 	return loaded, nil
 }
 
@@ -59,7 +60,6 @@ func newSDKClient(ctx context.Context, c config.AWS, log *slog.Logger) (*sqs.Cli
 	})
 	return sqs.NewFromConfig(loaded, func(o *sqs.Options) {
 		o.DisableMessageChecksumValidation = true
-		o.APIOptions = append(o.APIOptions, explainErrors)
 		if c.Endpoint != "" {
 			o.BaseEndpoint = &c.Endpoint
 		}
