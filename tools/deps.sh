@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what the integration tests need and the machine lacks: redis-server,
-# Sidekiq and ActiveJob with the system's package manager; moto, the AWS CLI, the
-# SAM CLI, cfn-lint and, on Debian and its derivatives, Prometheus into .deps.
+# Sidekiq, ActiveJob and Node with the system's package manager; moto, the AWS CLI,
+# the SAM CLI, cfn-lint, several Rubies and, on Debian and its derivatives,
+# Prometheus into .deps.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -12,6 +13,8 @@ missing=
 has redis-server || missing="$missing redis-server"
 { has sidekiq && has_gem sidekiq; } || missing="$missing ruby-sidekiq"
 has_gem active_job || missing="$missing ruby-activejob"
+has node || missing="$missing nodejs"
+has npm || missing="$missing npm"
 python3 -c 'import ensurepip' >/dev/null 2>&1 || missing="$missing python3-venv"
 
 if has apt-get; then # elsewhere, the tests of the packages cannot run
@@ -29,6 +32,7 @@ if [ -n "$missing" ]; then
 		has redis-server || brew install redis
 		has ruby || brew install ruby
 		has python3 || brew install python
+		has npm || brew install node
 		has_gem sidekiq || gem install sidekiq -v '~> 7.3'
 		has_gem active_job || gem install activejob -v '~> 7.2'
 	else
@@ -38,15 +42,31 @@ if [ -n "$missing" ]; then
 fi
 
 # venv installs tools/NAME.txt into .deps/NAME, unless that was made from the same list.
+# The list has everything, so no dependencies are looked up.
 venv() {
 	cmp -s "tools/$1.txt" ".deps/$1/requirements.txt" && return
 	echo "Installing tools/$1.txt into .deps/$1"
 	python3 -m venv ".deps/$1"
-	".deps/$1/bin/pip" install --quiet --disable-pip-version-check -r "tools/$1.txt"
+	".deps/$1/bin/pip" install --quiet --disable-pip-version-check --require-hashes --no-deps -r "tools/$1.txt"
 	cp "tools/$1.txt" ".deps/$1/requirements.txt"
 }
 venv venv
 venv sam # on its own, because SAM needs other versions of some packages than moto does
+
+# Versions of Ruby's json that no distribution has together.
+if ! cmp -s tools/ruby-wasm/package-lock.json .deps/ruby-wasm/package-lock.json; then
+	echo "Installing tools/ruby-wasm into .deps/ruby-wasm"
+	rm -rf .deps/ruby-wasm .deps/ruby-wasm.new
+	cp -R tools/ruby-wasm .deps/ruby-wasm.new
+	(cd .deps/ruby-wasm.new && npm ci --ignore-scripts --no-audit --no-fund --loglevel error)
+	find .deps/ruby-wasm.new -name '*.debug+stdlib.wasm' -delete # most of the size
+	mv .deps/ruby-wasm.new .deps/ruby-wasm
+fi
+
+if ! [ -d .deps/debian-ruby ]; then
+	echo "Installing for the tests: Debian's newest Ruby and json"
+	tools/debian-ruby.sh install || echo "NOT INSTALLED: rubyjson will not test the newest json" >&2
+fi
 
 # Debian's package is unpacked instead of installed, because it would start a server.
 if ! has promtool && ! [ -x .deps/prometheus/usr/bin/promtool ]; then
