@@ -30,8 +30,13 @@ func TestMain(m *testing.M) {
 // invoke runs the command on a sample event.
 func invoke(t *testing.T, event string, flags ...string) (stdout, stderr string, err error) {
 	t.Helper()
+	return invokeFile(t, "../../../events/"+event, flags...)
+}
+
+func invokeFile(t *testing.T, event string, flags ...string) (stdout, stderr string, err error) {
+	t.Helper()
 	var out, log bytes.Buffer
-	args := append([]string{"-function", bootstrap, "-event", "../../../events/" + event}, flags...)
+	args := append([]string{"-function", bootstrap, "-event", event}, flags...)
 	err = run(t.Context(), args, &out, &log)
 	return out.String(), log.String(), err
 }
@@ -100,10 +105,17 @@ func TestFailures(t *testing.T) {
 	if _, _, err := invoke(t, "scout.yml"); err == nil || !strings.Contains(err.Error(), "the function failed: ") {
 		t.Errorf("an event that is not JSON: %v", err)
 	}
+	file := filepath.Join(t.TempDir(), "event.json")
+	if err := os.WriteFile(file, []byte(`{"source":"shop","detail-type":"Paid","detail":{}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if stdout, _, err := invokeFile(t, file); err == nil || !strings.Contains(err.Error(), "the payload is not an SQS event") || strings.Contains(stdout, "RESPONSE") {
+		t.Errorf("an event of EventBridge: %v\n%s", err, stdout)
+	}
 	if _, _, err := invoke(t, "none.json"); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("no event: %v", err)
 	}
-	file := filepath.Join(t.TempDir(), "scout.yml")
+	file = filepath.Join(t.TempDir(), "scout.yml")
 	if err := os.WriteFile(file, []byte("queue: {name: app}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
