@@ -35,7 +35,7 @@ func (r *Redis) section() value {
 	url.show = func(bool) any { return r.Address() }
 	keys := []key{
 		{name: "url", value: url, example: "rediss://user:secret@redis.internal:6379/0",
-			doc: "The URL of Redis, with the scheme redis, rediss (TLS) or unix; REDIS_URL if absent."},
+			doc: "The URL of Redis, with the scheme redis, rediss (TLS), valkey, valkeys (TLS) or unix; REDIS_URL if absent."},
 		{name: "host", value: single(&a.host, redisHost), scout1: true, example: "localhost:6379",
 			doc: "The host and port of Redis, as in Scout 1.x; url replaces it."},
 		{name: "password", value: single(&a.password, secret), scout1: true, example: "env:REDIS_PASSWORD",

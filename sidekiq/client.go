@@ -10,9 +10,10 @@ import (
 
 // Options say which Redis a Client uses, and how.
 type Options struct {
-	// URL is redis://, rediss:// (TLS with the system's roots) or unix://,
-	// with an optional user, password and database:
-	// rediss://user:password@host:6379/0, unix://:password@/run/redis.sock?db=0.
+	// URL is redis://, rediss:// (TLS) or unix://, with an optional user,
+	// password and database: rediss://user:password@host:6379/0,
+	// unix://:password@/run/redis.sock?db=0. valkey:// and valkeys:// are the
+	// same as redis:// and rediss://.
 	URL string
 
 	// Namespace is the app's redis-namespace, for Sidekiq 6 and older.

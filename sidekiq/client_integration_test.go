@@ -175,6 +175,17 @@ func TestURLs(t *testing.T) {
 	}
 }
 
+// Valkey works like Redis, and is called by its own name and version.
+func TestValkey(t *testing.T) {
+	server := env.Valkey(t)
+	client := newTestClient(t, "", func(o *Options) { o.URL = "valkey://" + server.Addr })
+	mustPush(t, client, testJobs("q", 2))
+	info, err := client.Info(t.Context())
+	if err != nil || info.Name != "Valkey" || !strings.HasPrefix(info.Version, "9.") || !strings.HasPrefix(info.Redis, "7.") || info.Role != "master" {
+		t.Errorf("Info = %+v, %v; want a Valkey 9", info, err)
+	}
+}
+
 // A server that does not know AUTH repeats its arguments in the error.
 func TestPasswordIsNotInErrors(t *testing.T) {
 	server := env.Redis(t, "--rename-command", "AUTH", "")

@@ -3,13 +3,8 @@ package sidekiq
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
-	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
@@ -24,103 +19,11 @@ import (
 // it ends, withConn closes the socket, which ends whatever is in flight on the
 // connection, and the pool discards it.
 
-// How long Redis may take. A server that is silent for longer counts as down.
 const (
-	dialTimeout  = 2 * time.Second // to connect, and again for the TLS handshake
-	readTimeout  = 5 * time.Second
-	writeTimeout = 5 * time.Second
-	pingTimeout  = 300 * time.Millisecond // of a connection that was idle for pingAfter
-	pingAfter    = time.Second
-	idleTimeout  = 4 * time.Minute // less than that of common firewalls and NAT gateways
-	keepAlive    = 30 * time.Second
+	pingTimeout = 300 * time.Millisecond // of a connection that was idle for pingAfter
+	pingAfter   = time.Second
+	idleTimeout = 4 * time.Minute // less than that of common firewalls and NAT gateways
 )
-
-// A server is where a Redis is and how to log in to it.
-type server struct {
-	network, address   string
-	tls                *tls.Config // nil: no TLS
-	username, password string
-	database           int
-}
-
-// newServer reads a URL that ParseURL has accepted.
-func newServer(u *url.URL) server {
-	s := server{network: "tcp", username: u.User.Username()}
-	var isSet bool
-	if s.password, isSet = u.User.Password(); !isSet {
-		s.username, s.password = "", s.username // as redis-cli reads redis://password@host
-	}
-	if u.Scheme == "unix" {
-		s.network, s.address = "unix", u.Path
-		s.database, _ = strconv.Atoi(u.Query().Get("db"))
-		return s
-	}
-	s.address = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "6379"))
-	s.database, _ = strconv.Atoi(strings.TrimPrefix(u.Path, "/"))
-	if u.Scheme == "rediss" {
-		name, _, _ := strings.Cut(u.Hostname(), "%") // certificates have no zones
-		s.tls = &tls.Config{ServerName: strings.TrimSuffix(name, ".")}
-	}
-	return s
-}
-
-// dial opens a connection and logs in.
-func (s *server) dial(ctx context.Context) (*conn, error) {
-	socket, err := (&net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}).DialContext(ctx, s.network, s.address)
-	if err != nil {
-		return nil, err
-	}
-	c, err := s.logIn(ctx, socket)
-	if err != nil {
-		socket.Close()
-		return nil, err
-	}
-	return c, nil
-}
-
-func (s *server) logIn(ctx context.Context, socket net.Conn) (*conn, error) {
-	stream, err := s.startTLS(ctx, socket)
-	if err != nil {
-		return nil, err
-	}
-	replies := &respConn{Conn: stream, maxReply: maxReply}
-	c := &conn{redis.NewConn(replies, readTimeout, writeTimeout).(redis.ConnWithContext), replies, socket, nil}
-	if s.password != "" {
-		args := []any{s.password}
-		if s.username != "" {
-			args = []any{s.username, s.password}
-		}
-		if _, err := c.DoContext(ctx, "AUTH", args...); err != nil {
-			return nil, err
-		}
-	}
-	if s.database != 0 {
-		if _, err := c.DoContext(ctx, "SELECT", s.database); err != nil {
-			return nil, err
-		}
-	}
-	return c, nil
-}
-
-// errHandshakeTimeout is most often the fault of a server without TLS, which
-// waits for the end of what it takes for a command.
-var errHandshakeTimeout = errors.New("TLS handshake timeout")
-
-func (s *server) startTLS(ctx context.Context, socket net.Conn) (net.Conn, error) {
-	if s.tls == nil {
-		return socket, nil
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, dialTimeout, errHandshakeTimeout)
-	defer cancel()
-	stream := tls.Client(socket, s.tls)
-	if err := stream.HandshakeContext(ctx); err != nil {
-		if context.Cause(ctx) == errHandshakeTimeout {
-			err = errHandshakeTimeout
-		}
-		return nil, err
-	}
-	return stream, nil
-}
 
 // A conn is one connection of the pool.
 type conn struct {

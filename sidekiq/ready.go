@@ -5,6 +5,8 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"net"
+	"strconv"
 	"strings"
 
 	"github.com/gomodule/redigo/redis"
@@ -54,10 +56,17 @@ func (c *Client) checkReady(conn *conn, queues ...string) error {
 
 // Info is what a Redis says about itself.
 type Info struct {
-	Version   string // such as "7.0.15"; of Valkey and others, the Redis version they are compatible with
+	Name      string // "Redis" or "Valkey"
+	Version   string // its own, such as "7.0.15"
+	Redis     string // the version of Redis that it is compatible with
 	Cluster   bool   // Redis Cluster, which Sidekiq does not work with
+	Sentinel  bool   // a Sentinel, which takes no jobs; see Options.Sentinels
 	Eviction  string // the maxmemory-policy, such as "noeviction"
 	Used, Max int64  // bytes of memory; Max is 0 if there is no limit
+
+	Role          string   // "master" or "slave"
+	Replicas      []string // the addresses of a master's connected replicas
+	NeedsReplicas bool     // min-replicas-to-write is set, so that a master without replicas takes no jobs
 }
 
 // Info asks Redis about itself.
@@ -75,22 +84,57 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 }
 
 func parseInfo(reply string) Info {
-	var info Info
+	info := Info{Name: "Redis"}
+	valkey := ""
 	for line := range strings.Lines(reply) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
 		value = printable.Text(value, maxShown)
 		switch key {
 		case "redis_version":
-			info.Version = value
-		case "redis_mode":
+			info.Redis = value
+		case "valkey_version":
+			valkey = value
+		case "redis_mode", "server_mode":
 			info.Cluster = value == "cluster"
+			info.Sentinel = value == "sentinel"
 		case "maxmemory_policy":
 			info.Eviction = value
 		case "used_memory":
 			fmt.Sscan(value, &info.Used)
 		case "maxmemory":
 			fmt.Sscan(value, &info.Max)
+		case "role":
+			info.Role = value
+		case "min_slaves_good_slaves": // is there only if min-replicas-to-write is set
+			info.NeedsReplicas = true
+		default:
+			if address := replicaAddress(key, value); address != "" {
+				info.Replicas = append(info.Replicas, address)
+			}
 		}
 	}
+	info.Version = info.Redis
+	if valkey != "" {
+		info.Name, info.Version = "Valkey", valkey
+	}
 	return info
+}
+
+// replicaAddress returns the address in a line such as
+// "slave0:ip=10.0.0.2,port=6379,state=online,offset=1,lag=0" of INFO, or "" if
+// the line is another one or the replica is not connected.
+func replicaAddress(key, value string) string {
+	number, ok := strings.CutPrefix(key, "slave")
+	if _, err := strconv.Atoi(number); !ok || err != nil {
+		return ""
+	}
+	fields := map[string]string{}
+	for field := range strings.SplitSeq(value, ",") {
+		name, value, _ := strings.Cut(field, "=")
+		fields[name] = value
+	}
+	if fields["state"] != "online" {
+		return ""
+	}
+	return net.JoinHostPort(fields["ip"], fields["port"])
 }

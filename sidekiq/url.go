@@ -16,7 +16,9 @@ func ParseURL(text string) (*url.URL, error) {
 		return nil, err
 	}
 	scheme, _, _ := strings.Cut(text, ":")
-	if scheme != "redis" && scheme != "rediss" && scheme != "unix" {
+	switch scheme {
+	case "redis", "rediss", "valkey", "valkeys", "unix":
+	default:
 		return nil, errors.New("must begin with redis://, rediss:// (TLS) or unix:// (a socket's path)")
 	}
 	u, err := url.Parse(text)

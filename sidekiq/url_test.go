@@ -15,8 +15,11 @@ func TestParseURL(t *testing.T) {
 		{url: "redis://:secret@[2001:db8::1]:6380/3", address: "[2001:db8::1]:6380"},
 		{url: "rediss://[::1]", address: "[::1]:6379", serverName: "::1"},
 		{url: "rediss://[fe80::1%25eth0]:6380", address: "[fe80::1%eth0]:6380", serverName: "fe80::1"},
+		{url: "valkey://localhost/1", address: "localhost:6379"},
+		{url: "valkeys://valkey.internal:6380", address: "valkey.internal:6380", serverName: "valkey.internal"},
 		{url: "unix:///run/redis.sock?db=3", address: "/run/redis.sock"},
 
+		{url: "valkeyss://h", want: "must begin with"},
 		{url: "redis://::1/0", want: "in brackets"},
 		{url: "redis://::1:6379", want: "in brackets"},
 		{url: "redis://2001:db8::abcd", want: "in brackets"},
@@ -50,7 +53,7 @@ func TestParseURL(t *testing.T) {
 				t.Errorf("error = %v, want %q and no password", err, c.want)
 			case c.want == "":
 				s := newServer(u)
-				if s.address != c.address || s.tls != nil && s.tls.ServerName != c.serverName {
+				if s.address != c.address || (s.tls != nil) != (c.serverName != "") || s.tls != nil && s.tls.ServerName != c.serverName {
 					t.Errorf("server = %+v, want %s", s, c.address)
 				}
 			}

@@ -107,7 +107,7 @@ func checkRedisOnline(ctx context.Context, c *config.Config, r *report) {
 		r.fail("%v", err)
 		return
 	}
-	r.ok("Redis %s at %s answers%s", info.Version, client.Address(), sidekiqAdvice(info.Version))
+	r.ok("%s %s at %s answers%s", info.Name, info.Version, client.Address(), sidekiqAdvice(info.Redis))
 	if info.Cluster {
 		r.fail("Redis runs in cluster mode, which Sidekiq does not support: use a Redis without cluster mode")
 		return
