@@ -9,7 +9,12 @@ import (
 
 // ClientOptions returns the options for a client of the configured Redis.
 func (r Redis) ClientOptions() sidekiq.Options {
-	return sidekiq.Options{URL: r.URL.Reveal(), Namespace: r.Namespace, DedupTTL: r.DedupTTL}
+	return sidekiq.Options{
+		URL:       r.URL.Reveal(),
+		TLS:       r.TLS,
+		Namespace: r.Namespace,
+		DedupTTL:  r.DedupTTL,
+	}
 }
 
 // Router returns the router for the topics of q, one of the configured queues.

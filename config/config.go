@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"scout/handler"
+	"scout/sidekiq"
 )
 
 // A Config is a valid configuration, returned by a [Loader]. It is read-only,
@@ -45,7 +46,8 @@ type Config struct {
 
 // Redis says where jobs go and how they are written.
 type Redis struct {
-	URL          Secret        // redis, rediss or unix; never empty
+	URL          Secret        // redis, rediss, valkey, valkeys or unix; never empty
+	TLS          sidekiq.TLS   // zero unless URL is rediss or valkeys
 	Namespace    string        // of redis-namespace, for Sidekiq 6 and older; "" for none
 	Queue        string        // the Sidekiq queue of workers that name none
 	Milliseconds bool          // write times as integer milliseconds (Sidekiq 8 only) instead of float seconds

@@ -107,6 +107,7 @@ queue:
 const full = `
 redis:
   url: rediss://user:secret@redis.internal:6379/0
+  tls: {ca: /etc/redis/ca.pem, cert: /etc/redis/cert.pem, key: /etc/redis/key.pem, server_name: redis.example, verify: false}
   namespace: "myapp"
   queue: "background"
   timestamps: milliseconds
@@ -150,6 +151,7 @@ func TestFull(t *testing.T) {
 	check(t, "config", mustLoad(t, full), &Config{
 		Redis: Redis{
 			URL:       "rediss://user:secret@redis.internal:6379/0",
+			TLS:       sidekiq.TLS{CA: "/etc/redis/ca.pem", Cert: "/etc/redis/cert.pem", Key: "/etc/redis/key.pem", ServerName: "redis.example", SkipVerify: true},
 			Namespace: "myapp", Queue: "background", Milliseconds: true, DedupTTL: 36 * time.Hour,
 		},
 		AWS: AWS{Region: "us-east-1", AccessKey: "AKIA...", SecretKey: "...", Endpoint: "http://localhost:4566"},

@@ -40,6 +40,8 @@ func (r *Redis) section() value {
 			doc: "The host and port of Redis, as in Scout 1.x; url replaces it."},
 		{name: "password", value: single(&a.password, secret), scout1: true, example: "env:REDIS_PASSWORD",
 			doc: "The password for Redis if the URL contains none."},
+		{name: "tls", value: tlsSection(&r.TLS), example: "{ca: /etc/myapp/redis-ca.pem}",
+			doc: "How Scout and a Redis with TLS prove to each other who they are; the files are read again for each connection."},
 		{name: "namespace", value: single(&r.Namespace, namespace), scout1: true, example: "myapp",
 			doc: "The namespace of redis-namespace, for Sidekiq 6 and older."},
 		{name: "queue", value: single(&r.Queue, queueName), scout1: true, initial: "default", example: "background",
@@ -49,11 +51,40 @@ func (r *Redis) section() value {
 		{name: "dedup_ttl", value: single(&r.DedupTTL, dedupTTL), initial: "24h", example: "36h",
 			doc: "How long Scout remembers a message, to enqueue it only once; 0 turns de-duplication off."},
 	}
-	return section(keys, func(n node) { r.setURL(n, a) })
+	return section(keys, func(n node) {
+		scheme := r.setURL(n, a)
+		if r.TLS != (sidekiq.TLS{}) && scheme != "" && scheme != "rediss" && scheme != "valkeys" {
+			n.child("tls").fail("needs a Redis URL that begins with rediss://")
+		}
+	})
 }
 
-// setURL sets the URL from one of redis.url, redis.host and REDIS_URL, and the password.
-func (r *Redis) setURL(n node, a redisAddress) {
+func tlsSection(t *sidekiq.TLS) value {
+	keys := []key{
+		{name: "ca", value: single(&t.CA, line), example: "/etc/myapp/redis-ca.pem",
+			doc: "A PEM file with the certificate authorities to trust, or with a self-signed certificate; the system's authorities if absent."},
+		{name: "cert", value: single(&t.Cert, line), example: "/etc/myapp/redis-cert.pem",
+			doc: "A PEM file with Scout's own certificate, if Redis wants one."},
+		{name: "key", value: single(&t.Key, line), example: "/etc/myapp/redis-key.pem",
+			doc: "A PEM file with the private key of cert."},
+		{name: "server_name", value: single(&t.ServerName, word), example: "redis.internal",
+			doc: "The name in the certificate of Redis, if it is not the host of the URL."},
+		{name: "verify", value: single(&t.SkipVerify, negated), example: "false",
+			doc: "Whether the certificate of Redis is verified, true if absent; without that, anybody on the network can pose as Redis."},
+	}
+	return section(keys, func(n node) {
+		switch cert, key := n.child("cert"), n.child("key"); {
+		case cert.value != nil && key.value == nil:
+			key.fail("is required with redis.tls.cert")
+		case key.value != nil && cert.value == nil:
+			cert.fail("is required with redis.tls.key")
+		}
+	})
+}
+
+// setURL sets the URL from one of redis.url, redis.host and REDIS_URL, and the
+// password. It returns the scheme, or "" if there is no valid URL.
+func (r *Redis) setURL(n node, a redisAddress) (scheme string) {
 	address := a.url
 	switch byURL, byHost, byEnv := n.child("url"), n.child("host"), n.variable("REDIS_URL"); {
 	case byURL.value != nil && byHost.isSet():
@@ -66,7 +97,7 @@ func (r *Redis) setURL(n node, a redisAddress) {
 		byURL.fail("is required unless redis.host or the environment variable REDIS_URL is set")
 	}
 	if address == nil {
-		return
+		return ""
 	}
 	if a.password != "" {
 		if _, ok := address.User.Password(); ok {
@@ -75,6 +106,7 @@ func (r *Redis) setURL(n node, a redisAddress) {
 		address.User = url.UserPassword(address.User.Username(), a.password.Reveal())
 	}
 	r.URL = Secret(address.String())
+	return address.Scheme
 }
 
 // redisURL explains what is wrong with a URL more precisely than its parser.

@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"scout/handler"
+	"scout/sidekiq"
 )
 
 // tables are the tables of all sections, by their place in the file.
@@ -15,6 +16,7 @@ func tables() map[string]value {
 	return map[string]value{
 		"":                new(Config).section(false),
 		"redis.":          new(Redis).section(),
+		"redis.tls.":      tlsSection(new(sidekiq.TLS)),
 		"aws.":            new(AWS).section("SQS"),
 		"queue.":          new(Queue).section("default", false),
 		"queue.topics.x.": workerSection(new(handler.Worker)),

@@ -2,6 +2,7 @@ package sidekiq
 
 import (
 	"cmp"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +16,9 @@ type Options struct {
 	// unix://:password@/run/redis.sock?db=0. valkey:// and valkeys:// are the
 	// same as redis:// and rediss://.
 	URL string
+
+	// TLS is for rediss:// and valkeys://.
+	TLS TLS
 
 	// Namespace is the app's redis-namespace, for Sidekiq 6 and older.
 	Namespace string
@@ -43,7 +47,7 @@ type Client struct {
 }
 
 // NewClient returns a client and does not connect yet. Its errors are those of
-// ParseURL.
+// ParseURL, and that a file of the TLS options cannot be read.
 func NewClient(o Options) (*Client, error) {
 	o.Conns = cmp.Or(o.Conns, 16)
 	o.RetryFor = cmp.Or(o.RetryFor, 10*time.Second)
@@ -51,7 +55,10 @@ func NewClient(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{options: o, server: newServer(u)}
+	c := &Client{options: o}
+	if c.server, err = newServer(u, o); err != nil {
+		return nil, fmt.Errorf("reading the certificates for Redis: %w", err)
+	}
 	c.pool = c.server.newPool(o.Conns)
 	if o.Namespace != "" {
 		c.prefix = o.Namespace + ":"

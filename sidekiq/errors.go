@@ -117,11 +117,13 @@ func (s *server) explain(err error) (retry bool, _ error) {
 func (s *server) explainFailure(err error) (retry bool, _ error) {
 	dns, isDNS := errors.AsType[*net.DNSError](err)
 	op, isOp := errors.AsType[*net.OpError](err)
-	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
+	verification, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	_, noTLS := errors.AsType[tls.RecordHeaderError](err)
 	switch {
 	case untrusted:
-		return false, fmt.Errorf("%w: %s; check the host of the Redis URL and the system's certificate authorities", ErrUnusable, s.show(err.Error()))
+		return false, fmt.Errorf("%w: the server's certificate cannot be trusted (%s): %s%s", ErrUnusable, s.show(verification.Err.Error()), certificateAdvice(err), s.tls.note())
+	case isAlert(err):
+		return false, fmt.Errorf("%w: the server ended TLS (%s); if it wants a client certificate, set redis.tls.cert and redis.tls.key%s", ErrUnusable, s.show(op.Err.Error()), s.tls.note())
 	case noTLS:
 		return false, fmt.Errorf("%w: the server does not speak TLS; %s", ErrUnusable, checkTLS)
 	case errors.Is(err, errHandshakeTimeout):

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Bounds of a reply. redigo has none: it allocates as much as the server
@@ -63,6 +65,14 @@ func (c *respConn) Read(b []byte) (int, error) {
 
 func (c *respConn) Write(b []byte) (int, error) {
 	n, err := c.Conn.Write(b)
+	if err != nil && !c.received && !errors.Is(err, os.ErrDeadlineExceeded) {
+		// In TLS 1.3, a server rejects a client's certificate after the
+		// handshake. Its alert says so, and has to be read.
+		_ = c.Conn.SetReadDeadline(time.Now().Add(pingTimeout))
+		if _, alert := c.Conn.Read(make([]byte, 1)); isAlert(alert) {
+			err = alert
+		}
+	}
 	return n, c.explain(err)
 }
 

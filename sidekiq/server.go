@@ -26,14 +26,15 @@ const (
 // A server is where a Redis is and how to log in to it.
 type server struct {
 	network, address   string
-	tls                *tls.Config // nil: no TLS
+	tls                *tlsSettings // nil: no TLS
 	username, password string
 	database           int
 }
 
-// newServer reads a URL that ParseURL has accepted.
-func newServer(u *url.URL) server {
-	s := server{network: "tcp", username: u.User.Username()}
+// newServer reads a URL that ParseURL has accepted. An error means that a file of
+// the TLS options cannot be read.
+func newServer(u *url.URL, o Options) (s server, err error) {
+	s = server{network: "tcp", username: u.User.Username()}
 	var isSet bool
 	if s.password, isSet = u.User.Password(); !isSet {
 		s.username, s.password = "", s.username // as redis-cli reads redis://password@host
@@ -41,15 +42,15 @@ func newServer(u *url.URL) server {
 	if u.Scheme == "unix" {
 		s.network, s.address = "unix", u.Path
 		s.database, _ = strconv.Atoi(u.Query().Get("db"))
-		return s
+		return s, nil
 	}
 	s.address = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "6379"))
 	s.database, _ = strconv.Atoi(strings.TrimPrefix(u.Path, "/"))
 	if u.Scheme == "rediss" || u.Scheme == "valkeys" {
 		name, _, _ := strings.Cut(u.Hostname(), "%") // certificates have no zones
-		s.tls = &tls.Config{ServerName: strings.TrimSuffix(name, ".")}
+		s.tls, err = newTLSSettings(strings.TrimSuffix(name, "."), o.TLS)
 	}
-	return s
+	return s, err
 }
 
 // dial opens a connection and logs in.
@@ -100,7 +101,7 @@ func (s *server) startTLS(ctx context.Context, socket net.Conn) (net.Conn, error
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, dialTimeout, errHandshakeTimeout)
 	defer cancel()
-	stream := tls.Client(socket, s.tls)
+	stream := tls.Client(socket, s.tls.config(""))
 	if err := stream.HandshakeContext(ctx); err != nil {
 		if context.Cause(ctx) == errHandshakeTimeout {
 			err = errHandshakeTimeout

@@ -52,8 +52,11 @@ func TestParseURL(t *testing.T) {
 			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "s3c")):
 				t.Errorf("error = %v, want %q and no password", err, c.want)
 			case c.want == "":
-				s := newServer(u)
-				if s.address != c.address || (s.tls != nil) != (c.serverName != "") || s.tls != nil && s.tls.ServerName != c.serverName {
+				s, err := newServer(u, Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if s.address != c.address || (s.tls != nil) != (c.serverName != "") || s.tls != nil && s.tls.config("").ServerName != c.serverName {
 					t.Errorf("server = %+v, want %s", s, c.address)
 				}
 			}
