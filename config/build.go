@@ -12,6 +12,7 @@ func (r Redis) ClientOptions() sidekiq.Options {
 	return sidekiq.Options{
 		URL:       r.URL.Reveal(),
 		TLS:       r.TLS,
+		Sentinels: r.Sentinels, SentinelUsername: r.SentinelUsername, SentinelPassword: r.SentinelPassword.Reveal(),
 		Namespace: r.Namespace,
 		DedupTTL:  r.DedupTTL,
 	}

@@ -46,8 +46,13 @@ type Config struct {
 
 // Redis says where jobs go and how they are written.
 type Redis struct {
-	URL          Secret        // redis, rediss, valkey, valkeys or unix; never empty
-	TLS          sidekiq.TLS   // zero unless URL is rediss or valkeys
+	URL       Secret      // redis, rediss, valkey, valkeys or unix; never empty
+	TLS       sidekiq.TLS // zero unless URL is rediss or valkeys
+	Sentinels []string    // host:port; if there are any, the host of URL is the master's name
+
+	SentinelUsername string
+	SentinelPassword Secret
+
 	Namespace    string        // of redis-namespace, for Sidekiq 6 and older; "" for none
 	Queue        string        // the Sidekiq queue of workers that name none
 	Milliseconds bool          // write times as integer milliseconds (Sidekiq 8 only) instead of float seconds

@@ -33,7 +33,7 @@ func TestInvalid(t *testing.T) {
 		"merge of itself":     {"redis: &r\n  <<: *r" + queue, "1: has an anchor that contains itself"},
 		"section is a list":   {"redis: []" + queue, "1: redis: must be a mapping, not a list"},
 		"section is a text":   {"redis: hunter2" + queue, "1: redis: must be a mapping, not a single value"},
-		"missing space":       {"redis: {password:hunter2}" + queue, "1: redis.(not shown): unknown key; is a space missing after its colon? allowed: url, host, password, tls, namespace, queue, timestamps, dedup_ttl\n1: redis.url: is required unless redis.host or the environment variable REDIS_URL is set"},
+		"missing space":       {"redis: {password:hunter2}" + queue, "1: redis.(not shown): unknown key; is a space missing after its colon? allowed: url, host, password, tls, sentinels, sentinel_username, sentinel_password, namespace, queue, timestamps, dedup_ttl\n1: redis.url: is required unless redis.host or the environment variable REDIS_URL is set"},
 		"key is a list":       {"? [a]\n: b" + redis + queue, "1: has a list as a key; write a plain name before the colon"},
 		"unknown section":     {"redsi: {}" + redis + queue, `1: redsi: unknown key; did you mean "redis"? allowed: redis, aws, queue, queues, limits, max_bytes, trace, shutdown_timeout`},
 		"unknown, far":        {"sidekiq: {}" + redis + queue, `1: sidekiq: unknown key; allowed: redis, aws, queue, queues, limits, max_bytes, trace, shutdown_timeout`},
@@ -60,6 +60,12 @@ func TestInvalid(t *testing.T) {
 		"tls, plain URL":        {"redis: {url: redis://h, tls: {verify: false}}" + queue, "1: redis.tls: needs a Redis URL that begins with rediss://"},
 		"tls, cert alone":       {"redis: {url: rediss://h, tls: {cert: c.pem}}" + queue, "1: redis.tls.key: is required with redis.tls.cert"},
 		"tls, key alone":        {"redis: {url: valkeys://h, tls: {key: k.pem}}" + queue, "1: redis.tls.cert: is required with redis.tls.key"},
+		"sentinels, socket":     {"redis: {url: unix:///run/redis.sock, sentinels: [s]}" + queue, "1: redis.sentinels: needs a Redis URL such as redis://mymaster/0, with the master's name as its host"},
+		"sentinels, a URL":      {"redis: {url: redis://m, sentinels: ['redis://s']}" + queue, "1: redis.sentinels[0]: must be the host:port of a Redis Sentinel, such as sentinel.internal:26379"},
+		"sentinels, no host":    {"redis: {url: redis://m, sentinels: ['s:1', ':26379']}" + queue, "1: redis.sentinels[1]: must be the host:port of a Redis Sentinel, such as sentinel.internal:26379"},
+		"sentinels, none":       {"redis: {url: redis://m, sentinels: []}" + queue, "1: redis.sentinels: must not be empty"},
+		"sentinels, no list":    {"redis: {url: redis://m, sentinels: s}" + queue, "1: redis.sentinels: must be a list, not a single value"},
+		"sentinel_password":     {"redis: {url: redis://h, sentinel_password: hunter2}" + queue, "1: redis.sentinel_password: needs redis.sentinels"},
 		"tls, no mapping":       {"redis: {url: rediss://h, tls: true}" + queue, "1: redis.tls: must be a mapping, not a single value"},
 		"namespace":             {"redis: {host: h, namespace: a b}" + queue, "1: redis.namespace: must be text without spaces"},
 		"sidekiq queue":         {"redis: {host: h, queue: a b}" + queue, "1: redis.queue: must be text without spaces"},
@@ -237,7 +243,7 @@ scout.yml:2: queue.name: must be the name of an SQS queue: 1 to 80 letters, digi
 scout.yml:6: queue.topics.foo-topic.rety: unknown key; did you mean "retry"? allowed: class, queue, args, retry, retry_for, backtrace, dead, tags, active_job
 scout.yml:7: queue.topics.bar-topic[0]: must be a Ruby class, such as FooWorker or Orders::SyncJob
 scout.yml:8: redis.url: is required unless redis.host or the environment variable REDIS_URL is set
-scout.yml:9: redis.hots: unknown key; did you mean "host"? allowed: url, host, password, tls, namespace, queue, timestamps, dedup_ttl
+scout.yml:9: redis.hots: unknown key; did you mean "host"? allowed: url, host, password, tls, sentinels, sentinel_username, sentinel_password, namespace, queue, timestamps, dedup_ttl
 scout.yml:10: redis.password: environment variable NOT_THERE is not set`, "\n")
 	check(t, "errors", err.Error(), want)
 

@@ -108,6 +108,9 @@ const full = `
 redis:
   url: rediss://user:secret@redis.internal:6379/0
   tls: {ca: /etc/redis/ca.pem, cert: /etc/redis/cert.pem, key: /etc/redis/key.pem, server_name: redis.example, verify: false}
+  sentinels: ["s1.internal", "s2.internal:26380"]
+  sentinel_username: scout
+  sentinel_password: "secret"
   namespace: "myapp"
   queue: "background"
   timestamps: milliseconds
@@ -152,6 +155,7 @@ func TestFull(t *testing.T) {
 		Redis: Redis{
 			URL:       "rediss://user:secret@redis.internal:6379/0",
 			TLS:       sidekiq.TLS{CA: "/etc/redis/ca.pem", Cert: "/etc/redis/cert.pem", Key: "/etc/redis/key.pem", ServerName: "redis.example", SkipVerify: true},
+			Sentinels: []string{"s1.internal:26379", "s2.internal:26380"}, SentinelUsername: "scout", SentinelPassword: "secret",
 			Namespace: "myapp", Queue: "background", Milliseconds: true, DedupTTL: 36 * time.Hour,
 		},
 		AWS: AWS{Region: "us-east-1", AccessKey: "AKIA...", SecretKey: "...", Endpoint: "http://localhost:4566"},
@@ -390,7 +394,7 @@ func TestStringLoadsAgain(t *testing.T) {
 			c := mustLoad(t, text)
 			again := mustLoad(t, c.String())
 			check(t, "address", again.Redis.URL.Reveal(), c.Redis.Address())
-			again.Redis.URL = c.Redis.URL
+			again.Redis.URL, again.Redis.SentinelPassword = c.Redis.URL, c.Redis.SentinelPassword
 			check(t, "aws", again.AWS.Region, c.AWS.Region)
 			again.AWS = c.AWS
 			check(t, "config", again, c)

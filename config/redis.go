@@ -42,6 +42,12 @@ func (r *Redis) section() value {
 			doc: "The password for Redis if the URL contains none."},
 		{name: "tls", value: tlsSection(&r.TLS), example: "{ca: /etc/myapp/redis-ca.pem}",
 			doc: "How Scout and a Redis with TLS prove to each other who they are; the files are read again for each connection."},
+		{name: "sentinels", value: list(&r.Sentinels, sentinel), example: "[s1.internal:26379, s2.internal:26379]",
+			doc: "The host and port of each Redis Sentinel; the host of url is then the name of the master, and its user and password are not used for the sentinels."},
+		{name: "sentinel_username", value: single(&r.SentinelUsername, word), example: "scout",
+			doc: "The user of the sentinels, if they have users."},
+		{name: "sentinel_password", value: single(&r.SentinelPassword, secret), example: "env:SENTINEL_PASSWORD",
+			doc: "The password of the sentinels, if they have one."},
 		{name: "namespace", value: single(&r.Namespace, namespace), scout1: true, example: "myapp",
 			doc: "The namespace of redis-namespace, for Sidekiq 6 and older."},
 		{name: "queue", value: single(&r.Queue, queueName), scout1: true, initial: "default", example: "background",
@@ -52,11 +58,27 @@ func (r *Redis) section() value {
 			doc: "How long Scout remembers a message, to enqueue it only once; 0 turns de-duplication off."},
 	}
 	return section(keys, func(n node) {
-		scheme := r.setURL(n, a)
-		if r.TLS != (sidekiq.TLS{}) && scheme != "" && scheme != "rediss" && scheme != "valkeys" {
-			n.child("tls").fail("needs a Redis URL that begins with rediss://")
+		if scheme := r.setURL(n, a); scheme != "" {
+			r.checkScheme(n, scheme)
+		}
+		if len(r.Sentinels) == 0 {
+			for _, name := range []string{"sentinel_username", "sentinel_password"} {
+				if n.child(name).isSet() && n.child("sentinels").value == nil {
+					n.child(name).fail("needs redis.sentinels")
+				}
+			}
 		}
 	})
+}
+
+// checkScheme checks what a URL of the given scheme must not be combined with.
+func (r *Redis) checkScheme(n node, scheme string) {
+	if r.TLS != (sidekiq.TLS{}) && scheme != "rediss" && scheme != "valkeys" {
+		n.child("tls").fail("needs a Redis URL that begins with rediss://")
+	}
+	if len(r.Sentinels) > 0 && scheme == "unix" {
+		n.child("sentinels").fail("needs a Redis URL such as redis://mymaster/0, with the master's name as its host")
+	}
 }
 
 func tlsSection(t *sidekiq.TLS) value {
@@ -133,6 +155,18 @@ var redisHost = form[*url.URL]{parse: func(text string) (*url.URL, error) {
 	}
 	host = cmp.Or(host, "localhost") // like net.Dial
 	return &url.URL{Scheme: "redis", Host: net.JoinHostPort(host, port), Path: "/0"}, nil
+}}
+
+// sentinel is the address of a Redis Sentinel. The port is 26379 if absent.
+var sentinel = form[string]{parse: func(text string) (string, error) {
+	if _, _, err := net.SplitHostPort(text); err != nil {
+		text = net.JoinHostPort(strings.Trim(text, "[]"), "26379")
+	}
+	host, err := redisHost.parse(text)
+	if err != nil || host.Hostname() == "localhost" && strings.HasPrefix(text, ":") {
+		return "", errors.New("must be the host:port of a Redis Sentinel, such as sentinel.internal:26379")
+	}
+	return host.Host, nil
 }}
 
 // dedupTTL is 0, or long enough to span a redelivery. SQS keeps a message for up

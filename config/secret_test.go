@@ -15,7 +15,7 @@ import (
 // ways in which logs and dumps do.
 func TestNothingPrintsASecret(t *testing.T) {
 	c := mustLoad(t, `
-redis: {url: "rediss://hunter2:hunter2@redis.internal:6379/0"}
+redis: {url: "rediss://hunter2:hunter2@redis.internal:6379/0", sentinels: [s], sentinel_password: hunter2}
 aws: {access_key: hunter2, secret_key: hunter2}
 queue: {name: q, topics: {t: W}}
 `)

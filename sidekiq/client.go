@@ -2,7 +2,6 @@ package sidekiq
 
 import (
 	"cmp"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +18,12 @@ type Options struct {
 
 	// TLS is for rediss:// and valkeys://.
 	TLS TLS
+
+	// Sentinels are the addresses (host:port) of the Redis Sentinels that know
+	// the master. The URL's host is then the name of the master. The sentinels
+	// use TLS if the URL does. Its user and password are not theirs.
+	Sentinels                          []string
+	SentinelUsername, SentinelPassword string
 
 	// Namespace is the app's redis-namespace, for Sidekiq 6 and older.
 	Namespace string
@@ -38,7 +43,7 @@ type Options struct {
 // A Client pushes jobs to the Redis of a Sidekiq. It is safe for concurrent use.
 type Client struct {
 	options      Options
-	server       server
+	server       *server
 	prefix       string // of every key
 	pool         *redis.Pool
 	scriptLoaded atomic.Bool // Redis has run the push script
@@ -57,7 +62,7 @@ func NewClient(o Options) (*Client, error) {
 	}
 	c := &Client{options: o}
 	if c.server, err = newServer(u, o); err != nil {
-		return nil, fmt.Errorf("reading the certificates for Redis: %w", err)
+		return nil, err
 	}
 	c.pool = c.server.newPool(o.Conns)
 	if o.Namespace != "" {
@@ -66,8 +71,9 @@ func NewClient(o Options) (*Client, error) {
 	return c, nil
 }
 
-// Address returns where Redis is: host and port, or the path of a socket.
-func (c *Client) Address() string { return c.server.address }
+// Address returns where Redis is: host and port, or the path of a socket. With
+// Sentinels, it is the master's name and, once it is known, its address.
+func (c *Client) Address() string { return c.server.String() }
 
 // Failing reports whether the last attempt to push or to be Ready failed, or a
 // job was Unmarked and Ready has not succeeded since. Push may still be retrying.

@@ -3,6 +3,7 @@ package sidekiq
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -31,6 +32,8 @@ type conn struct {
 	replies *respConn
 	socket  net.Conn
 	failed  error // why the connection must not be used again
+
+	generation int64 // of the server when the connection was made
 }
 
 // discard closes the connection. The pool drops it when it is returned.
@@ -41,6 +44,30 @@ func (c *conn) discard(reason error) {
 
 // Err tells the pool whether to drop the connection.
 func (c *conn) Err() error { return cmp.Or(c.failed, c.ConnWithContext.Err()) }
+
+// pipeline sends commands, each with its arguments, in one round trip, and returns
+// their replies, which may be a redis.Error. It closes the socket if ctx ends first.
+func (c *conn) pipeline(ctx context.Context, commands ...[]any) ([]any, error) {
+	if len(commands) == 0 {
+		return nil, nil
+	}
+	defer context.AfterFunc(ctx, func() { c.socket.Close() })()
+	for _, command := range commands {
+		_ = c.Send(command[0].(string), command[1:]...) // errors of Send come back from Flush
+	}
+	err := c.Flush()
+	replies := make([]any, len(commands))
+	for i := 0; i < len(commands) && err == nil; i++ {
+		replies[i], err = c.Receive()
+		if reply, ok := errors.AsType[redis.Error](err); ok {
+			replies[i], err = reply, nil
+		}
+	}
+	if err != nil && ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return replies, err
+}
 
 // borrowedKey is the context key of a **conn that receives the connection which
 // the pool gives out, because the pool wraps it in a type of its own.
@@ -59,6 +86,9 @@ func (s *server) newPool(size int) *redis.Pool {
 		},
 		TestOnBorrowContext: func(ctx context.Context, c redis.Conn, lastUsed time.Time) error {
 			*ctx.Value(borrowedKey{}).(**conn) = c.(*conn)
+			if c.(*conn).generation != s.generation.Load() {
+				return errNotMaster
+			}
 			return c.(*conn).check(ctx, lastUsed)
 		},
 		MaxIdle:     size,
@@ -84,7 +114,8 @@ func (c *conn) check(ctx context.Context, lastUsed time.Time) error {
 //
 // A connection that use returns an error for is not used again, whatever the
 // error: one to a master that became a replica would answer READONLY for as
-// long as it is open.
+// long as it is open. If others may be to the same former master, they are not
+// used again either.
 func (c *Client) withConn(ctx context.Context, use func(*conn) error) error {
 	var borrowed *conn
 	pooled, err := c.pool.GetContext(context.WithValue(ctx, borrowedKey{}, &borrowed))
@@ -94,6 +125,9 @@ func (c *Client) withConn(ctx context.Context, use func(*conn) error) error {
 		err = use(borrowed)
 		if ended := !stop(); ended || err != nil && !isNoScript(err) {
 			borrowed.discard(cmp.Or(err, ctx.Err()))
+			if !ended && (isFormerMaster(err) || c.server.sentinels != nil && !isReply(err)) {
+				c.server.generation.Add(1)
+			}
 		}
 	}
 	if err != nil && !isReply(err) && ctx.Err() != nil {

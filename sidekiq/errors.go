@@ -70,7 +70,7 @@ var permanentReplies = []struct {
 	{"NOPERM", ErrUnusable, checkACL},
 	{"ERR The user executing the script", ErrUnusable, checkACL},
 	{"The user executing the script", ErrUnusable, checkACL},
-	{"ERR unknown command", ErrUnusable, "the server must be a Redis or Valkey with this command"},
+	{"ERR unknown command", ErrUnusable, "the server must be a Redis or Valkey with this command; a Sentinel belongs in redis.sentinels"},
 	{"ERR DB index", ErrUnusable, checkDatabase},
 	{"ERR invalid DB index", ErrUnusable, checkDatabase},
 	{"DENIED", ErrUnusable, "set a password in Redis, or turn off its protected mode"},
@@ -84,10 +84,21 @@ var permanentReplies = []struct {
 // script.
 var scriptPrefix = regexp.MustCompile(`^(ERR Error running script \(.*?\): )?(@user_script: ?\d+: )*-?`)
 
+// An explainedError is what explain returned for it.
+type explainedError struct {
+	retry bool
+	error
+}
+
+func (e *explainedError) Unwrap() error { return e.error }
+
 // explain returns an error of a connection in a form that is fit for a log, says
 // what to do, and wraps ErrCredentials or ErrUnusable where they apply. It
 // reports whether a retry on another connection may succeed.
 func (s *server) explain(err error) (retry bool, _ error) {
+	if explained, ok := errors.AsType[*explainedError](err); ok {
+		return explained.retry, explained.error
+	}
 	reply, ok := errors.AsType[redis.Error](err)
 	if !ok {
 		return s.explainFailure(err)
@@ -130,6 +141,8 @@ func (s *server) explainFailure(err error) (retry bool, _ error) {
 		return false, fmt.Errorf("%w: no answer to the TLS handshake within %v; %s", ErrUnusable, dialTimeout, checkTLS)
 	case errors.Is(err, errWantsTLS):
 		return false, fmt.Errorf("%w: %w, so the Redis URL must begin with rediss://", ErrUnusable, errWantsTLS)
+	case errors.Is(err, errNotMaster):
+		return true, errNotMaster
 	case errors.Is(err, errNotRedis):
 		return false, fmt.Errorf("%w: %w; %s", ErrUnusable, errNotRedis, checkAddress)
 	case errors.Is(err, errReplyTooLarge), errors.Is(err, errUnexpectedReply):
@@ -180,6 +193,12 @@ func isReply(err error) bool {
 func replyHasPrefix(err error, prefix string) bool {
 	reply, ok := errors.AsType[redis.Error](err)
 	return ok && strings.HasPrefix(string(reply), prefix)
+}
+
+// isFormerMaster reports whether an error is that of a master that has become a
+// replica.
+func isFormerMaster(err error) bool {
+	return replyHasPrefix(err, "READONLY") || replyHasPrefix(err, "UNBLOCKED") || replyHasPrefix(err, "MASTERDOWN")
 }
 
 func isNoScript(err error) bool { return replyHasPrefix(err, "NOSCRIPT") }

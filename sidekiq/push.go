@@ -93,7 +93,7 @@ func (c *Client) Push(ctx context.Context, jobs []Job) ([]Result, error) {
 		retry, err := c.server.explain(trouble)
 		pause := backoff/2 + rand.N(backoff)
 		if !retry || time.Now().Add(pause).After(stop) || sleep(ctx, pause) != nil {
-			err = fmt.Errorf("pushing jobs to Redis at %s: %w", c.server.address, err)
+			err = fmt.Errorf("pushing jobs to Redis at %s: %w", c.server, err)
 			p.failPending(err)
 			return p.results, err
 		}

@@ -27,7 +27,7 @@ func (c *Client) Ready(ctx context.Context, queues ...string) error {
 	err := c.withConn(ctx, func(conn *conn) error { return c.checkReady(conn, queues...) })
 	if err != nil {
 		_, err = c.server.explain(err)
-		err = fmt.Errorf("checking that Redis at %s takes jobs: %w", c.server.address, err)
+		err = fmt.Errorf("checking that Redis at %s takes jobs: %w", c.server, err)
 	}
 	c.failing.Store(err != nil && !errors.Is(err, ErrUnusable))
 	return err
@@ -78,7 +78,7 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 	})
 	if err != nil {
 		_, err = c.server.explain(err)
-		return Info{}, fmt.Errorf("asking Redis at %s for its INFO: %w", c.server.address, err)
+		return Info{}, fmt.Errorf("asking Redis at %s for its INFO: %w", c.server, err)
 	}
 	return parseInfo(string(reply)), nil
 }

@@ -5,10 +5,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
@@ -25,16 +27,21 @@ const (
 
 // A server is where a Redis is and how to log in to it.
 type server struct {
-	network, address   string
+	network, address   string       // with sentinels, the address is the master's name
 	tls                *tlsSettings // nil: no TLS
 	username, password string
 	database           int
+	sentinels          *sentinels // nil: the address is the Redis's
+
+	// generation grows when the connections there are may be to a server that is
+	// no longer the master. Idle ones of earlier generations are not used again.
+	generation atomic.Int64
 }
 
 // newServer reads a URL that ParseURL has accepted. An error means that a file of
 // the TLS options cannot be read.
-func newServer(u *url.URL, o Options) (s server, err error) {
-	s = server{network: "tcp", username: u.User.Username()}
+func newServer(u *url.URL, o Options) (*server, error) {
+	s := &server{network: "tcp", username: u.User.Username()}
 	var isSet bool
 	if s.password, isSet = u.User.Password(); !isSet {
 		s.username, s.password = "", s.username // as redis-cli reads redis://password@host
@@ -47,46 +54,85 @@ func newServer(u *url.URL, o Options) (s server, err error) {
 	s.address = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "6379"))
 	s.database, _ = strconv.Atoi(strings.TrimPrefix(u.Path, "/"))
 	if u.Scheme == "rediss" || u.Scheme == "valkeys" {
-		name, _, _ := strings.Cut(u.Hostname(), "%") // certificates have no zones
-		s.tls, err = newTLSSettings(strings.TrimSuffix(name, "."), o.TLS)
+		var err error
+		if s.tls, err = newTLSSettings(o.TLS); err != nil {
+			return nil, fmt.Errorf("reading the certificates for Redis: %w", err)
+		}
 	}
-	return s, err
+	if len(o.Sentinels) > 0 {
+		s.address = u.Hostname()
+		s.sentinels = newSentinels(s, o)
+	}
+	return s, nil
 }
 
-// dial opens a connection and logs in.
+// String returns where the Redis is, for logs.
+func (s *server) String() string {
+	if s.sentinels == nil {
+		return s.address
+	}
+	if master := s.sentinels.lastMaster(); master != "" {
+		return s.address + " (" + master + ")"
+	}
+	return s.address
+}
+
+// dial opens a connection to the Redis and logs in.
 func (s *server) dial(ctx context.Context) (*conn, error) {
-	socket, err := (&net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}).DialContext(ctx, s.network, s.address)
+	if s.sentinels != nil {
+		return s.dialMaster(ctx)
+	}
+	return s.open(ctx, s.address)
+}
+
+// open opens a connection to an address and logs in.
+func (s *server) open(ctx context.Context, address string) (*conn, error) {
+	generation := s.generation.Load()
+	socket, err := (&net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}).DialContext(ctx, s.network, address)
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.logIn(ctx, socket)
+	c, err := s.logIn(ctx, socket, address)
 	if err != nil {
 		socket.Close()
 		return nil, err
 	}
+	c.generation = generation
 	return c, nil
 }
 
-func (s *server) logIn(ctx context.Context, socket net.Conn) (*conn, error) {
-	stream, err := s.startTLS(ctx, socket)
+// logIn makes a connection of a socket, in one round trip after those of TLS.
+func (s *server) logIn(ctx context.Context, socket net.Conn, address string) (*conn, error) {
+	stream, err := s.startTLS(ctx, socket, address)
 	if err != nil {
 		return nil, err
 	}
 	replies := &respConn{Conn: stream, maxReply: maxReply}
-	c := &conn{redis.NewConn(replies, readTimeout, writeTimeout).(redis.ConnWithContext), replies, socket, nil}
-	if s.password != "" {
-		args := []any{s.password}
-		if s.username != "" {
-			args = []any{s.username, s.password}
-		}
-		if _, err := c.DoContext(ctx, "AUTH", args...); err != nil {
+	c := &conn{ConnWithContext: redis.NewConn(replies, readTimeout, writeTimeout).(redis.ConnWithContext), replies: replies, socket: socket}
+	var commands [][]any
+	switch {
+	case s.password != "" && s.username != "":
+		commands = append(commands, []any{"AUTH", s.username, s.password})
+	case s.password != "":
+		commands = append(commands, []any{"AUTH", s.password})
+	}
+	if s.database != 0 {
+		commands = append(commands, []any{"SELECT", s.database})
+	}
+	if s.sentinels != nil {
+		commands = append(commands, []any{"ROLE"})
+	}
+	values, err := c.pipeline(ctx, commands...)
+	if err != nil {
+		return nil, err
+	}
+	for _, value := range values {
+		if err, ok := value.(redis.Error); ok {
 			return nil, err
 		}
 	}
-	if s.database != 0 {
-		if _, err := c.DoContext(ctx, "SELECT", s.database); err != nil {
-			return nil, err
-		}
+	if s.sentinels != nil {
+		return c, checkRole(values[len(values)-1])
 	}
 	return c, nil
 }
@@ -95,13 +141,13 @@ func (s *server) logIn(ctx context.Context, socket net.Conn) (*conn, error) {
 // waits for the end of what it takes for a command.
 var errHandshakeTimeout = errors.New("TLS handshake timeout")
 
-func (s *server) startTLS(ctx context.Context, socket net.Conn) (net.Conn, error) {
+func (s *server) startTLS(ctx context.Context, socket net.Conn, address string) (net.Conn, error) {
 	if s.tls == nil {
 		return socket, nil
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, dialTimeout, errHandshakeTimeout)
 	defer cancel()
-	stream := tls.Client(socket, s.tls.config(""))
+	stream := tls.Client(socket, s.tls.config(address))
 	if err := stream.HandshakeContext(ctx); err != nil {
 		if context.Cause(ctx) == errHandshakeTimeout {
 			err = errHandshakeTimeout

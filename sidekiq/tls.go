@@ -33,8 +33,7 @@ const maxPEM = 4 << 20
 
 // tlsSettings make the configuration of each TLS connection.
 type tlsSettings struct {
-	serverName string // "": the host that is dialled
-	options    TLS
+	options TLS
 
 	mu       sync.Mutex // guards what follows
 	contents [3][]byte  // of the files CA, Cert and Key that are in use
@@ -44,22 +43,21 @@ type tlsSettings struct {
 }
 
 // newTLSSettings reads the files for the first time.
-func newTLSSettings(serverName string, o TLS) (*tlsSettings, error) {
-	s := &tlsSettings{serverName: serverName, options: o}
-	if o.ServerName != "" {
-		s.serverName = o.ServerName
-	}
+func newTLSSettings(o TLS) (*tlsSettings, error) {
+	s := &tlsSettings{options: o}
 	return s, s.update()
 }
 
-// config returns the configuration for a connection to a host.
-func (s *tlsSettings) config(host string) *tls.Config {
+// config returns the configuration for a connection to an address.
+func (s *tlsSettings) config(address string) *tls.Config {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stale = s.update()
-	name := s.serverName
+	name := s.options.ServerName
 	if name == "" {
-		name = host
+		name, _, _ = net.SplitHostPort(address)
+		name, _, _ = strings.Cut(name, "%") // certificates have no zones
+		name = strings.TrimSuffix(name, ".")
 	}
 	return &tls.Config{ServerName: name, RootCAs: s.roots, Certificates: s.pairs, InsecureSkipVerify: s.options.SkipVerify}
 }

@@ -56,8 +56,8 @@ func TestParseURL(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if s.address != c.address || (s.tls != nil) != (c.serverName != "") || s.tls != nil && s.tls.config("").ServerName != c.serverName {
-					t.Errorf("server = %+v, want %s", s, c.address)
+				if s.address != c.address || (s.tls != nil) != (c.serverName != "") || s.tls != nil && s.tls.config(s.address).ServerName != c.serverName {
+					t.Errorf("server = %s, want %s", s, c.address)
 				}
 			}
 		})

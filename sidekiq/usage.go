@@ -40,7 +40,7 @@ func (c *Client) Usage(ctx context.Context, queues []string) (usage Usage, err e
 	})
 	if err != nil {
 		_, err = c.server.explain(err)
-		return Usage{}, fmt.Errorf("measuring the load of Redis at %s: %w", c.server.address, err)
+		return Usage{}, fmt.Errorf("measuring the load of Redis at %s: %w", c.server, err)
 	}
 	return usage, nil
 }
