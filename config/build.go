@@ -15,6 +15,7 @@ func (r Redis) ClientOptions() sidekiq.Options {
 		Sentinels: r.Sentinels, SentinelUsername: r.SentinelUsername, SentinelPassword: r.SentinelPassword.Reveal(),
 		Namespace: r.Namespace,
 		DedupTTL:  r.DedupTTL,
+		Wait:      r.Wait,
 	}
 }
 

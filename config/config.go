@@ -53,6 +53,7 @@ type Redis struct {
 	SentinelUsername string
 	SentinelPassword Secret
 
+	Wait         sidekiq.Wait  // zero if DedupTTL is
 	Namespace    string        // of redis-namespace, for Sidekiq 6 and older; "" for none
 	Queue        string        // the Sidekiq queue of workers that name none
 	Milliseconds bool          // write times as integer milliseconds (Sidekiq 8 only) instead of float seconds

@@ -33,7 +33,7 @@ func TestInvalid(t *testing.T) {
 		"merge of itself":     {"redis: &r\n  <<: *r" + queue, "1: has an anchor that contains itself"},
 		"section is a list":   {"redis: []" + queue, "1: redis: must be a mapping, not a list"},
 		"section is a text":   {"redis: hunter2" + queue, "1: redis: must be a mapping, not a single value"},
-		"missing space":       {"redis: {password:hunter2}" + queue, "1: redis.(not shown): unknown key; is a space missing after its colon? allowed: url, host, password, tls, sentinels, sentinel_username, sentinel_password, namespace, queue, timestamps, dedup_ttl\n1: redis.url: is required unless redis.host or the environment variable REDIS_URL is set"},
+		"missing space":       {"redis: {password:hunter2}" + queue, "1: redis.(not shown): unknown key; is a space missing after its colon? allowed: url, host, password, tls, sentinels, sentinel_username, sentinel_password, wait, namespace, queue, timestamps, dedup_ttl\n1: redis.url: is required unless redis.host or the environment variable REDIS_URL is set"},
 		"key is a list":       {"? [a]\n: b" + redis + queue, "1: has a list as a key; write a plain name before the colon"},
 		"unknown section":     {"redsi: {}" + redis + queue, `1: redsi: unknown key; did you mean "redis"? allowed: redis, aws, queue, queues, limits, max_bytes, trace, shutdown_timeout`},
 		"unknown, far":        {"sidekiq: {}" + redis + queue, `1: sidekiq: unknown key; allowed: redis, aws, queue, queues, limits, max_bytes, trace, shutdown_timeout`},
@@ -66,6 +66,10 @@ func TestInvalid(t *testing.T) {
 		"sentinels, none":       {"redis: {url: redis://m, sentinels: []}" + queue, "1: redis.sentinels: must not be empty"},
 		"sentinels, no list":    {"redis: {url: redis://m, sentinels: s}" + queue, "1: redis.sentinels: must be a list, not a single value"},
 		"sentinel_password":     {"redis: {url: redis://h, sentinel_password: hunter2}" + queue, "1: redis.sentinel_password: needs redis.sentinels"},
+		"wait, no replicas":     {"redis: {url: redis://h, wait: {timeout: 1s}}" + queue, "1: redis.wait.replicas: is required"},
+		"wait, 0 replicas":      {"redis: {url: redis://h, wait: {replicas: 0}}" + queue, "1: redis.wait.replicas: must be a whole number from 1 to 100"},
+		"wait, timeout 0":       {"redis: {url: redis://h, wait: {replicas: 1, timeout: 0s}}" + queue, "1: redis.wait.timeout: must be a duration from 1ms to 1m, such as 500ms"},
+		"wait, no marks":        {"redis: {url: redis://h, wait: {replicas: 1}, dedup_ttl: 0}" + queue, "1: redis.wait: cannot be combined with dedup_ttl: 0, because jobs that replicas do not confirm are pushed again"},
 		"tls, no mapping":       {"redis: {url: rediss://h, tls: true}" + queue, "1: redis.tls: must be a mapping, not a single value"},
 		"namespace":             {"redis: {host: h, namespace: a b}" + queue, "1: redis.namespace: must be text without spaces"},
 		"sidekiq queue":         {"redis: {host: h, queue: a b}" + queue, "1: redis.queue: must be text without spaces"},
@@ -243,7 +247,7 @@ scout.yml:2: queue.name: must be the name of an SQS queue: 1 to 80 letters, digi
 scout.yml:6: queue.topics.foo-topic.rety: unknown key; did you mean "retry"? allowed: class, queue, args, retry, retry_for, backtrace, dead, tags, active_job
 scout.yml:7: queue.topics.bar-topic[0]: must be a Ruby class, such as FooWorker or Orders::SyncJob
 scout.yml:8: redis.url: is required unless redis.host or the environment variable REDIS_URL is set
-scout.yml:9: redis.hots: unknown key; did you mean "host"? allowed: url, host, password, tls, sentinels, sentinel_username, sentinel_password, namespace, queue, timestamps, dedup_ttl
+scout.yml:9: redis.hots: unknown key; did you mean "host"? allowed: url, host, password, tls, sentinels, sentinel_username, sentinel_password, wait, namespace, queue, timestamps, dedup_ttl
 scout.yml:10: redis.password: environment variable NOT_THERE is not set`, "\n")
 	check(t, "errors", err.Error(), want)
 

@@ -111,6 +111,7 @@ redis:
   sentinels: ["s1.internal", "s2.internal:26380"]
   sentinel_username: scout
   sentinel_password: "secret"
+  wait: {replicas: 2, timeout: 1s}
   namespace: "myapp"
   queue: "background"
   timestamps: milliseconds
@@ -156,6 +157,7 @@ func TestFull(t *testing.T) {
 			URL:       "rediss://user:secret@redis.internal:6379/0",
 			TLS:       sidekiq.TLS{CA: "/etc/redis/ca.pem", Cert: "/etc/redis/cert.pem", Key: "/etc/redis/key.pem", ServerName: "redis.example", SkipVerify: true},
 			Sentinels: []string{"s1.internal:26379", "s2.internal:26380"}, SentinelUsername: "scout", SentinelPassword: "secret",
+			Wait:      sidekiq.Wait{Replicas: 2, Timeout: time.Second},
 			Namespace: "myapp", Queue: "background", Milliseconds: true, DedupTTL: 36 * time.Hour,
 		},
 		AWS: AWS{Region: "us-east-1", AccessKey: "AKIA...", SecretKey: "...", Endpoint: "http://localhost:4566"},

@@ -48,6 +48,8 @@ func (r *Redis) section() value {
 			doc: "The user of the sentinels, if they have users."},
 		{name: "sentinel_password", value: single(&r.SentinelPassword, secret), example: "env:SENTINEL_PASSWORD",
 			doc: "The password of the sentinels, if they have one."},
+		{name: "wait", value: waitSection(&r.Wait), example: "{replicas: 2}",
+			doc: "How many replicas must have a job before its message is deleted; none if absent."},
 		{name: "namespace", value: single(&r.Namespace, namespace), scout1: true, example: "myapp",
 			doc: "The namespace of redis-namespace, for Sidekiq 6 and older."},
 		{name: "queue", value: single(&r.Queue, queueName), scout1: true, initial: "default", example: "background",
@@ -61,6 +63,9 @@ func (r *Redis) section() value {
 		if scheme := r.setURL(n, a); scheme != "" {
 			r.checkScheme(n, scheme)
 		}
+		if r.Wait.Replicas > 0 && r.DedupTTL == 0 {
+			n.child("wait").fail("cannot be combined with dedup_ttl: 0, because jobs that replicas do not confirm are pushed again")
+		}
 		if len(r.Sentinels) == 0 {
 			for _, name := range []string{"sentinel_username", "sentinel_password"} {
 				if n.child(name).isSet() && n.child("sentinels").value == nil {
@@ -69,6 +74,35 @@ func (r *Redis) section() value {
 			}
 		}
 	})
+}
+
+func waitSection(w *sidekiq.Wait) value {
+	keys := []key{
+		{name: "replicas", value: single(&w.Replicas, integer(1, 100)), example: "2",
+			doc: "The number of replicas, which should be that of all that can become the master."},
+		{name: "timeout", value: single(&w.Timeout, waitTimeout), example: "1s",
+			doc: "How long they may take for each write of up to 1,000 jobs; 500ms if absent."},
+	}
+	return section(keys, func(n node) {
+		switch {
+		case n.value == nil:
+		case n.child("replicas").value == nil:
+			n.child("replicas").fail("is required")
+		case w.Timeout == 0:
+			w.Timeout = 500 * time.Millisecond
+		}
+	})
+}
+
+var waitTimeout = form[time.Duration]{
+	parse: func(text string) (time.Duration, error) {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < time.Millisecond || d > time.Minute || d%time.Millisecond != 0 {
+			return 0, errors.New("must be a duration from 1ms to 1m, such as 500ms")
+		}
+		return d, nil
+	},
+	show: func(d time.Duration) any { return formatDuration(d) },
 }
 
 // checkScheme checks what a URL of the given scheme must not be combined with.

@@ -17,6 +17,7 @@ func tables() map[string]value {
 		"":                new(Config).section(false),
 		"redis.":          new(Redis).section(),
 		"redis.tls.":      tlsSection(new(sidekiq.TLS)),
+		"redis.wait.":     waitSection(new(sidekiq.Wait)),
 		"aws.":            new(AWS).section("SQS"),
 		"queue.":          new(Queue).section("default", false),
 		"queue.topics.x.": workerSection(new(handler.Worker)),

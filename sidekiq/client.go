@@ -32,6 +32,9 @@ type Options struct {
 	// de-duplication off.
 	DedupTTL time.Duration
 
+	// Wait says how many replicas must have a job.
+	Wait Wait
+
 	// Conns is the maximum number of open connections; 0 means 16.
 	Conns int
 
@@ -49,6 +52,7 @@ type Client struct {
 	scriptLoaded atomic.Bool // Redis has run the push script
 	failing      atomic.Bool // the last attempt to push failed
 	unmarked     atomic.Bool // a job was pushed without its marker, and no check has succeeded since
+	unconfirmed  atomic.Int64
 }
 
 // NewClient returns a client and does not connect yet. Its errors are those of
@@ -56,6 +60,7 @@ type Client struct {
 func NewClient(o Options) (*Client, error) {
 	o.Conns = cmp.Or(o.Conns, 16)
 	o.RetryFor = cmp.Or(o.RetryFor, 10*time.Second)
+	o.Wait.Timeout = cmp.Or(o.Wait.Timeout, defaultWaitTimeout)
 	u, err := ParseURL(o.URL)
 	if err != nil {
 		return nil, err

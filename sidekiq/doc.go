@@ -20,6 +20,10 @@
 // Jobs of the same Group never change places: once a job of a group fails, the
 // later ones are not pushed, with [ErrHeldBack] as their error.
 //
+// A job is pushed when its Redis has it. If Redis then fails and a replica takes
+// its place, the replica may not have the job. [Options].Wait makes a job count
+// only when replicas have it too.
+//
 // A queue that is at fault fails alone. If the Redis key of a job's queue is not
 // a list, the job fails with [ErrQueue], and jobs for other queues are pushed.
 //
@@ -44,14 +48,17 @@
 // to 8 run, retry and show them as usual. A push is SADD queues NAME and LPUSH
 // queue:NAME JSON. [Options].Namespace, for Sidekiq 6 and older, is the prefix of
 // every key. By default, times are float seconds, which all versions read; Sidekiq
-// 8 itself writes integer milliseconds and reads every integer as such. "retry" is always present, because Sidekiq would lose a failed job of an
-// unknown class without it. ActiveJobs are wrapped as by ActiveJob's own adapter.
+// 8 itself writes integer milliseconds and reads every integer as such. "retry" is
+// always present, because Sidekiq would lose a failed job of an unknown class
+// without it. ActiveJobs are wrapped as by ActiveJob's own adapter.
 // Neither Sidekiq nor Scout supports Redis Cluster.
 //
 // # The parts
 //
 // A [JobTemplate] (template.go, job.go) is pure and does no I/O. A [Client] has a
 // pool of connections (conn.go), whose replies are checked and bounded (resp.go).
+// A server (server.go) says where they lead, with TLS (tls.go), and with Sentinel
+// to the current master (sentinel.go).
 // Push (push.go) cuts jobs into chunks, sends windows of several chunks in one
 // round trip, runs push.lua on each chunk, and retries if errors.go says that it
 // may help. [Client.Ready] finds out whether a push would work, [Client.Usage]

@@ -141,6 +141,8 @@ func (s *server) explainFailure(err error) (retry bool, _ error) {
 		return false, fmt.Errorf("%w: no answer to the TLS handshake within %v; %s", ErrUnusable, dialTimeout, checkTLS)
 	case errors.Is(err, errWantsTLS):
 		return false, fmt.Errorf("%w: %w, so the Redis URL must begin with rediss://", ErrUnusable, errWantsTLS)
+	case errors.Is(err, ErrUnconfirmed):
+		return true, err
 	case errors.Is(err, errNotMaster):
 		return true, errNotMaster
 	case errors.Is(err, errNotRedis):
@@ -196,9 +198,9 @@ func replyHasPrefix(err error, prefix string) bool {
 }
 
 // isFormerMaster reports whether an error is that of a master that has become a
-// replica.
+// replica, or of one that may have been replaced without knowing it.
 func isFormerMaster(err error) bool {
-	return replyHasPrefix(err, "READONLY") || replyHasPrefix(err, "UNBLOCKED") || replyHasPrefix(err, "MASTERDOWN")
+	return errors.Is(err, ErrUnconfirmed) || replyHasPrefix(err, "READONLY") || replyHasPrefix(err, "UNBLOCKED") || replyHasPrefix(err, "MASTERDOWN")
 }
 
 func isNoScript(err error) bool { return replyHasPrefix(err, "NOSCRIPT") }

@@ -2,6 +2,7 @@ package sidekiq
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -67,10 +68,10 @@ var (
 // results. They may be in Redis all the same if a reply was lost. It is safe to
 // push them again within Options.DedupTTL.
 //
-// Push retries what may pass by itself, such as a cut connection or a failover,
-// for Options.RetryFor or until ctx ends, whichever comes first. It then returns
-// the error of the last attempt that ctx did not cut short, or ctx's own error
-// if there was none.
+// Push retries what may pass by itself, such as a cut connection, a failover
+// or jobs that replicas have not confirmed (see Wait), for Options.RetryFor or
+// until ctx ends, whichever comes first. It then returns the error of the last
+// attempt that ctx did not cut short, or ctx's own error if there was none.
 //
 // After an Unmarked job, Push first checks that Redis is Ready, and fails if not,
 // so that few jobs are pushed without markers.
@@ -125,11 +126,11 @@ func (c *Client) pushPending(ctx context.Context, p *push) error {
 				return err
 			}
 			if c.unmarked.Load() {
-				if err := c.checkReady(conn); err != nil {
+				if err := c.checkReady(ctx, conn); err != nil {
 					return err
 				}
 			}
-			err := c.pushWindow(conn, p)
+			err := c.pushWindow(ctx, conn, p)
 			p.removeSettled()
 			if err != nil {
 				return err
@@ -140,10 +141,24 @@ func (c *Client) pushPending(ctx context.Context, p *push) error {
 }
 
 // pushWindow sends a window of pending jobs and records their results, in one
-// round trip. It reads on after an error reply, so that later chunks keep their
-// results.
-func (c *Client) pushWindow(conn *conn, p *push) error {
+// round trip. What replicas do not confirm as Options.Wait demands stays pending.
+func (c *Client) pushWindow(ctx context.Context, conn *conn, p *push) error {
 	window := p.window()
+	if err := c.sendWindow(ctx, conn, p, window); err != nil {
+		return err
+	}
+	err := c.receiveWindow(conn, p, window)
+	unconfirmed := err
+	if err == nil || isReply(err) { // to one chunk; the others may be confirmed
+		unconfirmed = c.receiveWait(conn)
+	}
+	if unconfirmed != nil && c.options.Wait.Replicas > 0 {
+		p.unsettle(window)
+	}
+	return cmp.Or(err, unconfirmed)
+}
+
+func (c *Client) sendWindow(ctx context.Context, conn *conn, p *push, window [][]int) error {
 	for i, chunk := range window {
 		send := pushScript.SendHash
 		if i == 0 && !c.scriptLoaded.Load() {
@@ -153,9 +168,15 @@ func (c *Client) pushWindow(conn *conn, p *push) error {
 			return err
 		}
 	}
-	if err := conn.Flush(); err != nil {
+	if err := c.sendWait(ctx, conn); err != nil {
 		return err
 	}
+	return conn.Flush()
+}
+
+// receiveWindow receives the results of a window. It reads on after an error
+// reply, so that later chunks keep their results, and returns the last of them.
+func (c *Client) receiveWindow(conn *conn, p *push, window [][]int) error {
 	var failed error
 	for _, chunk := range window {
 		reply, err := conn.Receive()
@@ -181,12 +202,16 @@ func (c *Client) pushWindow(conn *conn, p *push) error {
 
 // scriptArgs returns the keys and arguments that push.lua documents.
 func (c *Client) scriptArgs(jobs []Job, chunk []int) []any {
-	args := make([]any, 0, 3+5*len(chunk))
+	args := make([]any, 0, 4+5*len(chunk))
 	args = append(args, 1+2*len(chunk), c.prefix+"queues")
 	for _, i := range chunk {
 		args = append(args, c.prefix+"queue:"+jobs[i].Queue, c.prefix+"scout:"+jobs[i].JID)
 	}
-	args = append(args, c.options.DedupTTL.Milliseconds())
+	renew := "0"
+	if c.options.Wait.Replicas > 0 {
+		renew = "1"
+	}
+	args = append(args, c.options.DedupTTL.Milliseconds(), renew)
 	for _, i := range chunk {
 		args = append(args, jobs[i].Queue, jobs[i].Payload, jobs[i].Group)
 	}
@@ -198,6 +223,7 @@ type push struct {
 	jobs         []Job
 	results      []Result
 	pending      []int           // indexes of the jobs without a result, in order
+	unconfirmed  map[int]Outcome // of pending jobs that a Redis has taken, but replicas did not confirm
 	ordered      bool            // some jobs have groups
 	failedGroups map[string]bool // groups that lost a job
 }
@@ -242,6 +268,9 @@ func (c *Client) record(p *push, chunk []int, reply any) error {
 		if err != nil {
 			return err
 		}
+		if before, ok := p.unconfirmed[i]; ok && result.Outcome == Duplicate {
+			result.Outcome = before // what this push has done itself is no duplicate
+		}
 		p.results[i] = result
 		if result.Outcome == Unmarked {
 			c.unmarked.Store(true)
@@ -274,6 +303,20 @@ func (c *Client) resultOf(reply any, queue string) (Result, error) {
 		}
 	}
 	return Result{}, errUnexpectedReply
+}
+
+// unsettle makes the jobs of a window that Redis has taken pending again.
+func (p *push) unsettle(window [][]int) {
+	for _, chunk := range window {
+		for _, i := range chunk {
+			if outcome := p.results[i].Outcome; outcome != NotPushed {
+				if p.unconfirmed == nil {
+					p.unconfirmed = map[int]Outcome{}
+				}
+				p.unconfirmed[i], p.results[i] = outcome, Result{}
+			}
+		}
+	}
 }
 
 // removeSettled removes the jobs with a result from the pending ones, and those

@@ -2,22 +2,25 @@
 -- what is pushed is marked, and what is marked is not pushed.
 --
 -- KEYS: the set of queues; then for each job its queue's list and its marker
--- ARGV: the markers' life in ms, 0 for none; then for each job the name of its
---       queue, its payload and its group, '' for none
+-- ARGV: the markers' life in ms, 0 for none; '1' to set the markers of duplicates
+--       again, so that there is a write whose replication WAIT can wait for, else
+--       '0'; then for each job the name of its queue, its payload and its group,
+--       '' for none
 --
 -- Returns for each job 1 (enqueued), 2 (duplicate), 3 (enqueued, but not
 -- marked), 4 (held back behind a failed job of its group) or the text of an
 -- error that is the job's alone: that its queue's key has another type. All
 -- other errors are Redis's state, would meet every job, and are raised.
-local ttl = tonumber(ARGV[1])
+local ttl, renew = tonumber(ARGV[1]), ARGV[2] == '1'
 local known, failed, results = {}, {}, {}
 
 for i = 1, (#KEYS - 1) / 2 do
   local list, marker = KEYS[2 * i], KEYS[2 * i + 1]
-  local queue, payload, group = ARGV[3 * i - 1], ARGV[3 * i], ARGV[3 * i + 1]
+  local queue, payload, group = ARGV[3 * i], ARGV[3 * i + 1], ARGV[3 * i + 2]
   if failed[group] then
     results[i] = 4
   elseif ttl > 0 and redis.call('EXISTS', marker) == 1 then
+    if renew then redis.call('SET', marker, 1, 'PX', ttl) end
     results[i] = 2
   else
     if not known[queue] then

@@ -21,10 +21,10 @@ var readyScript = redis.NewScript(-1, readySource)
 
 // Ready returns nil if Redis would take jobs now, for the given queues if any
 // are named. It finds what PING does not: a replica, too few replicas, full
-// memory, missing permissions. It tries once, and Failing then reports the
+// memory, missing permissions, replicas that do not confirm. It tries once, and Failing then reports the
 // result, except for an ErrUnusable, which may concern only these queues.
 func (c *Client) Ready(ctx context.Context, queues ...string) error {
-	err := c.withConn(ctx, func(conn *conn) error { return c.checkReady(conn, queues...) })
+	err := c.withConn(ctx, func(conn *conn) error { return c.checkReady(ctx, conn, queues...) })
 	if err != nil {
 		_, err = c.server.explain(err)
 		err = fmt.Errorf("checking that Redis at %s takes jobs: %w", c.server, err)
@@ -33,8 +33,9 @@ func (c *Client) Ready(ctx context.Context, queues ...string) error {
 	return err
 }
 
-// checkReady runs ready.lua. If it succeeds, markers can be set again.
-func (c *Client) checkReady(conn *conn, queues ...string) error {
+// checkReady runs ready.lua, and waits for the replicas to have what that writes.
+// If it succeeds, markers can be set again.
+func (c *Client) checkReady(ctx context.Context, conn *conn, queues ...string) error {
 	args := []any{2 + len(queues), c.prefix + "scout:check", c.prefix + "queues"}
 	for _, queue := range queues {
 		args = append(args, c.prefix+"queue:"+queue)
@@ -49,6 +50,15 @@ func (c *Client) checkReady(conn *conn, queues ...string) error {
 		return err
 	case reply != int64(1):
 		return errUnexpectedReply
+	}
+	if err := c.sendWait(ctx, conn); err != nil {
+		return err
+	}
+	if err := conn.Flush(); err != nil {
+		return err
+	}
+	if err := c.receiveWait(conn); err != nil {
+		return err
 	}
 	c.unmarked.Store(false)
 	return nil

@@ -28,7 +28,7 @@ func (s *Service) status(ctx context.Context) monitor.Status {
 		Started:  s.started,
 		Stopping: ctx.Err() != nil,
 		Config:   s.reloads,
-		Redis:    monitor.Redis{Address: s.link.Address(), Failing: s.link.Failing()},
+		Redis:    monitor.Redis{Address: s.link.Address(), Failing: s.link.Failing(), Unconfirmed: s.link.Unconfirmed()},
 		Sidekiq:  []monitor.Sidekiq{},
 	}
 	if s.DroppedLogLines != nil {

@@ -124,6 +124,8 @@ var readings = []reading{
 		eachSidekiqQueue(func(q Sidekiq) float64 { return float64(q.Length) })),
 	gauge("scout_sidekiq_queue_latency_seconds", "How long the next job of a Sidekiq queue has waited.", []string{"sidekiq_queue"},
 		eachSidekiqQueue(func(q Sidekiq) float64 { return q.Latency })),
+	counter("scout_redis_replication_unconfirmed_total", "Writes that fewer replicas confirmed than redis.wait demands.", nil,
+		func(s *Status, emit emit) { emit(float64(s.Redis.Unconfirmed)) }),
 	gauge("scout_redis_memory_used_bytes", "Memory that Redis uses.", nil,
 		redisMemory(func(r Redis) int64 { return r.MemoryUsed })),
 	gauge("scout_redis_memory_max_bytes", "Redis's maxmemory, 0 if it has none.", nil,

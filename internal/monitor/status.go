@@ -43,10 +43,13 @@ var ReloadReasons = []string{ReasonConfig, ReasonAWS, ReasonQueue, ReasonRedis}
 
 // Redis is where jobs are pushed to.
 type Redis struct {
-	Address    string `json:"address"`
-	Failing    bool   `json:"failing"` // the last attempt to push failed
-	MemoryUsed int64  `json:"memory_used_bytes"`
-	MemoryMax  int64  `json:"memory_max_bytes"` // 0 if there is no limit or it is unknown
+	Address string `json:"address"`
+	Failing bool   `json:"failing"` // the last attempt to push failed
+	// Unconfirmed is how often replicas did not confirm a write, see redis.wait.
+	Unconfirmed int64 `json:"replication_unconfirmed"`
+
+	MemoryUsed int64 `json:"memory_used_bytes"`
+	MemoryMax  int64 `json:"memory_max_bytes"` // 0 if there is no limit or it is unknown
 }
 
 // A Queue is an SQS queue that is polled.

@@ -37,8 +37,9 @@ type Link struct {
 
 	Log *slog.Logger
 
-	mu     sync.Mutex // guards client and all users
-	client *client
+	mu          sync.Mutex // guards what follows, and all users
+	client      *client
+	unconfirmed int64 // of former clients
 
 	loading  sync.Mutex // held during Load; guards loadedAt
 	loadedAt time.Time
@@ -69,6 +70,9 @@ func (l *Link) Uses(c config.Redis) bool {
 func (l *Link) SwapClient(c config.Redis, next *sidekiq.Client) {
 	l.mu.Lock()
 	former := l.client
+	if former != nil {
+		l.unconfirmed += former.Unconfirmed()
+	}
 	l.client = &client{Client: next, config: c}
 	unused := former != nil && former.users == 0
 	l.mu.Unlock()
@@ -152,6 +156,14 @@ func (l *Link) Address() string {
 	c, release := l.acquire()
 	defer release()
 	return c.Address()
+}
+
+// Unconfirmed returns how often replicas have not confirmed in time what was
+// written, to any Redis so far.
+func (l *Link) Unconfirmed() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.unconfirmed + l.client.Unconfirmed()
 }
 
 // Close closes the connections. The Link must not be used after that.
