@@ -53,11 +53,18 @@ type Redis struct {
 	SentinelUsername string
 	SentinelPassword Secret
 
+	IAM          IAM           // zero unless URL has a user and no password
 	Wait         sidekiq.Wait  // zero if DedupTTL is
 	Namespace    string        // of redis-namespace, for Sidekiq 6 and older; "" for none
 	Queue        string        // the Sidekiq queue of workers that name none
 	Milliseconds bool          // write times as integer milliseconds (Sidekiq 8 only) instead of float seconds
 	DedupTTL     time.Duration // how long a message is remembered; 0 turns de-duplication off
+}
+
+// IAM says how to log in to an ElastiCache with IAM.
+type IAM struct {
+	Cache string // the replication group's id in lower case; "" for no IAM
+	AWS   AWS    // whose credentials; without endpoint
 }
 
 // AWS says how to reach AWS. An empty field leaves the choice to the SDK's
@@ -122,6 +129,9 @@ func (c *Config) section(needQueue bool) value {
 		readInto(n.variable("SCOUT_SQS_CLIENT"), &c.AWS.SDKOnly, sqsClient)
 		items := c.readQueues(n.child("queue"), n.child("queues"), needQueue)
 		c.locate(n, items)
+		if c.Redis.IAM.Cache != "" {
+			c.Redis.IAM.AWS = AWS{Region: c.AWS.Region, AccessKey: c.AWS.AccessKey, SecretKey: c.AWS.SecretKey}
+		}
 		c.checkShutdownTimeout(n.child("shutdown_timeout"))
 	})
 }

@@ -122,7 +122,7 @@ func readFile(name string) ([]byte, error) {
 // laptop does not need.
 func (n node) dropRemote() {
 	n.drop("aws")
-	n.child("redis").drop("url", "host", "password", "tls", "sentinels", "sentinel_username", "sentinel_password", "wait")
+	n.child("redis").drop("url", "host", "password", "tls", "sentinels", "sentinel_username", "sentinel_password", "iam", "wait")
 	n.dropUnneeded()
 }
 

@@ -185,6 +185,16 @@ func TestFull(t *testing.T) {
 	})
 }
 
+func TestIAM(t *testing.T) {
+	c := mustLoad(t, `
+redis: {url: "rediss://scout@master.shop.abc123.use1.cache.amazonaws.com", iam: {cache: Shop}}
+aws: {region: us-east-1, endpoint: "http://localhost:4566"}
+queue: {name: q, topics: {t: W}}
+`)
+	check(t, "IAM", c.Redis.IAM, IAM{Cache: "shop", AWS: AWS{Region: "us-east-1"}})
+	check(t, "IAM again", mustLoad(t, strings.Replace(c.String(), "//master", "//scout@master", 1)).Redis.IAM, c.Redis.IAM)
+}
+
 func TestDefaults(t *testing.T) {
 	check(t, "config", mustLoad(t, minimal), &Config{
 		Redis: Redis{URL: "redis://localhost", Queue: "default", DedupTTL: 24 * time.Hour},

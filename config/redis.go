@@ -48,6 +48,8 @@ func (r *Redis) section() value {
 			doc: "The user of the sentinels, if they have users."},
 		{name: "sentinel_password", value: single(&r.SentinelPassword, secret), example: "env:SENTINEL_PASSWORD",
 			doc: "The password of the sentinels, if they have one."},
+		{name: "iam", value: iamSection(&r.IAM), example: "{cache: my-replication-group}",
+			doc: "IAM authentication for a node-based ElastiCache, instead of a password; the user is that of the URL."},
 		{name: "wait", value: waitSection(&r.Wait), example: "{replicas: 2}",
 			doc: "How many replicas must have a job before its message is deleted; none if absent."},
 		{name: "namespace", value: single(&r.Namespace, namespace), scout1: true, example: "myapp",
@@ -60,8 +62,8 @@ func (r *Redis) section() value {
 			doc: "How long Scout remembers a message, to enqueue it only once; 0 turns de-duplication off."},
 	}
 	return section(keys, func(n node) {
-		if scheme := r.setURL(n, a); scheme != "" {
-			r.checkScheme(n, scheme)
+		if address := r.setURL(n, a); address != nil {
+			r.checkURL(n, address)
 		}
 		if r.Wait.Replicas > 0 && r.DedupTTL == 0 {
 			n.child("wait").fail("cannot be combined with dedup_ttl: 0, because jobs that replicas do not confirm are pushed again")
@@ -105,8 +107,51 @@ var waitTimeout = form[time.Duration]{
 	show: func(d time.Duration) any { return formatDuration(d) },
 }
 
-// checkScheme checks what a URL of the given scheme must not be combined with.
-func (r *Redis) checkScheme(n node, scheme string) {
+func iamSection(i *IAM) value {
+	keys := []key{
+		{name: "cache", value: single(&i.Cache, cacheName), example: "my-replication-group",
+			doc: "The id of the replication group."},
+	}
+	return section(keys, func(n node) {
+		if n.value != nil && n.child("cache").value == nil {
+			n.child("cache").fail("is required")
+		}
+	})
+}
+
+// cacheName is the id of an ElastiCache replication group, which AWS stores in
+// lower case.
+var cacheName = form[string]{parse: func(text string) (string, error) {
+	text, err := replicationGroup.parse(text)
+	return strings.ToLower(text), err
+}}
+
+// https://docs.aws.amazon.com/AmazonElastiCache/latest/APIReference/API_CreateReplicationGroup.html
+var replicationGroup = matching(`^[A-Za-z][A-Za-z0-9-]*$`, 40,
+	"must be the id of an ElastiCache replication group: a letter, then up to 39 letters, digits or hyphens")
+
+// checkURL checks what a URL must not be combined with.
+func (r *Redis) checkURL(n node, address *url.URL) {
+	scheme := address.Scheme
+	if product := clusterProduct(address.Hostname()); product != "" {
+		key := "url"
+		if n.child("host").isSet() {
+			key = "host"
+		}
+		n.child(key).fail("is %s, which is always in cluster mode, and Sidekiq does not work with that; use a node-based ElastiCache without cluster mode", product)
+	}
+	if _, hasPassword := address.User.Password(); r.IAM.Cache != "" {
+		switch {
+		case scheme != "rediss" && scheme != "valkeys":
+			n.child("iam").fail("needs a Redis URL that begins with rediss://, because ElastiCache takes IAM only with TLS")
+		case len(r.Sentinels) > 0:
+			n.child("iam").fail("cannot be combined with redis.sentinels, which ElastiCache does not have")
+		case hasPassword:
+			n.child("iam").fail("cannot be combined with a password")
+		case address.User.Username() == "":
+			n.child("iam").fail("needs a user in the Redis URL, such as rediss://scout@master.my-group.abc123.use1.cache.amazonaws.com:6379")
+		}
+	}
 	if r.TLS != (sidekiq.TLS{}) && scheme != "rediss" && scheme != "valkeys" {
 		n.child("tls").fail("needs a Redis URL that begins with rediss://")
 	}
@@ -139,8 +184,8 @@ func tlsSection(t *sidekiq.TLS) value {
 }
 
 // setURL sets the URL from one of redis.url, redis.host and REDIS_URL, and the
-// password. It returns the scheme, or "" if there is no valid URL.
-func (r *Redis) setURL(n node, a redisAddress) (scheme string) {
+// password. It returns nil if there is no valid URL.
+func (r *Redis) setURL(n node, a redisAddress) *url.URL {
 	address := a.url
 	switch byURL, byHost, byEnv := n.child("url"), n.child("host"), n.variable("REDIS_URL"); {
 	case byURL.value != nil && byHost.isSet():
@@ -153,7 +198,7 @@ func (r *Redis) setURL(n node, a redisAddress) (scheme string) {
 		byURL.fail("is required unless redis.host or the environment variable REDIS_URL is set")
 	}
 	if address == nil {
-		return ""
+		return nil
 	}
 	if a.password != "" {
 		if _, ok := address.User.Password(); ok {
@@ -162,7 +207,25 @@ func (r *Redis) setURL(n node, a redisAddress) (scheme string) {
 		address.User = url.UserPassword(address.User.Username(), a.password.Reveal())
 	}
 	r.URL = Secret(address.String())
-	return address.Scheme
+	return address
+}
+
+// clusterProduct returns the AWS product that a host belongs to if it is always a
+// Redis Cluster, else "".
+func clusterProduct(host string) string {
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	if !strings.HasSuffix(host, ".amazonaws.com") && !strings.HasSuffix(host, ".amazonaws.com.cn") {
+		return ""
+	}
+	switch {
+	case strings.Contains(host, ".memorydb."):
+		return "an Amazon MemoryDB"
+	case strings.Contains(host, ".serverless."):
+		return "an ElastiCache Serverless"
+	case strings.HasPrefix(host, "clustercfg."):
+		return "the configuration endpoint of an ElastiCache cluster"
+	}
+	return ""
 }
 
 // redisURL explains what is wrong with a URL more precisely than its parser.

@@ -17,6 +17,7 @@ func tables() map[string]value {
 		"":                new(Config).section(false),
 		"redis.":          new(Redis).section(),
 		"redis.tls.":      tlsSection(new(sidekiq.TLS)),
+		"redis.iam.":      iamSection(new(IAM)),
 		"redis.wait.":     waitSection(new(sidekiq.Wait)),
 		"aws.":            new(AWS).section("SQS"),
 		"queue.":          new(Queue).section("default", false),
@@ -75,8 +76,8 @@ func checkExample(t *testing.T, v value, text string) {
 func TestFullHasAllKeys(t *testing.T) {
 	for section, v := range tables() {
 		for _, k := range v.keys {
-			// Of these, a file has only one.
-			if name := section + k.name; name == "queues" || name == "redis.host" || name == "redis.password" || name == "queue.name" {
+			// Each of these excludes another one that is there.
+			if name := section + k.name; name == "queues" || name == "redis.host" || name == "redis.password" || strings.HasPrefix(name, "redis.iam") || name == "queue.name" {
 				continue
 			}
 			if !regexp.MustCompile(`(?m)(^|[\s{])` + k.name + `:( |$)`).MatchString(full) {

@@ -2,6 +2,7 @@ package sidekiq
 
 import (
 	"cmp"
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +25,13 @@ type Options struct {
 	// use TLS if the URL does. Its user and password are not theirs.
 	Sentinels                          []string
 	SentinelUsername, SentinelPassword string
+
+	// Password, unless it is nil, returns the password for each new connection.
+	// The URL then has a user and no password.
+	Password func(context.Context) (string, error)
+
+	// MaxConnAge, unless it is 0, is how long a connection is used.
+	MaxConnAge time.Duration
 
 	// Namespace is the app's redis-namespace, for Sidekiq 6 and older.
 	Namespace string
@@ -69,7 +77,7 @@ func NewClient(o Options) (*Client, error) {
 	if c.server, err = newServer(u, o); err != nil {
 		return nil, err
 	}
-	c.pool = c.server.newPool(o.Conns)
+	c.pool = c.server.newPool(o.Conns, o.MaxConnAge)
 	if o.Namespace != "" {
 		c.prefix = o.Namespace + ":"
 	}

@@ -73,8 +73,9 @@ func (c *conn) pipeline(ctx context.Context, commands ...[]any) ([]any, error) {
 // the pool gives out, because the pool wraps it in a type of its own.
 type borrowedKey struct{}
 
-// newPool returns a pool of at most size connections.
-func (s *server) newPool(size int) *redis.Pool {
+// newPool returns a pool of at most size connections, which are not used again
+// when they are older than maxAge unless that is 0.
+func (s *server) newPool(size int, maxAge time.Duration) *redis.Pool {
 	return &redis.Pool{
 		DialContext: func(ctx context.Context) (redis.Conn, error) {
 			c, err := s.dial(ctx)
@@ -95,6 +96,8 @@ func (s *server) newPool(size int) *redis.Pool {
 		MaxActive:   size,
 		IdleTimeout: idleTimeout,
 		Wait:        true,
+
+		MaxConnLifetime: maxAge,
 	}
 }
 

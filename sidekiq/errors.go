@@ -35,6 +35,7 @@ var errCluster = fmt.Errorf("%w: Sidekiq does not work with Redis Cluster", ErrU
 const (
 	checkAddress  = "check the host and port, or the path, of the Redis URL"
 	checkLogin    = "check the user and password of the Redis URL"
+	checkIAM      = "check redis.iam.cache, that the user of the Redis URL has IAM authentication and is in the cache's user group, and the permission elasticache:Connect"
 	checkDatabase = "check the database at the end of the Redis URL"
 	checkACL      = "grant the permissions of the ACL in the README"
 	checkTLS      = "if the port has no TLS, the Redis URL must begin with redis://"
@@ -113,6 +114,8 @@ func (s *server) explain(err error) (retry bool, _ error) {
 	for _, r := range permanentReplies {
 		switch {
 		case !strings.HasPrefix(text, r.prefix):
+		case r.advice == checkLogin && s.newPassword != nil:
+			return false, fmt.Errorf("%w: %w; %s", r.is, shown, checkIAM)
 		case r.is == nil:
 			return false, fmt.Errorf("%w; %s", shown, r.advice)
 		default:

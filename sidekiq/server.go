@@ -30,6 +30,7 @@ type server struct {
 	network, address   string       // with sentinels, the address is the master's name
 	tls                *tlsSettings // nil: no TLS
 	username, password string
+	newPassword        func(context.Context) (string, error) // nil: password
 	database           int
 	sentinels          *sentinels // nil: the address is the Redis's
 
@@ -41,9 +42,9 @@ type server struct {
 // newServer reads a URL that ParseURL has accepted. An error means that a file of
 // the TLS options cannot be read.
 func newServer(u *url.URL, o Options) (*server, error) {
-	s := &server{network: "tcp", username: u.User.Username()}
+	s := &server{network: "tcp", username: u.User.Username(), newPassword: o.Password}
 	var isSet bool
-	if s.password, isSet = u.User.Password(); !isSet {
+	if s.password, isSet = u.User.Password(); !isSet && o.Password == nil {
 		s.username, s.password = "", s.username // as redis-cli reads redis://password@host
 	}
 	if u.Scheme == "unix" {
@@ -109,12 +110,9 @@ func (s *server) logIn(ctx context.Context, socket net.Conn, address string) (*c
 	}
 	replies := &respConn{Conn: stream, maxReply: maxReply}
 	c := &conn{ConnWithContext: redis.NewConn(replies, readTimeout, writeTimeout).(redis.ConnWithContext), replies: replies, socket: socket}
-	var commands [][]any
-	switch {
-	case s.password != "" && s.username != "":
-		commands = append(commands, []any{"AUTH", s.username, s.password})
-	case s.password != "":
-		commands = append(commands, []any{"AUTH", s.password})
+	commands, err := s.authCommand(ctx)
+	if err != nil {
+		return nil, err
 	}
 	if s.database != 0 {
 		commands = append(commands, []any{"SELECT", s.database})
@@ -135,6 +133,25 @@ func (s *server) logIn(ctx context.Context, socket net.Conn, address string) (*c
 		return c, checkRole(values[len(values)-1])
 	}
 	return c, nil
+}
+
+// authCommand returns the command AUTH, or nothing if there is no password.
+func (s *server) authCommand(ctx context.Context) ([][]any, error) {
+	password := s.password
+	if s.newPassword != nil {
+		var err error
+		if password, err = s.newPassword(ctx); err != nil {
+			return nil, &explainedError{true, err}
+		}
+	}
+	switch {
+	case password == "":
+		return nil, nil
+	case s.username == "":
+		return [][]any{{"AUTH", password}}, nil
+	default:
+		return [][]any{{"AUTH", s.username, password}}, nil
+	}
 }
 
 // errHandshakeTimeout is most often the fault of a server without TLS, which

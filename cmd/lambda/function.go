@@ -51,6 +51,7 @@ func newFunction(load func(context.Context) (*config.Config, error), observe fun
 			}
 			return c.Redis, nil
 		},
+		AWS:   awsConfig,
 		Conns: 1 + lambdacontext.MaxConcurrency(),
 		// While Redis is down, Push retries until the deadline and then fails the
 		// whole batch. Unlike failed messages, an error makes the event source

@@ -18,6 +18,7 @@ import (
 	"scout/internal/budget"
 	"scout/internal/monitor"
 	"scout/internal/redislink"
+	"scout/internal/sqsclient"
 )
 
 // A Service is the daemon: a consumer for each SQS queue and the Redis that they
@@ -107,7 +108,7 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) init(ctx context.Context) {
 	s.started = time.Now()
 	s.budget = budget.New(budget.Default)
-	s.link = &redislink.Link{Log: s.Log, Load: func(ctx context.Context) (config.Redis, error) {
+	s.link = &redislink.Link{Log: s.Log, AWS: sqsclient.AWSConfig, Load: func(ctx context.Context) (config.Redis, error) {
 		c, err := s.Load(ctx)
 		if err != nil {
 			return config.Redis{}, err

@@ -11,7 +11,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"scout/config"
+	"scout/internal/redisiam"
 	"scout/sidekiq"
 )
 
@@ -30,6 +33,9 @@ type Link struct {
 	// Load loads the configuration again and returns its section redis. The Link
 	// calls it when Redis rejects the credentials, at most every 10 s.
 	Load func(context.Context) (config.Redis, error)
+
+	// AWS returns the credentials for a Redis with IAM authentication.
+	AWS func(context.Context, config.AWS) (aws.Config, error)
 
 	// Conns and RetryFor are those of sidekiq.Options.
 	Conns    int
@@ -54,7 +60,7 @@ type client struct {
 
 // NewClient returns a client for the Redis of c. It does not connect yet.
 func (l *Link) NewClient(c config.Redis) (*sidekiq.Client, error) {
-	options := c.ClientOptions()
+	options := redisiam.ClientOptions(c, l.AWS)
 	options.Conns, options.RetryFor = l.Conns, l.RetryFor
 	return sidekiq.NewClient(options)
 }
