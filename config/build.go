@@ -22,7 +22,7 @@ func (r Redis) ClientOptions() sidekiq.Options {
 // Router returns the router for the topics of q, one of the configured queues.
 func (c *Config) Router(q Queue) *handler.Router {
 	r := handler.NewRouter(q.Topics)
-	r.Milliseconds = c.Redis.Milliseconds
+	r.Sidekiq, r.Milliseconds = c.Redis.Sidekiq, c.Redis.Milliseconds
 	r.OmitTrace = c.OmitTrace
 	return r
 }

@@ -57,6 +57,7 @@ type Redis struct {
 	Wait         sidekiq.Wait  // zero if DedupTTL is
 	Namespace    string        // of redis-namespace, for Sidekiq 6 and older; "" for none
 	Queue        string        // the Sidekiq queue of workers that name none
+	Sidekiq      int           // write jobs as this major version's client does; 0 for what all versions read
 	Milliseconds bool          // write times as integer milliseconds (Sidekiq 8 only) instead of float seconds
 	DedupTTL     time.Duration // how long a message is remembered; 0 turns de-duplication off
 }

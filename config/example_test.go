@@ -66,7 +66,7 @@ queue:
 	fmt.Println(err)
 	// Output:
 	// --config:2: redis.url: is required unless redis.host or the environment variable REDIS_URL is set
-	// --config:2: redis.urll: unknown key; did you mean "url"? allowed: url, host, password, tls, sentinels, sentinel_username, sentinel_password, iam, wait, namespace, queue, timestamps, dedup_ttl
+	// --config:2: redis.urll: unknown key; did you mean "url"? allowed: url, host, password, tls, sentinels, sentinel_username, sentinel_password, iam, wait, namespace, queue, sidekiq, timestamps, dedup_ttl
 	// --config:5: queue.wait_time: must be a duration in whole seconds from 0s to 20s, such as 20s
 	// --config:6: queue.topics.orders: must be a Ruby class, such as FooWorker or Orders::SyncJob
 }

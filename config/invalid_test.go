@@ -33,7 +33,7 @@ func TestInvalid(t *testing.T) {
 		"merge of itself":     {"redis: &r\n  <<: *r" + queue, "1: has an anchor that contains itself"},
 		"section is a list":   {"redis: []" + queue, "1: redis: must be a mapping, not a list"},
 		"section is a text":   {"redis: hunter2" + queue, "1: redis: must be a mapping, not a single value"},
-		"missing space":       {"redis: {password:hunter2}" + queue, "1: redis.(not shown): unknown key; is a space missing after its colon? allowed: url, host, password, tls, sentinels, sentinel_username, sentinel_password, iam, wait, namespace, queue, timestamps, dedup_ttl\n1: redis.url: is required unless redis.host or the environment variable REDIS_URL is set"},
+		"missing space":       {"redis: {password:hunter2}" + queue, "1: redis.(not shown): unknown key; is a space missing after its colon? allowed: url, host, password, tls, sentinels, sentinel_username, sentinel_password, iam, wait, namespace, queue, sidekiq, timestamps, dedup_ttl\n1: redis.url: is required unless redis.host or the environment variable REDIS_URL is set"},
 		"key is a list":       {"? [a]\n: b" + redis + queue, "1: has a list as a key; write a plain name before the colon"},
 		"unknown section":     {"redsi: {}" + redis + queue, `1: redsi: unknown key; did you mean "redis"? allowed: redis, aws, queue, queues, limits, max_bytes, trace, shutdown_timeout`},
 		"unknown, far":        {"sidekiq: {}" + redis + queue, `1: sidekiq: unknown key; allowed: redis, aws, queue, queues, limits, max_bytes, trace, shutdown_timeout`},
@@ -80,6 +80,9 @@ func TestInvalid(t *testing.T) {
 		"iam, serverless":        {"redis: {url: 'rediss://u@c.serverless.use1.cache.amazonaws.com', iam: {cache: c}}" + queue, "1: redis.url: is an ElastiCache Serverless, which is always in cluster mode, and Sidekiq does not work with that; use a node-based ElastiCache without cluster mode"},
 		"MemoryDB":               {"redis: {url: 'rediss://clustercfg.c.abc123.memorydb.us-east-1.amazonaws.com:6379'}" + queue, "1: redis.url: is an Amazon MemoryDB, which is always in cluster mode, and Sidekiq does not work with that; use a node-based ElastiCache without cluster mode"},
 		"configuration endpoint": {"redis: {host: 'clustercfg.c.abc123.use1.cache.amazonaws.com:6379'}" + queue, "1: redis.host: is the configuration endpoint of an ElastiCache cluster, which is always in cluster mode, and Sidekiq does not work with that; use a node-based ElastiCache without cluster mode"},
+		"sidekiq":                {"redis: {url: redis://h, sidekiq: 8.1}" + queue, "1: redis.sidekiq: must be 6, 7 or 8"},
+		"sidekiq, timestamps":    {"redis: {url: redis://h, sidekiq: 8, timestamps: seconds}" + queue, "1: redis.timestamps: does not fit redis.sidekiq, which already determines it"},
+		"sidekiq 7, timestamps":  {"redis: {url: redis://h, sidekiq: 7, timestamps: milliseconds}" + queue, "1: redis.timestamps: does not fit redis.sidekiq, which already determines it"},
 		"tls, no mapping":        {"redis: {url: rediss://h, tls: true}" + queue, "1: redis.tls: must be a mapping, not a single value"},
 		"namespace":              {"redis: {host: h, namespace: a b}" + queue, "1: redis.namespace: must be text without spaces"},
 		"sidekiq queue":          {"redis: {host: h, queue: a b}" + queue, "1: redis.queue: must be text without spaces"},
@@ -257,7 +260,7 @@ scout.yml:2: queue.name: must be the name of an SQS queue: 1 to 80 letters, digi
 scout.yml:6: queue.topics.foo-topic.rety: unknown key; did you mean "retry"? allowed: class, queue, args, retry, retry_for, backtrace, dead, tags, active_job
 scout.yml:7: queue.topics.bar-topic[0]: must be a Ruby class, such as FooWorker or Orders::SyncJob
 scout.yml:8: redis.url: is required unless redis.host or the environment variable REDIS_URL is set
-scout.yml:9: redis.hots: unknown key; did you mean "host"? allowed: url, host, password, tls, sentinels, sentinel_username, sentinel_password, iam, wait, namespace, queue, timestamps, dedup_ttl
+scout.yml:9: redis.hots: unknown key; did you mean "host"? allowed: url, host, password, tls, sentinels, sentinel_username, sentinel_password, iam, wait, namespace, queue, sidekiq, timestamps, dedup_ttl
 scout.yml:10: redis.password: environment variable NOT_THERE is not set`, "\n")
 	check(t, "errors", err.Error(), want)
 

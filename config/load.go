@@ -60,8 +60,11 @@ func (l Loader) Load(ctx context.Context, location string) (*Config, error) {
 		root.dropRemote()
 		doc.ignoresAWS = true
 		doc.env = func(name string) (string, bool) {
-			if name == "REDIS_URL" {
+			switch name {
+			case "REDIS_URL":
 				return l.LocalRedis, true
+			case "REDIS_PROVIDER":
+				return "", false
 			}
 			return l.Env(name)
 		}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"reflect"
 	"strings"
@@ -114,6 +115,7 @@ redis:
   wait: {replicas: 2, timeout: 1s}
   namespace: "myapp"
   queue: "background"
+  sidekiq: 8
   timestamps: milliseconds
   dedup_ttl: 36h
 aws:
@@ -158,7 +160,7 @@ func TestFull(t *testing.T) {
 			TLS:       sidekiq.TLS{CA: "/etc/redis/ca.pem", Cert: "/etc/redis/cert.pem", Key: "/etc/redis/key.pem", ServerName: "redis.example", SkipVerify: true},
 			Sentinels: []string{"s1.internal:26379", "s2.internal:26380"}, SentinelUsername: "scout", SentinelPassword: "secret",
 			Wait:      sidekiq.Wait{Replicas: 2, Timeout: time.Second},
-			Namespace: "myapp", Queue: "background", Milliseconds: true, DedupTTL: 36 * time.Hour,
+			Namespace: "myapp", Queue: "background", Sidekiq: 8, Milliseconds: true, DedupTTL: 36 * time.Hour,
 		},
 		AWS: AWS{Region: "us-east-1", AccessKey: "AKIA...", SecretKey: "...", Endpoint: "http://localhost:4566"},
 		Queues: []Queue{{
@@ -258,6 +260,45 @@ func TestRedisURL(t *testing.T) {
 			}
 			check(t, "URL", c.Redis.URL.Reveal(), test.want)
 		})
+	}
+}
+
+// TestRedisProvider checks that REDIS_PROVIDER names the variable with the URL, as
+// for Sidekiq.
+func TestRedisProvider(t *testing.T) {
+	const text = "queue: {topics: {t: W}}\n"
+	for name, test := range map[string]struct {
+		loader     Loader
+		want, fail string
+	}{
+		"names a variable":  {Loader{Env: vars("REDIS_PROVIDER", "CLOUD_URL", "CLOUD_URL", "redis://cloud", "REDIS_URL", "redis://h")}, "redis://cloud", ""},
+		"is empty":          {Loader{Env: vars("REDIS_PROVIDER", "", "REDIS_URL", "redis://h")}, "redis://h", ""},
+		"is a URL":          {Loader{Env: vars("REDIS_PROVIDER", "redis://:hunter2@h")}, "", "REDIS_PROVIDER: must be the name of the environment variable"},
+		"variable is unset": {Loader{Env: vars("REDIS_PROVIDER", "CLOUD_URL", "REDIS_URL", "redis://h")}, "", "the environment variable CLOUD_URL is set"},
+		"is invalid":        {Loader{Env: vars("REDIS_PROVIDER", "CLOUD_URL", "CLOUD_URL", "http://h")}, "", "CLOUD_URL: must begin with redis://"},
+		"local":             {Loader{Env: vars("REDIS_PROVIDER", "CLOUD_URL", "CLOUD_URL", "redis://cloud"), LocalRedis: "redis://local"}, "redis://local", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := test.loader.Load(t.Context(), text)
+			switch {
+			case test.fail != "" && (err == nil || !strings.Contains(err.Error(), test.fail) || strings.Contains(err.Error(), "hunter2")):
+				t.Errorf("error = %v, want %q", err, test.fail)
+			case test.fail == "" && err != nil:
+				t.Error(err)
+			case test.fail == "":
+				check(t, "URL", c.Redis.URL.Reveal(), test.want)
+			}
+		})
+	}
+}
+
+// TestSidekiqVersion checks that the form of jobs loads again.
+func TestSidekiqVersion(t *testing.T) {
+	for version, milliseconds := range map[int]bool{6: false, 7: false, 8: true} {
+		c := mustLoad(t, fmt.Sprintf("redis: {url: redis://h, sidekiq: %d}\nqueue: {name: q, topics: {t: W}}", version))
+		check(t, "redis", c.Redis, Redis{URL: "redis://h", Queue: "default", Sidekiq: version, Milliseconds: milliseconds, DedupTTL: 24 * time.Hour})
+		check(t, "again", mustLoad(t, c.String()).Redis, c.Redis)
+		check(t, "router", c.Router(c.Queues[0]).Sidekiq, version)
 	}
 }
 

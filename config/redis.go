@@ -35,7 +35,7 @@ func (r *Redis) section() value {
 	url.show = func(bool) any { return r.Address() }
 	keys := []key{
 		{name: "url", value: url, example: "rediss://user:secret@redis.internal:6379/0",
-			doc: "The URL of Redis, with the scheme redis, rediss (TLS), valkey, valkeys (TLS) or unix; REDIS_URL if absent."},
+			doc: "The URL of Redis, with the scheme redis, rediss (TLS), valkey, valkeys (TLS) or unix; if absent, REDIS_URL, or the variable that REDIS_PROVIDER names."},
 		{name: "host", value: single(&a.host, redisHost), scout1: true, example: "localhost:6379",
 			doc: "The host and port of Redis, as in Scout 1.x; url replaces it."},
 		{name: "password", value: single(&a.password, secret), scout1: true, example: "env:REDIS_PASSWORD",
@@ -56,6 +56,8 @@ func (r *Redis) section() value {
 			doc: "The namespace of redis-namespace, for Sidekiq 6 and older."},
 		{name: "queue", value: single(&r.Queue, queueName), scout1: true, initial: "default", example: "background",
 			doc: "The Sidekiq queue of workers that name none."},
+		{name: "sidekiq", value: single(&r.Sidekiq, sidekiqVersion), example: "8",
+			doc: "The major version whose client's form jobs have, 6, 7 or 8; a form that all versions read if absent."},
 		{name: "timestamps", value: single(&r.Milliseconds, choice("seconds", false, "milliseconds", true)), initial: "seconds", example: "milliseconds",
 			doc: "The unit of times in jobs: seconds, which every Sidekiq reads, or milliseconds, if all processes run Sidekiq 8."},
 		{name: "dedup_ttl", value: single(&r.DedupTTL, dedupTTL), initial: "24h", example: "36h",
@@ -64,6 +66,12 @@ func (r *Redis) section() value {
 	return section(keys, func(n node) {
 		if address := r.setURL(n, a); address != nil {
 			r.checkURL(n, address)
+		}
+		if ts := n.child("timestamps"); r.Sidekiq != 0 && ts.isSet() && r.Milliseconds != (r.Sidekiq >= 8) {
+			ts.fail("does not fit redis.sidekiq, which already determines it")
+		}
+		if r.Sidekiq != 0 {
+			r.Milliseconds = r.Sidekiq >= 8
 		}
 		if r.Wait.Replicas > 0 && r.DedupTTL == 0 {
 			n.child("wait").fail("cannot be combined with dedup_ttl: 0, because jobs that replicas do not confirm are pushed again")
@@ -187,7 +195,7 @@ func tlsSection(t *sidekiq.TLS) value {
 // password. It returns nil if there is no valid URL.
 func (r *Redis) setURL(n node, a redisAddress) *url.URL {
 	address := a.url
-	switch byURL, byHost, byEnv := n.child("url"), n.child("host"), n.variable("REDIS_URL"); {
+	switch byURL, byHost, byEnv := n.child("url"), n.child("host"), n.redisVariable(); {
 	case byURL.value != nil && byHost.isSet():
 		byHost.fail("cannot be combined with redis.url, which already names the host")
 	case byHost.isSet():
@@ -195,7 +203,7 @@ func (r *Redis) setURL(n node, a redisAddress) *url.URL {
 	case byEnv.isSet() && byURL.value == nil:
 		readInto(byEnv, &address, redisURL)
 	case byURL.value == nil:
-		byURL.fail("is required unless redis.host or the environment variable REDIS_URL is set")
+		byURL.fail("is required unless redis.host or the environment variable %s is set", byEnv.source)
 	}
 	if address == nil {
 		return nil
@@ -226,6 +234,21 @@ func clusterProduct(host string) string {
 		return "the configuration endpoint of an ElastiCache cluster"
 	}
 	return ""
+}
+
+// redisVariable returns the environment variable with the URL of Redis, as Sidekiq
+// does: the one that REDIS_PROVIDER names, or REDIS_URL.
+func (n node) redisVariable() node {
+	provider := n.variable("REDIS_PROVIDER")
+	if provider.value == nil {
+		return n.variable("REDIS_URL")
+	}
+	name := provider.value.Value
+	if !envName.MatchString(name) {
+		provider.fail("must be the name of the environment variable with the URL of Redis, such as REDISCLOUD_URL")
+		return node{document: n.document, source: provider.source}
+	}
+	return n.variable(name)
 }
 
 // redisURL explains what is wrong with a URL more precisely than its parser.
@@ -264,6 +287,15 @@ var sentinel = form[string]{parse: func(text string) (string, error) {
 		return "", errors.New("must be the host:port of a Redis Sentinel, such as sentinel.internal:26379")
 	}
 	return host.Host, nil
+}}
+
+// sidekiqVersion is a major version of Sidekiq. Older ones than 6 write jobs like it.
+var sidekiqVersion = form[int]{types: "integer", parse: func(text string) (int, error) {
+	switch text {
+	case "6", "7", "8":
+		return int(text[0] - '0'), nil
+	}
+	return 0, errors.New("must be 6, 7 or 8")
 }}
 
 // dedupTTL is 0, or long enough to span a redelivery. SQS keeps a message for up

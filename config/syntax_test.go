@@ -18,7 +18,7 @@ func TestSlips(t *testing.T) {
 		key     = "did not find expected key; indent the keys of a mapping equally, and put nothing after the closing quote of a value"
 		start   = "found character that cannot start any token; quote a key or value that starts with @, ` or %"
 		rest    = "\nqueue: {name: q, topics: {t: W}}"
-		allowed = "allowed: url, host, password, tls, sentinels, sentinel_username, sentinel_password, iam, wait, namespace, queue, timestamps, dedup_ttl"
+		allowed = "allowed: url, host, password, tls, sentinels, sentinel_username, sentinel_password, iam, wait, namespace, queue, sidekiq, timestamps, dedup_ttl"
 	)
 	tests := map[string]struct{ text, want string }{
 		"tab":                     {"redis:\n  host: h\n\tqueue: b" + rest, "3: is not valid YAML: a tab in the indentation; use spaces"},

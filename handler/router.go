@@ -11,6 +11,7 @@ import (
 // A Router looks up the workers for a topic and builds their jobs. It is safe
 // for concurrent use.
 type Router struct {
+	Sidekiq      int  // whose form jobs have; see sidekiq.Call
 	Milliseconds bool // how jobs write times; see sidekiq.Call
 	OmitTrace    bool // leave trace context and baggage out of the jobs
 

@@ -77,7 +77,7 @@ func (t *translator) translate(m *events.SQSMessage, jobs []sidekiq.Job) (Transl
 	if t.id[0] == "" {
 		return result, reject(ReasonNotEnvelope, "neither the SNS envelope nor SQS gives the message an id")
 	}
-	call := sidekiq.Call{At: t.at, Trace: t.router.traceFields(e.Attributes, m), Milliseconds: t.router.Milliseconds}
+	call := sidekiq.Call{At: t.at, Trace: t.router.traceFields(e.Attributes, m), Sidekiq: t.router.Sidekiq, Milliseconds: t.router.Milliseconds}
 	for i := range t.workers {
 		w := &t.workers[i]
 		call.ID = w.JobID(sidekiq.Identity{Kind: "sns", Source: t.topicARN, ID: t.id[:]})

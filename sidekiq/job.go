@@ -11,9 +11,13 @@ import (
 	"scout/internal/jsonscan"
 )
 
-// activeJobWrapper is the class that runs ActiveJobs. Sidekiq 7.3.3 and newer
-// also call it Sidekiq::ActiveJob::Wrapper; older versions know only this name.
-const activeJobWrapper = "ActiveJob::QueueAdapters::SidekiqAdapter::JobWrapper"
+// The classes that run ActiveJobs. Sidekiq's own adapter, which comes with 7.3.3
+// and newer, writes the second name and still runs the first; older versions know
+// only the first.
+const (
+	activeJobWrapper  = "ActiveJob::QueueAdapters::SidekiqAdapter::JobWrapper"
+	activeJobWrapper8 = "Sidekiq::ActiveJob::Wrapper"
+)
 
 // A Job is one element of a Sidekiq queue.
 type Job struct {
@@ -79,8 +83,13 @@ type Call struct {
 	At    time.Time         // when the job is created and enqueued
 	Trace []TraceField
 
+	// Sidekiq is the major version (6, 7 or 8) whose own client writes such a
+	// job. 0 is a form that all versions read, which is that of 6 and 7. The jobs
+	// of Sidekiq 8 have times in milliseconds and another class for ActiveJobs.
+	Sidekiq int
+
 	// Milliseconds writes times as whole milliseconds, as Sidekiq 8 does,
-	// instead of as seconds, which every version reads.
+	// instead of as seconds, whatever the value of Sidekiq.
 	Milliseconds bool
 }
 
@@ -105,7 +114,12 @@ func (t *JobTemplate) Job(c Call) Job {
 	b = append(b, `,"queue":`...)
 	b = jsonscan.AppendQuote(b, t.Queue)
 	if t.ActiveJob {
-		b = append(b, `,"class":"`+activeJobWrapper+`","wrapped":`...)
+		wrapper := activeJobWrapper
+		if c.Sidekiq >= 8 {
+			wrapper = activeJobWrapper8
+		}
+		b = append(append(b, `,"class":"`...), wrapper...)
+		b = append(b, `","wrapped":`...)
 		b = jsonscan.AppendQuote(b, t.Class)
 		b = append(b, `,"args":[`...)
 		b = append(t.appendActiveJob(b, c), ']')
@@ -195,7 +209,7 @@ func appendArray(b []byte, values []json.RawMessage) []byte {
 // appendTime appends the time as seconds or milliseconds. Sidekiq 8 reads a
 // number without a decimal point as milliseconds, so seconds always have one.
 func (c *Call) appendTime(b []byte) []byte {
-	if c.Milliseconds {
+	if c.Milliseconds || c.Sidekiq >= 8 {
 		return strconv.AppendInt(b, c.At.UnixMilli(), 10)
 	}
 	micros := c.At.UnixMicro()

@@ -44,6 +44,18 @@ func TestJob(t *testing.T) {
 			`{"retry":true,"queue":"low","class":"A","args":[],"jid":"JID","created_at":1767323045000,"enqueued_at":1767323045000}`,
 		},
 		{
+			"Sidekiq 8", JobTemplate{Class: "A", Queue: "low"}, Call{Sidekiq: 8},
+			`{"retry":true,"queue":"low","class":"A","args":[],"jid":"JID","created_at":1767323045000,"enqueued_at":1767323045000}`,
+		},
+		{
+			"Sidekiq 7", JobTemplate{Class: "A", Queue: "low"}, Call{Sidekiq: 7},
+			`{"retry":true,"queue":"low","class":"A","args":[],"jid":"JID","created_at":1767323045.000006,"enqueued_at":1767323045.000006}`,
+		},
+		{
+			"ActiveJob in Sidekiq 8", JobTemplate{Class: "SyncJob", Queue: "low", ActiveJob: true}, Call{Sidekiq: 8},
+			`{"retry":true,"queue":"low","class":"Sidekiq::ActiveJob::Wrapper","wrapped":"SyncJob","args":[{"job_class":"SyncJob","job_id":"UUID","provider_job_id":null,"queue_name":"low","priority":null,"arguments":[],"executions":0,"exception_executions":{},"locale":null,"timezone":null,"enqueued_at":"2026-01-02T03:04:05.000006000Z"}],"jid":"JID","created_at":1767323045000,"enqueued_at":1767323045000}`,
+		},
+		{
 			"trace", JobTemplate{Class: "A", Queue: "low"}, Call{Trace: []TraceField{{"traceparent", "00-ab-cd-01"}, {"baggage", `a="b"`}}},
 			`{"retry":true,"queue":"low","class":"A","args":[],"jid":"JID","created_at":1767323045.000006,"enqueued_at":1767323045.000006,"traceparent":"00-ab-cd-01","baggage":"a=\"b\""}`,
 		},
