@@ -142,6 +142,63 @@ func TestRestartUnderPush(t *testing.T) {
 // minimalACL is what a user needs according to the README.
 var minimalACL = []any{"~queues", "~queue:*", "~scout:*", "+eval", "+evalsha", "+exists", "+set", "+lpush", "+sadd", "+ping", "+info", "+select"}
 
+// A user needs the documented permissions for each feature, and no others. One
+// that is missing is an error that says so.
+func TestPermissions(t *testing.T) {
+	server, _ := startReplicated(t)
+	sentinel := serve(t, sentinelReply(server.Addr, 0), nil)
+	push := func(c *Client) error {
+		err := c.Ready(t.Context(), "q")
+		if err == nil {
+			_, err = c.Push(t.Context(), testJobs("q", 1))
+		}
+		return err
+	}
+	for _, c := range []struct {
+		feature   string
+		more      []string // commands; those of jobs are needed always
+		configure func(*Options)
+		call      func(*Client) error
+	}{
+		{"jobs", []string{"eval", "evalsha", "exists", "set", "lpush", "sadd", "ping"}, nil, push},
+		{"a database", []string{"select"}, func(o *Options) { o.URL += "/3" }, push},
+		{"sentinels", []string{"role"}, func(o *Options) {
+			o.URL, o.Sentinels = strings.Replace(o.URL, server.Addr, "shop", 1), []string{sentinel}
+		}, push},
+		{"wait", []string{"wait"}, func(o *Options) { o.Wait = Wait{1, time.Minute} }, push},
+		{"check", []string{"info"}, nil, func(c *Client) error { _, err := c.Info(t.Context()); return err }},
+		{"limits", []string{"info", "llen", "lindex"}, nil, func(c *Client) error { _, err := c.Usage(t.Context(), []string{"q"}); return err }},
+	} {
+		t.Run(c.feature, func(t *testing.T) {
+			run := func(without string) error {
+				acl := []any{"SETUSER", "scout", "reset", "on", ">secret", "~queues", "~queue:*", "~scout:*"}
+				for _, command := range append([]string{"eval", "evalsha", "exists", "set", "lpush", "sadd", "ping"}, c.more...) {
+					if command != without {
+						acl = append(acl, "+"+command)
+					}
+				}
+				server.Must("ACL", acl...)
+				server.Must("SCRIPT", "FLUSH")
+				client := newTestClient(t, "", func(o *Options) {
+					o.URL = "redis://scout:secret@" + server.Addr
+					if c.configure != nil {
+						c.configure(o)
+					}
+				})
+				return c.call(client)
+			}
+			if err := run(""); err != nil {
+				t.Fatalf("with all permissions: %v", err)
+			}
+			for _, command := range c.more {
+				if err := run(command); !errors.Is(err, ErrUnusable) || !strings.Contains(err.Error(), "ACL") {
+					t.Errorf("without +%s: error = %v, want ErrUnusable and advice", command, err)
+				}
+			}
+		})
+	}
+}
+
 func TestURLs(t *testing.T) {
 	const password = "p@ss:w/rd?"
 	certificate, key := selfSigned(t)
@@ -178,8 +235,11 @@ func TestURLs(t *testing.T) {
 // Valkey works like Redis, and is called by its own name and version.
 func TestValkey(t *testing.T) {
 	server := env.Valkey(t)
-	client := newTestClient(t, "", func(o *Options) { o.URL = "valkey://" + server.Addr })
+	client := newTestClient(t, "", func(o *Options) { o.URL = "valkey://" + server.Addr + "/1" })
 	mustPush(t, client, testJobs("q", 2))
+	if list := do(t, server.Addr, "CLIENT", "LIST").([]byte); !strings.Contains(string(list), "lib-name=scout") {
+		t.Errorf("the client does not show its name: %s", list)
+	}
 	info, err := client.Info(t.Context())
 	if err != nil || info.Name != "Valkey" || !strings.HasPrefix(info.Version, "9.") || !strings.HasPrefix(info.Redis, "7.") || info.Role != "master" {
 		t.Errorf("Info = %+v, %v; want a Valkey 9", info, err)

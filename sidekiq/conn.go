@@ -3,7 +3,6 @@ package sidekiq
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -45,25 +44,27 @@ func (c *conn) discard(reason error) {
 // Err tells the pool whether to drop the connection.
 func (c *conn) Err() error { return cmp.Or(c.failed, c.ConnWithContext.Err()) }
 
-// pipeline sends commands, each with its arguments, in one round trip, and returns
-// their replies, which may be a redis.Error. It closes the socket if ctx ends first.
+// pipeline sends commands, each with its arguments, in one round trip. It returns
+// their replies, or those before the first error. It closes the socket if ctx
+// ends first.
 func (c *conn) pipeline(ctx context.Context, commands ...[]any) ([]any, error) {
-	if len(commands) == 0 {
-		return nil, nil
-	}
 	defer context.AfterFunc(ctx, func() { c.socket.Close() })()
 	for _, command := range commands {
 		_ = c.Send(command[0].(string), command[1:]...) // errors of Send come back from Flush
 	}
 	err := c.Flush()
-	replies := make([]any, len(commands))
-	for i := 0; i < len(commands) && err == nil; i++ {
-		replies[i], err = c.Receive()
-		if reply, ok := errors.AsType[redis.Error](err); ok {
-			replies[i], err = reply, nil
+	var replies []any
+	for range commands {
+		var reply any
+		if err == nil {
+			reply, err = c.Receive()
 		}
+		if err != nil {
+			break
+		}
+		replies = append(replies, reply)
 	}
-	if err != nil && ctx.Err() != nil {
+	if err != nil && !isReply(err) && ctx.Err() != nil {
 		err = ctx.Err()
 	}
 	return replies, err

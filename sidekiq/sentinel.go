@@ -138,20 +138,20 @@ func (n *sentinels) ask(ctx context.Context, sentinel string) (master string, ot
 	}
 	defer c.socket.Close()
 	replies, err := c.pipeline(ctx, []any{"SENTINEL", "GET-MASTER-ADDR-BY-NAME", n.name}, []any{"SENTINEL", "SENTINELS", n.name})
-	if err != nil {
+	if len(replies) == 0 {
 		return "", nil, err
 	}
-	switch reply := replies[0].(type) {
-	case redis.Error:
-		return "", nil, reply
-	case nil:
+	if replies[0] == nil {
 		return "", nil, errUnknownMaster
-	case []any:
-		if address, err := redis.Strings(reply, nil); err == nil && len(address) == 2 {
-			return net.JoinHostPort(address[0], address[1]), reportedSentinels(replies[1]), nil
-		}
 	}
-	return "", nil, errUnexpectedReply
+	address, err := redis.Strings(replies[0], nil)
+	if err != nil || len(address) != 2 {
+		return "", nil, errUnexpectedReply
+	}
+	if len(replies) > 1 {
+		others = reportedSentinels(replies[1])
+	}
+	return net.JoinHostPort(address[0], address[1]), others, nil
 }
 
 // reportedSentinels reads the reply to SENTINEL SENTINELS. What it does not

@@ -120,19 +120,24 @@ func (s *server) logIn(ctx context.Context, socket net.Conn, address string) (*c
 	if s.sentinels != nil {
 		commands = append(commands, []any{"ROLE"})
 	}
-	values, err := c.pipeline(ctx, commands...)
-	if err != nil {
+	if len(commands) == 0 {
+		return c, nil // the name of the client is not worth a round trip
+	}
+	values, err := c.pipeline(ctx, append(commands, []any{"CLIENT", "SETINFO", "LIB-NAME", "scout"})...)
+	switch {
+	case err != nil && (len(values) < len(commands) || !isNeedless(err)):
 		return nil, err
-	}
-	for _, value := range values {
-		if err, ok := value.(redis.Error); ok {
-			return nil, err
-		}
-	}
-	if s.sentinels != nil {
-		return c, checkRole(values[len(values)-1])
+	case s.sentinels != nil:
+		return c, checkRole(values[len(commands)-1])
 	}
 	return c, nil
+}
+
+// isNeedless reports whether an error of CLIENT SETINFO, which makes CLIENT LIST
+// show the client's name, only means that the server does not know the command,
+// which is new in Redis 7.2, or does not allow it.
+func isNeedless(err error) bool {
+	return replyHasPrefix(err, "NOPERM") || replyHasPrefix(err, "ERR") && !replyHasPrefix(err, "ERR max number of clients")
 }
 
 // authCommand returns the command AUTH, or nothing if there is no password.

@@ -45,15 +45,16 @@ func waiting(t *testing.T, server *env.RedisServer, replicas int, retryFor time.
 // pushed again, and are in the queue once.
 func TestWait(t *testing.T) {
 	master, replica := startReplicated(t)
-	client := waiting(t, master, 1, time.Millisecond)
-	if n := count(mustPush(t, client, testJobs("first", 3_000)), Enqueued); n != 3_000 || client.Unconfirmed() != 0 {
-		t.Errorf("%d jobs enqueued, %d times unconfirmed", n, client.Unconfirmed())
+	patient := newTestClient(t, master.Addr, func(o *Options) { o.Wait, o.RetryFor = Wait{1, time.Minute}, time.Minute })
+	if n := count(mustPush(t, patient, testJobs("first", 3_000)), Enqueued); n != 3_000 || patient.Unconfirmed() != 0 {
+		t.Errorf("%d jobs enqueued, %d times unconfirmed", n, patient.Unconfirmed())
 	}
-	if err := client.Ready(t.Context()); err != nil {
+	if err := patient.Ready(t.Context()); err != nil {
 		t.Error(err)
 	}
 
 	replica.Pause()
+	client := waiting(t, master, 1, time.Millisecond)
 	results, err := client.Push(t.Context(), testJobs("second", 1_500))
 	if !errors.Is(err, ErrUnconfirmed) || errors.Is(err, ErrUnusable) || count(results, NotPushed) != 1_500 || !errors.Is(results[0].Err, ErrUnconfirmed) {
 		t.Errorf("error = %v, %d jobs not pushed; want all", err, count(results, NotPushed))
@@ -66,9 +67,9 @@ func TestWait(t *testing.T) {
 	}
 
 	time.AfterFunc(500*time.Millisecond, replica.Resume)
-	patient := waiting(t, master, 1, time.Minute)
+	again := waiting(t, master, 1, time.Minute)
 	third := testJobs("third", 1_500)
-	results = mustPush(t, patient, append(testJobs("second", 1_500), third...))
+	results = mustPush(t, again, append(testJobs("second", 1_500), third...))
 	// The second push ended after its first window.
 	if count(results[:1_000], Duplicate) != 1_000 || count(results[1_000:], Enqueued) != 2_000 {
 		t.Errorf("%d duplicates and %d enqueued, want 1,000 and 2,000", count(results, Duplicate), count(results, Enqueued))
@@ -80,8 +81,8 @@ func TestWait(t *testing.T) {
 			}
 		}
 	}
-	if err := client.Ready(t.Context()); err != nil || client.Failing() {
-		t.Errorf("Ready = %v, failing = %t with the replica back", err, client.Failing())
+	if err := patient.Ready(t.Context()); err != nil || again.Failing() {
+		t.Errorf("Ready = %v, failing = %t with the replica back", err, again.Failing())
 	}
 }
 
