@@ -18,6 +18,9 @@ const checkTimeout = 5 * time.Second
 // up. It accepts a Redis that takes no jobs at the moment, unless the one in use
 // does.
 func (s *Service) checkRedis(ctx context.Context, p *plan) error {
+	if p.config.Redis.TLS.SkipVerify {
+		s.Log.Warn("Redis certificate not verified", "advice", "anybody on the network can pose as Redis; set redis.tls.ca instead of verify: false")
+	}
 	checkCtx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	info, err := p.redis.Info(checkCtx)

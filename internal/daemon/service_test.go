@@ -420,6 +420,7 @@ func TestReloadIsChecked(t *testing.T) {
 		"silent Redis":          {w.config(t, queue, "redis://"+silent.Addr().String()), "Redis at " + silent.Addr().String(), "redis"},
 		"full Redis":            {w.config(t, queue, "redis://"+full.Addr()), "OOM", "redis"},
 		"untrusted certificate": {w.config(t, queue, "rediss://"+untrusted.Addr()), "this Redis cannot be used", "redis"},
+		"unreadable authority":  {w.config(t, "redis: {url: \"rediss://%s\", tls: {ca: /nonexistent.pem}}\nqueue: {name: users, topics: {users: LostWorker}}", untrusted.Addr()), "reading the certificates for Redis: open /nonexistent.pem", "redis"},
 		"no such queue":         {w.config(t, "redis: {url: \"%s\"}\nqueue: {name: missing, topics: {users: LostWorker}}", good), `there is no SQS queue "missing"`, "queue"},
 		"no queue at the URL":   {w.config(t, "redis: {url: \"%s\"}\nqueue: {url: \"http://%s/000000000000/missing\", topics: {users: LostWorker}}", good, w.addr), "the queue does not exist in region us-east-1", "queue"},
 		"cannot be loaded":      {nil, "no such file", "config"},
@@ -440,6 +441,25 @@ func TestReloadIsChecked(t *testing.T) {
 			r.end(t)
 		})
 	}
+}
+
+// A certificate that is not verified is no secret.
+func TestUnverifiedCertificate(t *testing.T) {
+	w := newWorld(t, "app")
+	selfSigned := miniredis.NewMiniRedis()
+	server := httptest.NewTLSServer(nil)
+	t.Cleanup(server.Close)
+	if err := selfSigned.StartTLS(server.TLS); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(selfSigned.Close)
+	r := run(t, w.config(t, "redis: {url: \"rediss://%s\", tls: {verify: false}}\nqueue: {name: app, wait_time: 1s, topics: {app: Worker}}", selfSigned.Addr()))
+	w.publish(t, "app", "1")
+	eventuallyJobs(t, selfSigned, "Worker")
+	if log := r.log.String(); !strings.Contains(log, `level=WARN msg="Redis certificate not verified"`) {
+		t.Errorf("no warning in the log:\n%s", log)
+	}
+	r.end(t)
 }
 
 // If neither the Redis in use nor the new one takes jobs, the new configuration is
