@@ -5,8 +5,10 @@ package sidekiq
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -178,4 +180,51 @@ func TestWaitNeedsPermission(t *testing.T) {
 	if ready := client.Ready(t.Context()); !errors.Is(ready, ErrUnusable) || !errors.Is(err, ErrUnusable) || !strings.Contains(err.Error(), "wait") {
 		t.Errorf("Push = %v, Ready = %v; want ErrUnusable with the command", err, ready)
 	}
+}
+
+// With all replicas waited for, failovers under load neither lose a job that
+// Push has confirmed nor double one.
+func TestFailoversWithWait(t *testing.T) {
+	r := env.NewReplication(t, 2, env.ReplicationOptions{})
+	client := newTestClient(t, "", func(o *Options) {
+		o.URL, o.Sentinels = "redis://"+env.MasterName, r.SentinelAddrs()
+		o.Wait, o.RetryFor = Wait{Replicas: 2, Timeout: 500 * time.Millisecond}, 2*time.Minute
+	})
+	stop := make(chan struct{})
+	var pushed [8]int
+	var pushers sync.WaitGroup
+	for i := range pushed {
+		pushers.Go(func() {
+			jobs := testJobs(fmt.Sprint(i), 200_000)
+			for pushed[i] = 0; pushed[i] < len(jobs); pushed[i] += 10 {
+				if _, err := client.Push(t.Context(), jobs[pushed[i]:pushed[i]+10]); err != nil {
+					t.Error(err)
+					return
+				}
+				select {
+				case <-stop:
+					pushed[i] += 10
+					return
+				default:
+				}
+			}
+		})
+	}
+	for range 2 {
+		r.Failover()
+		r.WaitUntilWhole()
+		r.CrashMaster().Start()
+		r.WaitUntilWhole()
+	}
+	close(stop)
+	pushers.Wait()
+	master := r.Master()
+	for i, n := range pushed {
+		got := env.Queued(t, master.Addr, fmt.Sprint("queue:", i))
+		slices.Sort(got)
+		if n == 0 || len(got) != n || len(slices.Compact(got)) != n {
+			t.Errorf("pusher %d: %d jobs in the queue, %d different ones, want %d", i, len(got), len(slices.Compact(got)), n)
+		}
+	}
+	t.Logf("%d jobs, %d times unconfirmed", pushed, client.Unconfirmed())
 }
