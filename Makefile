@@ -62,12 +62,16 @@ fuzz:
 	$(GO) test -run '^$$' -fuzz '^FuzzLoad$$' -fuzztime 1m ./config
 	$(GO) test -run '^$$' -fuzz '^FuzzReplies$$' -fuzztime 1m ./sidekiq
 
-# make bench    run the Go benchmarks, and measure what the daemon moves from SQS to Redis
+# make bench    run the Go benchmarks, and measure what the daemon moves from SQS to Redis; TLS=1 what TLS costs it
 bench: scout
+ifdef TLS
+	$(GO) run ./internal/cmd/bench -tls
+else
 	$(GO) test -tags integration -run '^$$' -bench . ./internal/jsonscan ./sidekiq ./handler ./cmd/lambda
 	$(GO) run ./internal/cmd/bench -baseline
 	$(GO) run ./internal/cmd/bench -latency 10ms
 	$(GO) run ./internal/cmd/bench -rate 50 -duration 20s -rounds 1
+endif
 
 # make release VERSION=v2.0.0   build archives, .deb, .rpm, SBOMs and checksums into dist
 release:

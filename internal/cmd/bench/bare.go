@@ -27,7 +27,7 @@ const bareLoops = 64
 // the AWS SDK: receive ten, push their bodies as they are, and delete them. It
 // checks nothing, and pushes a redelivered message again.
 func bareLoop() contender {
-	return contender{"bare loop", func(s *stand, metricsAddr string) ([]string, bool, error) {
+	return contender{name: "bare loop", command: func(s *stand, metricsAddr string) ([]string, bool, error) {
 		self, err := os.Executable()
 		return []string{self, bareCommand, s.sqs.url(), s.sqs.queueURL(), s.socket, metricsAddr}, true, err
 	}}

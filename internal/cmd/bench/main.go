@@ -8,6 +8,10 @@
 // -size bytes, each with its own ids, and Scout de-duplicates them, as it does by default.
 // The jobs and markers are removed from Redis all the time.
 //
+// Scout reaches both without TLS, Redis through a unix socket. With -tls, Scout
+// over https and rediss takes turns with Scout over http and redis, both over TCP,
+// and the report ends with what TLS costs. Only Scout's side of it is measured.
+//
 // There are three modes:
 //
 //   - throughput (the default): the queue is never empty. With -latency, each
@@ -64,6 +68,7 @@ func parse(args []string) (o options, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	scouts := flags.String("scout", "bin/scout", "the scout binary, or several, separated by commas")
 	baseline := flags.Bool("baseline", false, "also measure a bare loop on the AWS SDK")
+	withTLS := flags.Bool("tls", false, "measure scout with TLS to SQS and Redis, and without")
 	flags.DurationVar(&o.duration, "duration", 5*time.Second, "how long to measure")
 	flags.IntVar(&o.rounds, "rounds", 3, "how many times to measure")
 	flags.DurationVar(&o.latency, "latency", 0, "how much longer each SQS call takes")
@@ -74,12 +79,17 @@ func parse(args []string) (o options, err error) {
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	if flags.NArg() > 0 || o.rounds < 1 || o.rate < 0 || o.rate > 0 && o.soak {
+	if flags.NArg() > 0 || o.rounds < 1 || o.rate < 0 || o.rate > 0 && o.soak || *baseline && *withTLS {
 		flags.Usage()
-		return o, errors.New("invalid arguments: there are only flags; -rounds must be positive, and -rate and -soak exclude each other")
+		return o, errors.New("invalid arguments: there are only flags; -rounds must be positive; -rate excludes -soak, and -baseline excludes -tls")
 	}
 	for path := range strings.SplitSeq(*scouts, ",") {
-		o.contenders = append(o.contenders, scout(path))
+		c := contender{name: path, command: scoutCommand(path)}
+		if *withTLS {
+			o.contenders = append(o.contenders, contender{path + " with TLS", c.command, overTLS})
+			c.link = overTCP
+		}
+		o.contenders = append(o.contenders, c)
 	}
 	if *baseline {
 		o.contenders = append(o.contenders, bareLoop())

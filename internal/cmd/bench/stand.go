@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/gomodule/redigo/redis"
+
+	"scout/internal/test/env"
 )
 
 // A contender is a program that moves messages from SQS to Redis.
@@ -21,17 +24,29 @@ type contender struct {
 	// command returns the command line for a stand, and whether the program
 	// will serve its metrics at metricsAddr.
 	command func(s *stand, metricsAddr string) (args []string, metrics bool, err error)
+
+	link link
 }
 
-// scout is the daemon with a minimal configuration: only where things are.
-func scout(path string) contender {
-	return contender{path, func(s *stand, metricsAddr string) ([]string, bool, error) {
+// A link is how a contender reaches Redis, and SQS.
+type link int
+
+const (
+	overSocket link = iota // Redis through a unix socket, SQS over http
+	overTCP                // Redis over redis, SQS over http
+	overTLS                // Redis over rediss, SQS over https
+)
+
+// scoutCommand returns the command of the daemon with a minimal configuration:
+// only where things are.
+func scoutCommand(path string) func(s *stand, metricsAddr string) ([]string, bool, error) {
+	return func(s *stand, metricsAddr string) ([]string, bool, error) {
 		config := filepath.Join(s.dir, "scout.yml")
 		text := fmt.Sprintf(`
-redis: {url: "unix://%s"}
+redis: {url: %q}
 aws: {region: us-east-1, access_key: x, secret_key: x, endpoint: %q}
 queue: {url: %q, topics: {bench: BenchWorker}}
-`, s.socket, s.sqs.url(), s.sqs.queueURL())
+`, s.redisURL, s.sqs.url(), s.sqs.queueURL())
 		if s.maxBytes != "" { // an older build does not know the key
 			text += "max_bytes: " + s.maxBytes + "\n"
 		}
@@ -47,15 +62,17 @@ queue: {url: %q, topics: {bench: BenchWorker}}
 			return args, false, nil
 		}
 		return append(args, "--listen", metricsAddr), true, nil
-	}}
+	}
 }
 
 // A stand is where a contender is measured: an SQS, a Redis, and the process of
 // the contender.
 type stand struct {
-	dir    string
-	sqs    *stub
-	socket string // of Redis
+	dir      string
+	sqs      *stub
+	redisURL string      // for the contender
+	socket   string      // of Redis
+	pair     env.KeyPair // of both servers with overTLS
 
 	maxBytes string // of the configuration of Scout; may be empty
 	*process
@@ -71,11 +88,15 @@ func (c contender) measureOn(ctx context.Context, q *queue, o options, measure f
 		return err
 	}
 	defer os.RemoveAll(s.dir)
-	if s.sqs, err = newStub(q, o.latency, o.size); err != nil {
+	config, err := s.tlsConfig(c.link)
+	if err != nil {
+		return err
+	}
+	if s.sqs, err = newStub(q, o.latency, o.size, config); err != nil {
 		return err
 	}
 	defer s.sqs.close()
-	stopRedis, err := s.startRedis(ctx)
+	stopRedis, err := s.startRedis(ctx, c.link)
 	if err != nil {
 		return err
 	}
@@ -91,17 +112,45 @@ func (c contender) measureOn(ctx context.Context, q *queue, o options, measure f
 	if !metrics {
 		metricsAddr = ""
 	}
-	if s.process, err = start(args, metricsAddr); err != nil {
+	if s.process, err = start(args, s.pair.Cert, metricsAddr); err != nil {
 		return err
 	}
 	defer s.process.kill()
 	return measure(ctx, s)
 }
 
+// tlsConfig makes a certificate for the servers with overTLS, and returns the
+// configuration that the SQS needs.
+func (s *stand) tlsConfig(l link) (*tls.Config, error) {
+	if l != overTLS {
+		return nil, nil
+	}
+	s.pair = env.SelfSigned(s.dir)
+	certificate, err := tls.LoadX509KeyPair(s.pair.Cert, s.pair.Key)
+	return &tls.Config{Certificates: []tls.Certificate{certificate}}, err
+}
+
 // startRedis starts a redis-server and returns when it replies.
-func (s *stand) startRedis(ctx context.Context) (stop func(), err error) {
+func (s *stand) startRedis(ctx context.Context, l link) (stop func(), err error) {
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	_, port, _ := net.SplitHostPort(addr)
 	s.socket = filepath.Join(s.dir, "redis")
-	server := exec.Command("redis-server", "--port", "0", "--unixsocket", s.socket, "--save", "", "--appendonly", "no", "--dir", s.dir)
+	args := []string{"--unixsocket", s.socket, "--save", "", "--appendonly", "no", "--dir", s.dir}
+	switch l {
+	case overSocket:
+		s.redisURL = "unix://" + s.socket
+		args = append(args, "--port", "0")
+	case overTCP:
+		s.redisURL = "redis://" + addr
+		args = append(args, "--port", port)
+	case overTLS:
+		s.redisURL = "rediss://" + addr
+		args = append(args, "--port", "0", "--tls-port", port, "--tls-cert-file", s.pair.Cert, "--tls-key-file", s.pair.Key, "--tls-auth-clients", "no")
+	}
+	server := exec.Command("redis-server", args...)
 	if err := server.Start(); err != nil {
 		return nil, fmt.Errorf("starting redis-server: %w", err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log"
@@ -23,15 +24,20 @@ type stub struct {
 	latency   time.Duration // how much longer each call takes
 	template  *template
 	receiving atomic.Int64 // receives in flight
+	scheme    string
 	listener  net.Listener
 }
 
-func newStub(q *queue, latency time.Duration, size int) (*stub, error) {
+// newStub starts a stub. It takes only TLS if it gets a configuration for that.
+func newStub(q *queue, latency time.Duration, size int, config *tls.Config) (*stub, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	s := &stub{queue: q, latency: latency, template: newTemplate(size), listener: l}
+	s := &stub{queue: q, latency: latency, template: newTemplate(size), scheme: "http", listener: l}
+	if config != nil {
+		s.scheme, s.listener = "https", tls.NewListener(l, config)
+	}
 	go s.accept()
 	return s, nil
 }
@@ -40,7 +46,7 @@ func newStub(q *queue, latency time.Duration, size int) (*stub, error) {
 func (s *stub) close() { _ = s.listener.Close() }
 
 // url returns the URL of the endpoint.
-func (s *stub) url() string { return "http://" + s.listener.Addr().String() }
+func (s *stub) url() string { return s.scheme + "://" + s.listener.Addr().String() }
 
 func (s *stub) queueURL() string { return s.url() + "/123456789012/bench" }
 

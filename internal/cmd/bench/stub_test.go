@@ -21,7 +21,7 @@ import (
 // startStub returns the real client for a stub with a queue.
 func startStub(t *testing.T, q *queue) (client *sqs.Client, queueURL *string) {
 	t.Helper()
-	s, err := newStub(q, 0, defaultSize)
+	s, err := newStub(q, 0, defaultSize, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

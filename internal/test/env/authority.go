@@ -7,95 +7,84 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
-	"testing"
 	"time"
 )
 
-// An Authority is a certificate authority of one test.
+// An Authority is a certificate authority. It and SelfSigned panic if they cannot
+// write a file.
 type Authority struct {
 	File string // its certificate, in PEM
 
-	t           testing.TB
+	dir         string
 	key         *ecdsa.PrivateKey
 	certificate *x509.Certificate
 }
 
-// A KeyPair is a certificate and its private key, in PEM files. An Authority's
-// File is all that is needed to verify it.
+// A KeyPair is a certificate and its private key, in PEM files.
 type KeyPair struct{ Cert, Key string }
 
-// NewAuthority returns a new authority.
-func NewAuthority(t testing.TB) *Authority {
-	t.Helper()
-	template := newCertificate(t, "Test Authority")
-	template.IsCA, template.KeyUsage = true, x509.KeyUsageCertSign
-	a := &Authority{t: t, key: newKey(t), certificate: template}
-	der := a.sign(template, a.key)
-	a.File = filepath.Join(t.TempDir(), "ca.pem")
-	writePEM(t, a.File, "CERTIFICATE", der)
+// NewAuthority returns a new authority that keeps its files in a directory.
+func NewAuthority(dir string) *Authority {
+	certificate := newCertificate("Test Authority")
+	certificate.IsCA, certificate.KeyUsage = true, x509.KeyUsageCertSign
+	a := &Authority{File: filepath.Join(dir, "ca.pem"), dir: dir, key: newKey(), certificate: certificate}
+	writePEM(a.File, "CERTIFICATE", a.sign(certificate, a.key))
 	return a
 }
 
-// Issue returns a certificate for servers and clients that is valid for an hour
-// and for localhost and 127.0.0.1, unless change says otherwise.
+// Issue returns a new certificate for servers and clients. It is valid for an
+// hour, and for localhost and 127.0.0.1, unless change says otherwise.
 func (a *Authority) Issue(change ...func(*x509.Certificate)) KeyPair {
-	a.t.Helper()
-	dir := a.t.TempDir()
-	pair := KeyPair{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
+	dir, err := os.MkdirTemp(a.dir, "pair")
+	must(err)
+	pair := newKeyPair(dir)
 	a.Renew(pair, change...)
 	return pair
 }
 
 // Renew writes another certificate and key to the files of a KeyPair.
 func (a *Authority) Renew(pair KeyPair, change ...func(*x509.Certificate)) {
-	a.t.Helper()
-	template, key := newLeaf(a.t), newKey(a.t)
+	leaf, key := newLeaf(), newKey()
 	for _, f := range change {
-		f(template)
+		f(leaf)
 	}
-	writePair(a.t, pair, a.sign(template, key), key)
+	pair.write(a.sign(leaf, key), key)
 }
 
-// SelfSigned returns a certificate like one of Issue that no authority signed.
-func SelfSigned(t testing.TB) KeyPair {
-	t.Helper()
-	template := newLeaf(t)
-	a := &Authority{t: t, key: newKey(t), certificate: template}
-	dir := t.TempDir()
-	pair := KeyPair{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
-	writePair(t, pair, a.sign(template, a.key), a.key)
+// SelfSigned returns a certificate like that of Issue, but signed by its own key.
+func SelfSigned(dir string) KeyPair {
+	a := Authority{key: newKey(), certificate: newLeaf()}
+	pair := newKeyPair(dir)
+	pair.write(a.sign(a.certificate, a.key), a.key)
 	return pair
 }
 
-// Expired makes Issue return a certificate that was valid until a minute ago.
+// Expired makes a certificate one that was valid until a minute ago.
 func Expired(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
 
-// OnlyFor makes Issue return a certificate that is valid only for a host name.
+// OnlyFor makes a certificate valid for one host name and nothing else.
 func OnlyFor(host string) func(*x509.Certificate) {
 	return func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{host}, nil }
 }
 
-func newLeaf(t testing.TB) *x509.Certificate {
-	t.Helper()
-	c := newCertificate(t, "localhost")
+func newLeaf() *x509.Certificate {
+	c := newCertificate("localhost")
 	c.DNSNames, c.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)}
 	c.KeyUsage = x509.KeyUsageDigitalSignature
 	c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	return c
 }
 
-// newCertificate returns the part that all certificates have. It has been valid
-// for some time, so that Expired can make it one that has ended.
-func newCertificate(t testing.TB, name string) *x509.Certificate {
-	t.Helper()
+// newCertificate returns what all certificates have in common. It has been valid
+// for an hour, so that Expired can end that.
+func newCertificate(name string) *x509.Certificate {
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(err)
 	return &x509.Certificate{
 		SerialNumber:          serial,
 		Subject:               pkix.Name{CommonName: name},
@@ -105,37 +94,35 @@ func newCertificate(t testing.TB, name string) *x509.Certificate {
 	}
 }
 
-func newKey(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
+func newKey() *ecdsa.PrivateKey {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(err)
 	return key
 }
 
-func (a *Authority) sign(template *x509.Certificate, key *ecdsa.PrivateKey) (der []byte) {
-	a.t.Helper()
-	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, &key.PublicKey, a.key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
+func (a *Authority) sign(certificate *x509.Certificate, key *ecdsa.PrivateKey) (der []byte) {
+	der, err := x509.CreateCertificate(rand.Reader, certificate, a.certificate, &key.PublicKey, a.key)
+	must(err)
 	return der
 }
 
-func writePair(t testing.TB, pair KeyPair, certificate []byte, key *ecdsa.PrivateKey) {
-	t.Helper()
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writePEM(t, pair.Cert, "CERTIFICATE", certificate)
-	writePEM(t, pair.Key, "PRIVATE KEY", der)
+func newKeyPair(dir string) KeyPair {
+	return KeyPair{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
 }
 
-func writePEM(t testing.TB, file, kind string, der []byte) {
-	t.Helper()
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
+func (p KeyPair) write(certificate []byte, key *ecdsa.PrivateKey) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	must(err)
+	writePEM(p.Cert, "CERTIFICATE", certificate)
+	writePEM(p.Key, "PRIVATE KEY", der)
+}
+
+func writePEM(file, kind string, der []byte) {
+	must(os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
+}
+
+func must(err error) {
+	if err != nil {
+		panic(fmt.Errorf("making a certificate: %w", err))
 	}
 }
