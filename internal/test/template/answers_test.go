@@ -65,6 +65,9 @@ func answerComplaints(d document, text string) (all []string) {
 			complain("%s: only FIFO topics can deliver to a FIFO queue", name)
 		}
 	}
+	for _, violation := range d.configure(a).violations() {
+		complain("%s", violation)
+	}
 	for name, p := range d.Parameters {
 		if _, ok := a[name]; !ok && p.Default == nil && name != "Release" {
 			complain("%s is missing", name)

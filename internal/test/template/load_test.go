@@ -15,6 +15,7 @@ import (
 // such as {"Ref": "Queue"}, as in CloudFormation's JSON.
 type document struct {
 	Parameters map[string]parameter `yaml:"Parameters"`
+	Rules      map[string]rule      `yaml:"Rules"`
 	Mappings   map[string]any       `yaml:"Mappings"`
 	Conditions map[string]any       `yaml:"Conditions"`
 	Resources  map[string]any       `yaml:"Resources"`
@@ -25,6 +26,15 @@ type parameter struct {
 	Default        *string  `yaml:"Default"`
 	AllowedPattern string   `yaml:"AllowedPattern"`
 	AllowedValues  []string `yaml:"AllowedValues"`
+}
+
+// A rule is what CloudFormation checks of the parameters before it creates a stack.
+type rule struct {
+	RuleCondition any `yaml:"RuleCondition"`
+	Assertions    []struct {
+		Assert            any    `yaml:"Assert"`
+		AssertDescription string `yaml:"AssertDescription"`
+	} `yaml:"Assertions"`
 }
 
 // A stack is what CloudFormation creates from a document and parameters. What only
@@ -94,8 +104,8 @@ func expandTags(n *yaml.Node) {
 	*n = yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{{Kind: yaml.ScalarNode, Value: name}, &value}}
 }
 
-// create returns the stack for the given parameters.
-func (d document) create(answers map[string]string) *stack {
+// configure returns a stack that has only parameters: the given ones and defaults.
+func (d document) configure(answers map[string]string) *stack {
 	s := &stack{document: d, parameters: maps.Clone(pseudo), resources: map[string]resource{}}
 	for name, p := range d.Parameters {
 		if p.Default != nil {
@@ -103,6 +113,12 @@ func (d document) create(answers map[string]string) *stack {
 		}
 	}
 	maps.Copy(s.parameters, answers)
+	return s
+}
+
+// create returns the stack for the given parameters.
+func (d document) create(answers map[string]string) *stack {
+	s := d.configure(answers)
 	for name, r := range d.Resources {
 		r := r.(map[string]any)
 		if condition, ok := r["Condition"].(string); ok && !s.holds(condition) {
@@ -114,6 +130,21 @@ func (d document) create(answers map[string]string) *stack {
 		s.resources[name] = resource{text("Type"), text("DeletionPolicy"), text("UpdateReplacePolicy"), r["DependsOn"], properties, metadata}
 	}
 	return s
+}
+
+// violations returns the descriptions of the assertions that do not hold.
+func (s *stack) violations() (descriptions []string) {
+	for _, r := range s.Rules {
+		if r.RuleCondition != nil && s.resolve(r.RuleCondition) != true {
+			continue
+		}
+		for _, a := range r.Assertions {
+			if s.resolve(a.Assert) != true {
+				descriptions = append(descriptions, a.AssertDescription)
+			}
+		}
+	}
+	return descriptions
 }
 
 func (s *stack) holds(condition string) bool { return s.resolve(s.Conditions[condition]).(bool) }

@@ -61,6 +61,12 @@ var mutations = []struct{ name, old, new, check string }{
 	{"another call of Parameter Store", "Action: ssm:GetParameters", "Action: ssm:GetParameter", "role"},
 	{"all parameters", "parameter${Path}/*", "parameter/*", "role"},
 	{"key used for anything", "kms:ViaService: !Sub ssm.", "kms:ViaService: !Sub s3.", "role"},
+	{"any cache", "replicationgroup:${RedisIamCache}", "replicationgroup:*", "role"},
+	{"any user of Redis", "                    - !Sub arn:${AWS::Partition}:elasticache:${AWS::Region}:${AWS::AccountId}:user:${RedisIamUser}\n", "", "role"},
+	{"more than connecting", "Action: elasticache:Connect", "Action: elasticache:*", "role"},
+	{"connecting without IAM", "- HasRedisIam #", "- IsPolling #", "role"},
+	{"cache without user", "      - Assert: !Not [!Equals [!Ref RedisIamUser, \"\"]]", "      - Assert: !Equals [!Ref RedisIamUser, \"\"]", "parameters"},
+	{"user without cache asserted", "    RuleCondition: !Not [!Equals [!Ref RedisIamCache, \"\"]]\n", "", "parameters"},
 	{"network without VPC", "- IsInVpc # AWS", "- IsPolling # AWS", "role"},
 	{"network for the code", "Effect: Deny\n                  Action: ec2:*", "Effect: Allow\n                  Action: ec2:*", "role"},
 	{"managed policy", "      Policies:\n        - PolicyName: scout", "      ManagedPolicyArns: [arn:aws:iam::aws:policy/PowerUserAccess]\n      Policies:\n        - PolicyName: scout", "role"},
@@ -131,6 +137,8 @@ func TestMutatedAnswers(t *testing.T) {
 	d := parse(t, readFile(t, "../../../template.yaml"))
 	for _, m := range []textMutation{
 		{"MemorySize", "Memory", "no parameter Memory"},
+		{"MemorySize: 512", "RedisIamCache: shop-redis", "RedisIamCache needs RedisIamUser"},
+		{"MemorySize: 512", "RedisIamCache: Shop", "does not match"},
 		{"Topic1: arn:aws:sns:us-east-1:123456789012:orders\n", "", "Topic1 is missing"},
 		{"ConfigParameter: /", "ConfigParameter: ", "does not match"},
 		{"Topic2: arn:aws:sns", "Topic2: arn:aws:sqs", "does not match"},

@@ -32,6 +32,8 @@ func scenarios(d document) map[string]*stack {
 		"ConfigKeyArn":       "arn:aws:kms:us-east-1:123456789012:key/k",
 		"SubnetIds":          "subnet-1,subnet-2",
 		"SecurityGroupIds":   "sg-1",
+		"RedisIamCache":      "shop-redis",
+		"RedisIamUser":       "scout",
 		"AlarmTopic":         "arn:aws:sns:us-east-1:123456789012:alarms",
 		"LogLevel":           "WARN",
 		"LogRetentionDays":   "7",
@@ -58,6 +60,7 @@ type complaint func(format string, args ...any)
 
 // checks are the assertions about a stack, by name.
 var checks = map[string]func(*stack, complaint){
+	"parameters":    checkParameters,
 	"times":         checkTimes,
 	"polling":       checkPolling,
 	"queues":        checkQueues,
@@ -102,6 +105,13 @@ func TestOutageTable(t *testing.T) {
 				t.Errorf("%s: the table does not say that an outage of %d s costs %s", name, seconds, want)
 			}
 		}
+	}
+}
+
+// checkParameters checks that the rules accept the parameters.
+func checkParameters(s *stack, complain complaint) {
+	for _, violation := range s.violations() {
+		complain("%s", violation)
 	}
 }
 
@@ -283,6 +293,12 @@ func checkRole(s *stack, complain complaint) {
 	}
 	if key := s.parameters["ConfigKeyArn"]; key != "" {
 		allowed["kms:Decrypt"] = key
+	}
+	if s.parameters["RedisIamCache"] != "" {
+		allowed["elasticache:Connect"] = []any{
+			"arn:aws:elasticache:us-east-1:123456789012:replicationgroup:shop-redis",
+			"arn:aws:elasticache:us-east-1:123456789012:user:scout",
+		}
 	}
 	denied := map[string]any{}
 	if s.parameters["SubnetIds"] != "" {
