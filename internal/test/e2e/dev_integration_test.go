@@ -20,7 +20,7 @@ var (
 // embedded Redis, and publishes to the embedded topics.
 func TestDev(t *testing.T) {
 	t.Parallel()
-	stdout := scout(t, "queue:\n  name: dev"+topics+"    failing: FailingWorker\n", "dev", "--listen", "127.0.0.1:0", "--listen-redis", "127.0.0.1:0")
+	stdout, _ := scout(t, "queue:\n  name: dev"+topics+"    failing: FailingWorker\n", "dev", "--listen", "127.0.0.1:0", "--listen-redis", "127.0.0.1:0")
 	var banner string
 	eventually(t, "scout dev prints what to do", func() bool {
 		text, err := os.ReadFile(stdout)

@@ -5,7 +5,7 @@
 package e2e
 
 import (
-	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -45,40 +45,62 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// scout starts the binary with a configuration, and returns the path of the file
-// that its standard output goes to. When the test ends, the binary gets SIGTERM
-// and must exit with 0.
-func scout(t *testing.T, configuration string, args ...string) (stdout string) {
+// scoutCommand returns the command of the binary with a configuration, and with
+// none of the environment's variables of AWS and Scout. It is killed when ctx ends.
+func scoutCommand(ctx context.Context, t *testing.T, configuration string, args ...string) *exec.Cmd {
 	t.Helper()
-	dir := t.TempDir()
-	file := filepath.Join(dir, "scout.yml")
+	file := filepath.Join(t.TempDir(), "scout.yml")
 	if err := os.WriteFile(file, []byte(configuration), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := os.Create(filepath.Join(dir, "stdout"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	var stderr bytes.Buffer
-	cmd := exec.Command(scoutBinary, append(args, "--config", file)...)
-	cmd.Env = []string{} // none of the variables of AWS and Scout
-	cmd.Stdout, cmd.Stderr = out, &stderr
+	cmd := exec.CommandContext(ctx, scoutBinary, append(args, "--config", file)...)
+	cmd.Env = []string{}
+	return cmd
+}
+
+// scout starts the binary with a configuration. It returns the paths of the files
+// that its output goes to. When the test ends, the binary gets SIGTERM and must
+// exit with 0.
+func scout(t *testing.T, configuration string, args ...string) (stdout, stderr string) {
+	t.Helper()
+	cmd, dir := scoutCommand(context.Background(), t, configuration, args...), t.TempDir()
+	stdout, stderr = filepath.Join(dir, "stdout"), filepath.Join(dir, "stderr")
+	cmd.Stdout, cmd.Stderr = create(t, stdout), create(t, stderr)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
-		stuck := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
+		stuck := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
 		defer stuck.Stop()
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("scout %v, after SIGTERM: %v", args, err)
 		}
 		if t.Failed() {
-			t.Logf("scout %v wrote:\n%s", args, &stderr)
+			t.Logf("scout %v wrote:\n%s", args, read(t, stderr))
 		}
 	})
-	return out.Name()
+	return stdout, stderr
+}
+
+// create creates a file that is closed when the test ends.
+func create(t *testing.T, name string) *os.File {
+	t.Helper()
+	file, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	return file
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // eventually returns when done returns true.

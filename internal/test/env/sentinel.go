@@ -3,6 +3,7 @@ package env
 import (
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -115,6 +116,18 @@ func (r *Replication) start(password string, config []string, args ...string) *R
 	s.args = append([]string{file}, args...)
 	s.Start()
 	return s
+}
+
+// URL returns the URL with which clients of the sentinels find the master.
+func (r *Replication) URL() string {
+	u := url.URL{Scheme: "redis", Host: MasterName, Path: "/0"}
+	if r.options.TLS != nil {
+		u.Scheme = "rediss"
+	}
+	if r.options.Password != "" {
+		u.User = url.UserPassword("default", r.options.Password)
+	}
+	return u.String()
 }
 
 // SentinelAddrs returns the addresses of the sentinels.

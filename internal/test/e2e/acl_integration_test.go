@@ -1,0 +1,109 @@
+//go:build integration
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+
+	"scout/internal/test/env"
+)
+
+// An acl is what the README says about permissions of a Redis user.
+type acl struct {
+	base     []string            // what Scout always needs
+	features map[string][]string // what it also needs with a feature
+}
+
+var (
+	aclCommand = regexp.MustCompile(`ACL SETUSER scout on >secret (.*)`)
+	aclRow     = regexp.MustCompile("(?m)^\\| ([^|]+) \\| `(\\+[^`]*)` \\|$")
+)
+
+func readACL(t *testing.T) acl {
+	t.Helper()
+	text := read(t, "../../../README.md")
+	command := aclCommand.FindStringSubmatch(text)
+	if command == nil {
+		t.Fatal("the README has no ACL")
+	}
+	a := acl{base: strings.Fields(command[1]), features: map[string][]string{}}
+	for _, row := range aclRow.FindAllStringSubmatch(text, -1) {
+		a.features[row[1]] = strings.Fields(row[2])
+	}
+	return a
+}
+
+// The README's ACL for each feature is enough for it, and contains nothing that
+// the feature does not need: without any of the permissions, the check fails.
+func TestSmallestACL(t *testing.T) {
+	t.Parallel()
+	documented := readACL(t)
+	r := env.NewReplication(t, 2, env.ReplicationOptions{})
+	sentinels := strings.Join(r.SentinelAddrs(), ", ")
+	features := map[string]struct{ redis, rest string }{
+		"":                                   {fmt.Sprintf("url: redis://scout:secret@%s", r.Master().Addr), ""},
+		"a database other than 0":            {fmt.Sprintf("url: redis://scout:secret@%s/1", r.Master().Addr), ""},
+		"`limits`, `--listen`":               {fmt.Sprintf("url: redis://scout:secret@%s", r.Master().Addr), "limits: {queue_length: 1000}"},
+		"`redis.sentinels`":                  {fmt.Sprintf("url: redis://scout:secret@%s, sentinels: [%s]", env.MasterName, sentinels), ""},
+		"`redis.wait`":                       {fmt.Sprintf("url: redis://scout:secret@%s, wait: {replicas: 2}", r.Master().Addr), ""},
+		"`redis.sentinels` on the sentinels": {fmt.Sprintf("url: redis://%s, sentinels: [%s], sentinel_username: scout, sentinel_password: secret", env.MasterName, sentinels), ""},
+	}
+	names := slices.Sorted(maps.Keys(features))
+	if got := slices.Sorted(maps.Keys(documented.features)); !slices.Equal(got, names[1:]) {
+		t.Fatalf("the README has the features\n%q, want\n%q", got, names[1:])
+	}
+	for _, name := range names {
+		servers, base := r.Nodes, documented.base
+		if name == "`redis.sentinels` on the sentinels" {
+			servers, base = r.Sentinels, nil
+		}
+		feature := features[name]
+		configuration := newLoad(t).config("{"+feature.redis+"}") + feature.rest
+		// Not parallel, because all have the same user.
+		t.Run(name, func(t *testing.T) { testACL(t, servers, base, documented.features[name], configuration) })
+	}
+}
+
+func testACL(t *testing.T, servers []*env.RedisServer, base, feature []string, configuration string) {
+	all := slices.Concat(base, feature)
+	if output := checkWithACL(t, servers, all, configuration); !strings.Contains(output, "accepts jobs") || strings.Contains(output, "NOPERM") {
+		t.Fatalf("the ACL %q is not enough:\n%s", all, output)
+	}
+	if feature == nil {
+		feature = base
+	}
+	for _, permission := range feature {
+		without := slices.DeleteFunc(slices.Clone(all), func(p string) bool { return p == permission })
+		if output := checkWithACL(t, servers, without, configuration); !strings.Contains(output, "FAIL") {
+			t.Errorf("the ACL is enough without %s:\n%s", permission, output)
+		}
+	}
+}
+
+// checkWithACL gives the user scout these permissions on servers that know no
+// script yet, and returns the lines about Redis in the output of the check.
+func checkWithACL(t *testing.T, servers []*env.RedisServer, permissions []string, configuration string) string {
+	t.Helper()
+	for _, server := range servers {
+		server.Must("ACL", redis.Args{"SETUSER", "scout", "reset", "on", ">secret"}.AddFlat(permissions)...)
+		_, _ = server.Do("SCRIPT", "FLUSH") // sentinels have none
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	// The exit code is 1 in any case, because the queue has no dead-letter queue.
+	output, _ := scoutCommand(ctx, t, configuration, "check", "--online").CombinedOutput()
+	redis, _, found := strings.Cut(string(output), "the SQS queue")
+	if !found {
+		t.Fatalf("the check did not reach the queue:\n%s", output)
+	}
+	return redis
+}
