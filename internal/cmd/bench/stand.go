@@ -125,7 +125,7 @@ func (s *stand) tlsConfig(l link) (*tls.Config, error) {
 	if l != overTLS {
 		return nil, nil
 	}
-	s.pair = env.SelfSigned(s.dir)
+	s.pair = env.SelfSignedIn(s.dir)
 	certificate, err := tls.LoadX509KeyPair(s.pair.Cert, s.pair.Key)
 	return &tls.Config{Certificates: []tls.Certificate{certificate}}, err
 }

@@ -52,7 +52,7 @@ func TestFailoverLosses(t *testing.T) {
 // Sentinels and nodes that want passwords and certificates of their clients.
 func TestFailoverWithPasswordsAndTLS(t *testing.T) {
 	t.Parallel()
-	authority := env.NewAuthority(t.TempDir())
+	authority := env.NewAuthority(t)
 	pair, client := authority.Issue(), authority.Issue()
 	options := env.ReplicationOptions{Password: "node-secret", SentinelPassword: "sentinel-secret", TLS: &pair, Authority: authority}
 	wait := fmt.Sprintf(", sentinel_password: sentinel-secret, wait: {replicas: 2}, tls: {ca: %q, cert: %q, key: %q}", authority.File, client.Cert, client.Key)

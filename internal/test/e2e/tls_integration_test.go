@@ -22,7 +22,7 @@ import (
 // its files again.
 func TestRotatedCertificates(t *testing.T) {
 	t.Parallel()
-	authority := env.NewAuthority(t.TempDir())
+	authority := env.NewAuthority(t)
 	pair, client := authority.Issue(), authority.Issue()
 	server := env.RedisTLS(t, pair, authority)
 	l := newLoad(t)
@@ -45,7 +45,7 @@ func TestRotatedCertificates(t *testing.T) {
 		write(t, client.Cert, "-----BEGIN CERTIFICATE-----\nMIIB")
 	})
 	rotate("all of them, of another authority", func() {
-		next := env.NewAuthority(t.TempDir())
+		next := env.NewAuthority(t)
 		next.Renew(client)
 		next.Renew(pair)
 		write(t, authority.File, read(t, next.File))
@@ -89,8 +89,8 @@ func awaitJobs(t *testing.T, master func() *env.RedisServer) {
 // Certificates that Scout accepts.
 func TestTrustedCertificates(t *testing.T) {
 	t.Parallel()
-	authority := env.NewAuthority(t.TempDir())
-	selfSigned, client := env.SelfSigned(t.TempDir()), authority.Issue()
+	authority := env.NewAuthority(t)
+	selfSigned, client := env.SelfSigned(t), authority.Issue()
 	for _, c := range []struct {
 		name    string
 		pair    env.KeyPair
@@ -122,7 +122,7 @@ func TestTrustedCertificates(t *testing.T) {
 // Scout does not start with a Redis whose TLS will never fit, and says why.
 func TestUnusableTLS(t *testing.T) {
 	t.Parallel()
-	authority, other := env.NewAuthority(t.TempDir()), env.NewAuthority(t.TempDir())
+	authority, other := env.NewAuthority(t), env.NewAuthority(t)
 	foreign := other.Issue()
 	plain, open := env.Redis(t), env.RedisTLS(t, authority.Issue(), nil)
 	closed := env.RedisTLS(t, authority.Issue(), authority)
@@ -136,7 +136,7 @@ func TestUnusableTLS(t *testing.T) {
 		{"no client certificate", fmt.Sprintf("{url: %q, tls: {%s}}", closed.URL(), ca), []string{"client certificate", "redis.tls.cert"}},
 		{"client certificate of another authority", fmt.Sprintf("{url: %q, tls: {%s, cert: %q, key: %q}}", closed.URL(), ca, foreign.Cert, foreign.Key),
 			[]string{"client certificate", "redis.tls.cert"}},
-		{"TLS to a port without it", fmt.Sprintf("{url: %q}", "rediss://"+plain.Addr), []string{"does not speak TLS", "redis://"}},
+		{"TLS to a port without it", fmt.Sprintf("{url: %q}", "rediss://"+plain.Addr), []string{"no answer to the TLS handshake", "redis://"}},
 		{"unknown authority", fmt.Sprintf("{url: %q}", open.URL()), []string{"authority", "redis.tls.ca"}},
 		{"another authority", fmt.Sprintf("{url: %q, tls: {ca: %q}}", open.URL(), other.File), []string{"authority", "redis.tls.ca"}},
 		{"wrong name", fmt.Sprintf("{url: %q, tls: {%s}}", strings.Replace(named.URL(), "127.0.0.1", "localhost", 1), ca), []string{"redis.example", "localhost", "redis.tls.server_name"}},
@@ -159,7 +159,7 @@ func TestUnusableTLS(t *testing.T) {
 // has too many. Scout waits, and says what may be wrong.
 func TestNoTLSToPortWithIt(t *testing.T) {
 	t.Parallel()
-	server := env.RedisTLS(t, env.SelfSigned(t.TempDir()), nil)
+	server := env.RedisTLS(t, env.SelfSigned(t), nil)
 	output := fails(t, newLoad(t).config(fmt.Sprintf("{url: %q}", "redis://"+server.Addr)), "check", "--online")
 	if want := "the Redis URL must begin with rediss://"; !strings.Contains(output, want) {
 		t.Errorf("the output does not contain %q:\n%s", want, output)

@@ -12,11 +12,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"testing"
 	"time"
 )
 
-// An Authority is a certificate authority. It and SelfSigned panic if they cannot
-// write a file.
+// An Authority is a certificate authority of one test. This file's functions panic
+// if they cannot write a file.
 type Authority struct {
 	File string // its certificate, in PEM
 
@@ -28,8 +29,9 @@ type Authority struct {
 // A KeyPair is a certificate and its private key, in PEM files.
 type KeyPair struct{ Cert, Key string }
 
-// NewAuthority returns a new authority that keeps its files in a directory.
-func NewAuthority(dir string) *Authority {
+// NewAuthority returns a new authority.
+func NewAuthority(t testing.TB) *Authority {
+	dir := t.TempDir()
 	certificate := newCertificate("Test Authority")
 	certificate.IsCA, certificate.KeyUsage = true, x509.KeyUsageCertSign
 	a := &Authority{File: filepath.Join(dir, "ca.pem"), dir: dir, key: newKey(), certificate: certificate}
@@ -57,7 +59,10 @@ func (a *Authority) Renew(pair KeyPair, change ...func(*x509.Certificate)) {
 }
 
 // SelfSigned returns a certificate like that of Issue, but signed by its own key.
-func SelfSigned(dir string) KeyPair {
+func SelfSigned(t testing.TB) KeyPair { return SelfSignedIn(t.TempDir()) }
+
+// SelfSignedIn is SelfSigned with the files in a directory.
+func SelfSignedIn(dir string) KeyPair {
 	a := Authority{key: newKey(), certificate: newLeaf()}
 	pair := newKeyPair(dir)
 	pair.write(a.sign(a.certificate, a.key), a.key)

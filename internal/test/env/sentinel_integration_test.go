@@ -12,7 +12,7 @@ import (
 // master returns as a replica.
 func TestReplication(t *testing.T) {
 	t.Parallel()
-	authority := NewAuthority(t.TempDir())
+	authority := NewAuthority(t)
 	pair := authority.Issue()
 	for name, options := range map[string]ReplicationOptions{
 		"open":              {},
