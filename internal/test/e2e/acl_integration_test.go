@@ -19,8 +19,9 @@ import (
 
 // An acl is what the README says about permissions of a Redis user.
 type acl struct {
-	base     []string            // what Scout always needs
-	features map[string][]string // what it also needs with a feature
+	base      []string            // what Scout always needs
+	features  map[string][]string // what it also needs with a feature
+	sentinels []string            // what it needs of sentinels
 }
 
 var (
@@ -31,11 +32,11 @@ var (
 func readACL(t *testing.T) acl {
 	t.Helper()
 	text := read(t, "../../../README.md")
-	command := aclCommand.FindStringSubmatch(text)
-	if command == nil {
-		t.Fatal("the README has no ACL")
+	commands := aclCommand.FindAllStringSubmatch(text, -1)
+	if len(commands) != 2 {
+		t.Fatalf("the README has the ACLs %q, want one of Redis and one of sentinels", commands)
 	}
-	a := acl{base: strings.Fields(command[1]), features: map[string][]string{}}
+	a := acl{base: strings.Fields(commands[0][1]), features: map[string][]string{}, sentinels: strings.Fields(commands[1][1])}
 	for _, row := range aclRow.FindAllStringSubmatch(text, -1) {
 		a.features[row[1]] = strings.Fields(row[2])
 	}
@@ -48,29 +49,29 @@ func TestSmallestACL(t *testing.T) {
 	t.Parallel()
 	documented := readACL(t)
 	r := env.NewReplication(t, 2, env.ReplicationOptions{})
-	sentinels := strings.Join(r.SentinelAddrs(), ", ")
+	master, sentinels := r.Master().Addr, strings.Join(r.SentinelAddrs(), ", ")
 	features := map[string]struct{ redis, rest string }{
-		"":                                   {fmt.Sprintf("url: redis://scout:secret@%s", r.Master().Addr), ""},
-		"a database other than 0":            {fmt.Sprintf("url: redis://scout:secret@%s/1", r.Master().Addr), ""},
-		"`limits`, `--listen`":               {fmt.Sprintf("url: redis://scout:secret@%s", r.Master().Addr), "limits: {queue_length: 1000}"},
-		"`redis.sentinels`":                  {fmt.Sprintf("url: redis://scout:secret@%s, sentinels: [%s]", env.MasterName, sentinels), ""},
-		"`redis.wait`":                       {fmt.Sprintf("url: redis://scout:secret@%s, wait: {replicas: 2}", r.Master().Addr), ""},
-		"`redis.sentinels` on the sentinels": {fmt.Sprintf("url: redis://%s, sentinels: [%s], sentinel_username: scout, sentinel_password: secret", env.MasterName, sentinels), ""},
+		"":                        {"url: redis://scout:secret@" + master, ""},
+		"a database other than 0": {"url: redis://scout:secret@" + master + "/1", ""},
+		"`limits`, `--listen`":    {"url: redis://scout:secret@" + master, "limits: {queue_length: 1000}"},
+		"`redis.sentinels`":       {fmt.Sprintf("url: redis://scout:secret@%s, sentinels: [%s]", env.MasterName, sentinels), ""},
+		"`redis.wait`":            {"wait: {replicas: 2}, url: redis://scout:secret@" + master, ""},
 	}
 	names := slices.Sorted(maps.Keys(features))
 	if got := slices.Sorted(maps.Keys(documented.features)); !slices.Equal(got, names[1:]) {
 		t.Fatalf("the README has the features\n%q, want\n%q", got, names[1:])
 	}
+	// Not in parallel, because all have the same user.
 	for _, name := range names {
-		servers, base := r.Nodes, documented.base
-		if name == "`redis.sentinels` on the sentinels" {
-			servers, base = r.Sentinels, nil
-		}
-		feature := features[name]
-		configuration := newLoad(t).config("{"+feature.redis+"}") + feature.rest
-		// Not parallel, because all have the same user.
-		t.Run(name, func(t *testing.T) { testACL(t, servers, base, documented.features[name], configuration) })
+		t.Run(name, func(t *testing.T) {
+			configuration := newLoad(t).config("{"+features[name].redis+"}") + features[name].rest
+			testACL(t, r.Nodes, documented.base, documented.features[name], configuration)
+		})
 	}
+	t.Run("sentinels", func(t *testing.T) {
+		redis := fmt.Sprintf("{url: redis://%s, sentinels: [%s], sentinel_username: scout, sentinel_password: secret}", env.MasterName, sentinels)
+		testACL(t, r.Sentinels, nil, documented.sentinels, newLoad(t).config(redis))
+	})
 }
 
 func testACL(t *testing.T, servers []*env.RedisServer, base, feature []string, configuration string) {
