@@ -5,16 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"scout/config"
-	"scout/internal/daemon"
 	"scout/internal/sqsclient"
-	"scout/sidekiq"
 )
 
 func newCheckCommand(o *options) *cobra.Command {
@@ -93,74 +89,4 @@ func (r *report) fail(format string, args ...any) { r.failed++; r.line("FAIL", f
 
 func (r *report) line(kind, format string, args ...any) {
 	fmt.Fprintf(r.w, "%s  %s\n", kind, fmt.Sprintf(format, args...))
-}
-
-func checkRedisOnline(ctx context.Context, c *config.Config, r *report) {
-	client, err := sidekiq.NewClient(c.Redis.ClientOptions())
-	if err != nil {
-		r.fail("%v", err)
-		return
-	}
-	defer client.Close()
-	info, err := client.Info(ctx)
-	if err != nil {
-		r.fail("%v", err)
-		return
-	}
-	r.ok("%s %s at %s answers%s", info.Name, info.Version, client.Address(), sidekiqAdvice(info.Redis))
-	if info.Cluster {
-		r.fail("Redis runs in cluster mode, which Sidekiq does not support: use a Redis without cluster mode")
-		return
-	}
-	switch {
-	case info.Eviction == "" || info.Eviction == "noeviction":
-		r.ok("Redis evicts no keys")
-	case strings.HasPrefix(info.Eviction, "allkeys"):
-		r.fail("maxmemory-policy is %s: %s", info.Eviction, daemon.EvictionAdvice(info.Eviction))
-	default:
-		r.warn("maxmemory-policy is %s: %s", info.Eviction, daemon.EvictionAdvice(info.Eviction))
-	}
-	if info.Max > 0 && info.Used > info.Max*8/10 {
-		r.warn("Redis uses %d %% of its memory", info.Used*100/info.Max)
-	}
-	queues := config.SidekiqQueues(c.Queues...)
-	if err := client.Ready(ctx, queues...); err != nil {
-		r.fail("Redis would accept no jobs: %v", err)
-		return
-	}
-	r.ok("Redis accepts jobs for the queues %s", strings.Join(queues, ", "))
-	if c.Limits != (config.Limits{}) {
-		checkLimits(ctx, client, c.Limits, queues, r)
-	}
-}
-
-func checkLimits(ctx context.Context, client *sidekiq.Client, limits config.Limits, queues []string, r *report) {
-	usage, err := client.Usage(ctx, queues)
-	if err != nil {
-		r.fail("limits would have no effect: %v; the Redis user needs +llen +lindex +info", err)
-		return
-	}
-	r.ok("Scout can measure what limits refer to")
-	if limits.RedisMemory > 0 && usage.MemoryMax == 0 {
-		r.warn("the limit redis_memory has no effect: Redis has no maxmemory")
-	}
-}
-
-// sidekiqAdvice returns which versions of Sidekiq need a newer Redis: 6 needs
-// Redis 4.0, 7 needs 6.2, and 8 needs 7.0.
-func sidekiqAdvice(version string) string {
-	major, minor, _ := strings.Cut(version, ".")
-	minor, _, _ = strings.Cut(minor, ".")
-	x, _ := strconv.Atoi(major)
-	y, _ := strconv.Atoi(minor)
-	switch {
-	case x >= 7:
-		return ""
-	case x == 6 && y >= 2:
-		return "; Sidekiq 8 needs Redis 7.0"
-	case x >= 4:
-		return "; Sidekiq 7 needs Redis 6.2, Sidekiq 8 needs Redis 7.0"
-	default:
-		return "; Sidekiq 6 and newer need Redis 4.0 or newer"
-	}
 }

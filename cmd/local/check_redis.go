@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+
+	"scout/config"
+	"scout/internal/daemon"
+	"scout/sidekiq"
+)
+
+func checkRedisOnline(ctx context.Context, c *config.Config, r *report) {
+	options := c.Redis.ClientOptions()
+	client, err := sidekiq.NewClient(options)
+	if err != nil {
+		r.fail("%v", err)
+		return
+	}
+	defer client.Close()
+	if options.TLS.SkipVerify {
+		r.warn("redis.tls.verify is false, so whoever can redirect the connection can read the jobs and the password; set redis.tls.ca to the authority of Redis's certificate, or to the certificate itself")
+	}
+	info, err := client.Info(ctx)
+	if err != nil {
+		r.fail("%v", err)
+		return
+	}
+	switch {
+	case info.Sentinel:
+		r.fail("%s is a Sentinel, which takes no jobs: list it in redis.sentinels, and make the name of its master the host of redis.url, such as redis://mymaster/0", client.Address())
+		return
+	case info.Cluster:
+		r.fail("Redis at %s runs in cluster mode, which neither Sidekiq nor Scout supports: use a Redis without cluster mode, which ElastiCache Serverless and MemoryDB cannot be", client.Address())
+		return
+	}
+	r.ok("%s %s at %s answers%s", info.Name, info.Version, client.Address(), sidekiqAdvice(info.Redis))
+	checkSentinels(ctx, client, options, r)
+	checkReplicas(info, options.Wait.Replicas, r)
+	checkMemory(info, r)
+	queues := config.SidekiqQueues(c.Queues...)
+	if err := client.Ready(ctx, queues...); err != nil {
+		r.fail("Redis would accept no jobs: %v", err)
+		return
+	}
+	r.ok("Redis accepts jobs for the queues %s", strings.Join(queues, ", "))
+	if c.Limits != (config.Limits{}) {
+		checkLimits(ctx, client, c.Limits, queues, r)
+	}
+}
+
+// checkSentinels asks each of the configured sentinels for the master that client,
+// which has asked one of them, is connected to.
+func checkSentinels(ctx context.Context, client *sidekiq.Client, options sidekiq.Options, r *report) {
+	for _, sentinel := range options.Sentinels {
+		alone := options
+		alone.Sentinels = []string{sentinel}
+		other, err := sidekiq.NewClient(alone)
+		if err != nil {
+			r.fail("%v", err)
+			return
+		}
+		_, err = other.Info(ctx)
+		switch {
+		case err != nil:
+			r.warn("%v", err)
+		case other.Address() != client.Address():
+			r.warn("the sentinel at %s names another master: %s", sentinel, other.Address())
+		default:
+			r.ok("the sentinel at %s names this master", sentinel)
+		}
+		other.Close()
+	}
+	for _, sentinel := range client.Sentinels() {
+		if !slices.Contains(options.Sentinels, sentinel) {
+			r.ok("the sentinels know one more, at %s", sentinel)
+		}
+	}
+}
+
+// checkReplicas compares the replicas that are connected with those that must
+// have a job.
+func checkReplicas(info sidekiq.Info, wait int, r *report) {
+	connected := len(info.Replicas)
+	has := "the master has " + replicas(connected)
+	if connected > 0 {
+		has += " (" + strings.Join(info.Replicas, ", ") + ")"
+	}
+	switch {
+	case info.Role == "slave":
+		r.fail("Redis is a replica, which takes no jobs: make the master the host of redis.url, or set redis.sentinels")
+	case wait > connected:
+		r.fail("redis.wait needs %s to have each job, but %s: polling pauses until more are connected", replicas(wait), has)
+	case connected == 0:
+		r.ok("%s", has)
+	case wait == connected:
+		r.ok("%s, and Scout waits until all of them have a job", has)
+	case wait > 0:
+		r.warn("%s, but Scout waits for only %d of them to have a job: if another one is promoted, jobs may be lost; set redis.wait.replicas to the number that can be promoted", has, wait)
+	case info.NeedsReplicas:
+		r.warn("%s, but Scout does not wait until they have a job: a failover may lose jobs, though min-replicas-to-write limits how many; set redis.wait.replicas to %d", has, connected)
+	default:
+		r.warn("%s, but Scout does not wait until they have a job: a failover may lose jobs; set redis.wait.replicas to %d, or at least min-replicas-to-write in Redis, so that a master without replicas accepts no jobs", has, connected)
+	}
+}
+
+func replicas(n int) string {
+	if n == 1 {
+		return "1 replica"
+	}
+	return strconv.Itoa(n) + " replicas"
+}
+
+func checkMemory(info sidekiq.Info, r *report) {
+	switch {
+	case info.Eviction == "" || info.Eviction == "noeviction":
+		r.ok("Redis evicts no keys")
+	case strings.HasPrefix(info.Eviction, "allkeys"):
+		r.fail("maxmemory-policy is %s: %s", info.Eviction, daemon.EvictionAdvice(info.Eviction))
+	default:
+		r.warn("maxmemory-policy is %s: %s", info.Eviction, daemon.EvictionAdvice(info.Eviction))
+	}
+	if info.Max > 0 && info.Used > info.Max*8/10 {
+		r.warn("Redis uses %d %% of its memory", info.Used*100/info.Max)
+	}
+}
+
+func checkLimits(ctx context.Context, client *sidekiq.Client, limits config.Limits, queues []string, r *report) {
+	usage, err := client.Usage(ctx, queues)
+	if err != nil {
+		r.fail("limits would have no effect: %v; the Redis user needs +llen +lindex +info", err)
+		return
+	}
+	r.ok("Scout can measure what limits refer to")
+	if limits.RedisMemory > 0 && usage.MemoryMax == 0 {
+		r.warn("the limit redis_memory has no effect: Redis has no maxmemory")
+	}
+}
+
+// sidekiqAdvice returns which versions of Sidekiq need a newer Redis: 6 needs
+// Redis 4.0, 7 needs 6.2, and 8 needs 7.0.
+func sidekiqAdvice(version string) string {
+	major, minor, _ := strings.Cut(version, ".")
+	minor, _, _ = strings.Cut(minor, ".")
+	x, _ := strconv.Atoi(major)
+	y, _ := strconv.Atoi(minor)
+	switch {
+	case x >= 7:
+		return ""
+	case x == 6 && y >= 2:
+		return "; Sidekiq 8 needs Redis 7.0"
+	case x >= 4:
+		return "; Sidekiq 7 needs Redis 6.2, Sidekiq 8 needs Redis 7.0"
+	default:
+		return "; Sidekiq 6 and newer need Redis 4.0 or newer"
+	}
+}
