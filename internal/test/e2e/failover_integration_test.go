@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gomodule/redigo/redis"
+
 	"scout/internal/test/env"
 )
 
@@ -63,6 +65,36 @@ func TestFailoverWithPasswordsAndTLS(t *testing.T) {
 	if strings.Contains(log, "-secret") {
 		t.Error("the log contains a password")
 	}
+}
+
+// While its only replica is away, a master takes jobs that Scout must not count. The
+// second attempt to push one finds its marker and writes nothing new, which no
+// replica needs to confirm either.
+func TestUnconfirmed(t *testing.T) {
+	t.Parallel()
+	const messages = 5
+	r := env.NewReplication(t, 1, env.ReplicationOptions{})
+	master, replica := r.Nodes[0], r.Nodes[1]
+	l := newLoad(t)
+	scout(t, l.config(fmt.Sprintf("{url: %q, wait: {replicas: 1, timeout: 100ms}}", master.URL())))
+	l.publish(1)
+	l.drained()
+	replica.Kill()
+	l.publish(messages)
+	eventually(t, "the master has the jobs, and Scout has waited for the replica again and again", func() bool {
+		stats, _ := redis.String(master.Do("INFO", "commandstats"))
+		_, stats, _ = strings.Cut(stats, "cmdstat_wait:calls=")
+		calls, _, _ := strings.Cut(stats, ",")
+		n, _ := strconv.Atoi(calls)
+		jobs, _ := redis.Int(master.Do("LLEN", "queue:default"))
+		return jobs == 1+messages && n > 5
+	})
+	if n := l.depth(); n != messages {
+		t.Errorf("SQS has %d messages, want the %d whose jobs no replica has", n, messages)
+	}
+	replica.Start()
+	l.drained()
+	l.mustBeOnce(master)
 }
 
 // testFailovers replaces the master of a replication under load. keys are those of

@@ -82,20 +82,27 @@ func (l *load) start() (stop func()) {
 	return func() { cancel(); <-done }
 }
 
+// depth returns the number of messages in the queue, visible or in flight.
+func (l *load) depth() int {
+	l.Helper()
+	url := devstack.QueueURL(l.url[len("http://"):], "app")
+	visible, _ := strconv.Atoi(l.attribute(url, types.QueueAttributeNameApproximateNumberOfMessages))
+	inFlight, _ := strconv.Atoi(l.attribute(url, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible))
+	return visible + inFlight
+}
+
 // drained waits until the queue has no messages, visible or in flight. Messages
 // that were returned to it during an outage are visible again after a minute or
 // more.
 func (l *load) drained() {
 	l.Helper()
-	url := devstack.QueueURL(l.url[len("http://"):], "app")
 	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		visible := l.attribute(url, types.QueueAttributeNameApproximateNumberOfMessages)
-		inFlight := l.attribute(url, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible)
-		if visible == "0" && inFlight == "0" {
+		n := l.depth()
+		if n == 0 {
 			return
 		}
 		if time.Now().After(deadline) {
-			l.Fatalf("after 5 min, the queue has %s messages and %s in flight", visible, inFlight)
+			l.Fatalf("after 5 min, the queue has %d messages", n)
 		}
 	}
 }
