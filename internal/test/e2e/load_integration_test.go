@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/gomodule/redigo/redis"
 
@@ -25,8 +26,9 @@ type load struct {
 	url       string
 	published atomic.Int64
 
-	server *devstack.Server
-	topic  string
+	server   *devstack.Server
+	queueURL string
+	topic    string
 }
 
 func newLoad(t *testing.T) *load {
@@ -39,7 +41,8 @@ func newLoad(t *testing.T) *load {
 		server.Close()
 	})
 	l.url, l.cloud = server.URL, newCloud(t, server.URL)
-	l.topic = l.cloud.topic("orders", l.cloud.queue("app"))
+	l.queueURL = l.queue("app")
+	l.topic = l.cloud.topic("orders", l.queueURL)
 	return l
 }
 
@@ -85,9 +88,12 @@ func (l *load) start() (stop func()) {
 // depth returns the number of messages in the queue, visible or in flight.
 func (l *load) depth() int {
 	l.Helper()
-	url := devstack.QueueURL(l.url[len("http://"):], "app")
-	visible, _ := strconv.Atoi(l.attribute(url, types.QueueAttributeNameApproximateNumberOfMessages))
-	inFlight, _ := strconv.Atoi(l.attribute(url, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible))
+	out, err := l.sqs.GetQueueAttributes(l.Context(), &sqs.GetQueueAttributesInput{
+		QueueUrl: &l.queueURL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
+	})
+	l.must(err)
+	visible, _ := strconv.Atoi(out.Attributes["ApproximateNumberOfMessages"])
+	inFlight, _ := strconv.Atoi(out.Attributes["ApproximateNumberOfMessagesNotVisible"])
 	return visible + inFlight
 }
 
