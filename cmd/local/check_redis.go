@@ -34,6 +34,9 @@ func checkRedisOnline(ctx context.Context, c *config.Config, r *report) {
 	case info.Cluster:
 		r.fail("Redis at %s runs in cluster mode, which neither Sidekiq nor Scout supports: use a Redis without cluster mode, which ElastiCache Serverless and MemoryDB cannot be", client.Address())
 		return
+	case info.Role == "slave":
+		r.fail("%s at %s is a replica, which takes no jobs: make its master the host of redis.url, or set redis.sentinels", info.Name, client.Address())
+		return
 	}
 	r.ok("%s %s at %s answers%s", info.Name, info.Version, client.Address(), sidekiqAdvice(info.Redis))
 	checkSentinels(ctx, client, options, r)
@@ -88,8 +91,6 @@ func checkReplicas(info sidekiq.Info, wait int, r *report) {
 		has += " (" + strings.Join(info.Replicas, ", ") + ")"
 	}
 	switch {
-	case info.Role == "slave":
-		r.fail("Redis is a replica, which takes no jobs: make the master the host of redis.url, or set redis.sentinels")
 	case wait > connected:
 		r.fail("redis.wait needs %s to have each job, but %s: polling pauses until more are connected", replicas(wait), has)
 	case connected == 0:
