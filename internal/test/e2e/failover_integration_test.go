@@ -67,9 +67,8 @@ func TestFailoverWithPasswordsAndTLS(t *testing.T) {
 	}
 }
 
-// While its only replica is away, a master takes jobs that Scout must not count. The
-// second attempt to push one finds its marker and writes nothing new, which no
-// replica needs to confirm either.
+// While its only replica is away, a master takes jobs that Scout must not count. Nor
+// must it when it tries again and finds their markers.
 func TestUnconfirmed(t *testing.T) {
 	t.Parallel()
 	const messages = 5
