@@ -49,8 +49,8 @@ func TestCheckRedis(t *testing.T) {
 		{"Sentinel as Redis", url("redis://" + r.Sentinels[0].Addr), 1, []string{`FAIL  ` + r.Sentinels[0].Addr + ` is a Sentinel, .* redis.sentinels`}},
 		{"replica", url("redis://" + replica), 1, []string{`FAIL  Redis at ` + replica + ` is a replica, .* redis.sentinels`}},
 		{"no wait", url("redis://" + master), 0, []string{`warn  ` + twoReplicas + `, but Scout does not wait .* redis.wait.replicas to 2, or at least min-replicas-to-write`}},
-		{"wait for 1 of 2", url("redis://"+master) + ", wait: {replicas: 1}", 0, []string{`warn  ` + twoReplicas + `, but Scout waits for only 1`}},
-		{"wait for 2 of 2", url("redis://"+master) + ", wait: {replicas: 2}", 0, []string{`ok    ` + twoReplicas + `, and Scout waits`, `ok    Redis accepts jobs`}},
+		{"wait for 1 of 2", url("redis://"+master) + ", wait: {replicas: 1, timeout: 5s}", 0, []string{`warn  ` + twoReplicas + `, but Scout waits for only 1`}},
+		{"wait for 2 of 2", url("redis://"+master) + ", wait: {replicas: 2, timeout: 5s}", 0, []string{`ok    ` + twoReplicas + `, and Scout waits`, `ok    Redis accepts jobs`}},
 		{"wait for 3 of 2", url("redis://"+master) + ", wait: {replicas: 3}", 1, []string{`FAIL  redis.wait needs 3 replicas .* but ` + twoReplicas}},
 		{"sentinels", url(r.URL()) + ", sentinels: [" + sentinels + "]", 0, []string{
 			`ok    Redis 7.* at ` + env.MasterName + ` \(` + master + `\) answers`,

@@ -8,11 +8,13 @@ import (
 
 	"scout/config"
 	"scout/internal/daemon"
+	"scout/internal/redisiam"
+	"scout/internal/sqsclient"
 	"scout/sidekiq"
 )
 
 func checkRedisOnline(ctx context.Context, c *config.Config, r *report) {
-	options := c.Redis.ClientOptions()
+	options := redisiam.ClientOptions(c.Redis, sqsclient.AWSConfig)
 	client, err := sidekiq.NewClient(options)
 	if err != nil {
 		r.fail("%v", err)
