@@ -34,7 +34,8 @@
 // silent, and a Redis that is loading, failing over or short of replicas. All
 // others are returned at once. [ErrCredentials] means that Redis rejects the user
 // or password; new credentials may help. [ErrUnusable] means that this Redis
-// cannot work until somebody changes its setup or Scout's. Any other error, such
+// cannot work until somebody changes its setup or Scout's. [ErrUnconfirmed] means that
+// replicas do not confirm what [Options].Wait demands. Any other error, such
 // as that of a Redis whose memory is full, may go away by itself: wait until
 // [Client.Ready] returns nil, and push the failed jobs again.
 //

@@ -207,7 +207,7 @@ func (c *Client) scriptArgs(jobs []Job, chunk []int) []any {
 	for _, i := range chunk {
 		args = append(args, c.prefix+"queue:"+jobs[i].Queue, c.prefix+"scout:"+jobs[i].JID)
 	}
-	renew := "0"
+	renew := any("0")
 	if c.options.Wait.Replicas > 0 {
 		renew = "1"
 	}

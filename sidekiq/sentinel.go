@@ -73,9 +73,12 @@ var errNotMaster = errors.New("the Redis that the sentinels call the master is a
 // dialMaster opens a connection to the master.
 func (s *server) dialMaster(ctx context.Context) (*conn, error) {
 	for end := time.Now().Add(dialTimeout); ; {
-		address, err := s.sentinels.findMaster(ctx, &s.generation)
+		address, changed, err := s.sentinels.findMaster(ctx)
 		if err != nil {
 			return nil, err
+		}
+		if changed {
+			s.generation.Add(1)
 		}
 		c, err := s.open(ctx, address)
 		if !errors.Is(err, errNotMaster) || time.Now().After(end) || sleep(ctx, roleInterval) != nil {
@@ -97,20 +100,17 @@ func checkRole(reply any) error {
 }
 
 // findMaster returns the master's address according to the first sentinel that
-// knows it. If that is a new one, generation grows.
-func (n *sentinels) findMaster(ctx context.Context, generation interface{ Add(int64) int64 }) (string, error) {
+// knows it, and whether that has changed since the last call.
+func (n *sentinels) findMaster(ctx context.Context) (master string, changed bool, _ error) {
 	var failures []error
 	retry := false
 	for _, sentinel := range n.order() {
 		master, others, err := n.ask(ctx, sentinel)
 		if err == nil {
-			if n.update(sentinel, others, master) {
-				generation.Add(1)
-			}
-			return master, nil
+			return master, n.update(sentinel, others, master), nil
 		}
 		if ctx.Err() != nil {
-			return "", ctx.Err()
+			return "", false, ctx.Err()
 		}
 		again, err := n.explain(err)
 		retry = retry || again
@@ -124,7 +124,7 @@ func (n *sentinels) findMaster(ctx context.Context, generation interface{ Add(in
 		}
 		err = errors.New(printable.Text(strings.Join(texts, "; "), 3*maxShown))
 	}
-	return "", &explainedError{retry, fmt.Errorf("no sentinel names the master %q: %w", n.name, err)}
+	return "", false, &explainedError{retry, fmt.Errorf("no sentinel names the master %q: %w", n.name, err)}
 }
 
 // ask asks a sentinel for the address of the master and those of the other
