@@ -53,7 +53,7 @@ type Redis struct {
 	SentinelUsername string
 	SentinelPassword Secret
 
-	IAM          IAM           // zero unless URL has a user and no password
+	IAM          IAM           // if it has a cache, URL has a user and no password
 	Wait         sidekiq.Wait  // zero if DedupTTL is
 	Namespace    string        // of redis-namespace, for Sidekiq 6 and older; "" for none
 	Queue        string        // the Sidekiq queue of workers that name none

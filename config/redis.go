@@ -67,23 +67,26 @@ func (r *Redis) section() value {
 		if address := r.setURL(n, a); address != nil {
 			r.checkURL(n, address)
 		}
-		if ts := n.child("timestamps"); r.Sidekiq != 0 && ts.isSet() && r.Milliseconds != (r.Sidekiq >= 8) {
-			ts.fail("does not fit redis.sidekiq, which already determines it")
-		}
-		if r.Sidekiq != 0 {
-			r.Milliseconds = r.Sidekiq >= 8
-		}
-		if r.Wait.Replicas > 0 && r.DedupTTL == 0 {
-			n.child("wait").fail("cannot be combined with dedup_ttl: 0, because jobs that replicas do not confirm are pushed again")
-		}
-		if len(r.Sentinels) == 0 {
-			for _, name := range []string{"sentinel_username", "sentinel_password"} {
-				if n.child(name).isSet() && n.child("sentinels").value == nil {
-					n.child(name).fail("needs redis.sentinels")
-				}
-			}
-		}
+		r.checkKeys(n)
 	})
+}
+
+// checkKeys checks which keys go together, and sets what follows from others.
+func (r *Redis) checkKeys(n node) {
+	if unit := n.child("timestamps"); r.Sidekiq != 0 && unit.isSet() && r.Milliseconds != (r.Sidekiq >= 8) {
+		unit.fail("does not fit redis.sidekiq, which already determines it")
+	}
+	if r.Sidekiq != 0 {
+		r.Milliseconds = r.Sidekiq >= 8
+	}
+	if r.Wait.Replicas > 0 && r.DedupTTL == 0 {
+		n.child("wait").fail("cannot be combined with dedup_ttl: 0, because jobs that replicas do not confirm are pushed again")
+	}
+	for _, name := range []string{"sentinel_username", "sentinel_password"} {
+		if n.child(name).isSet() && n.child("sentinels").value == nil {
+			n.child(name).fail("needs redis.sentinels")
+		}
+	}
 }
 
 func waitSection(w *sidekiq.Wait) value {
