@@ -10,6 +10,9 @@ import (
 // TestFolderWithBlank builds into a folder whose name has a blank, as SAM does when
 // it runs in one.
 func TestFolderWithBlank(t *testing.T) {
+	if _, err := exec.LookPath("make"); err != nil {
+		t.Skip("this test needs make")
+	}
 	dir := filepath.Join(t.TempDir(), "my app")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
