@@ -78,7 +78,7 @@ func (r *Replication) startSentinel() *RedisServer {
 	r.t.Helper()
 	config := []string{
 		fmt.Sprintf("sentinel monitor %s 127.0.0.1 %s 2", MasterName, r.Nodes[0].port()),
-		fmt.Sprintf("sentinel down-after-milliseconds %s 1500", MasterName),
+		fmt.Sprintf("sentinel down-after-milliseconds %s %d", MasterName, patience.Milliseconds()),
 		fmt.Sprintf("sentinel failover-timeout %s 10000", MasterName),
 		fmt.Sprintf("sentinel parallel-syncs %s 2", MasterName),
 	}
@@ -218,14 +218,27 @@ func (r *Replication) Failover() {
 	r.waitForOther(former)
 }
 
+// patience is how long the sentinels wait for a silent server unless it has
+// crashed. On a busy machine, servers are silent for some time.
+const patience = time.Minute
+
 // CrashMaster kills the master, and returns it when the sentinels have promoted a
 // replica. After Start, they make it a replica.
 func (r *Replication) CrashMaster() (former *RedisServer) {
 	r.t.Helper()
 	former = r.master()
 	former.Kill()
+	r.setPatience(time.Second)
 	r.waitForOther(former)
+	r.setPatience(patience)
 	return former
+}
+
+func (r *Replication) setPatience(d time.Duration) {
+	r.t.Helper()
+	for _, s := range r.Sentinels {
+		s.Must("SENTINEL", "SET", MasterName, "down-after-milliseconds", d.Milliseconds())
+	}
 }
 
 func (r *Replication) master() (master *RedisServer) {
