@@ -26,18 +26,23 @@ func TestReplication(t *testing.T) {
 }
 
 func testReplication(t *testing.T, r *Replication) {
-	first := r.Master()
-	first.Must("SET", "x", 1)
-	first.Must("WAIT", 2, 0)
+	everywhere := func() bool {
+		for _, node := range r.Nodes {
+			if x, _ := redis.Int(node.Do("GET", "x")); x != 1 {
+				return false
+			}
+		}
+		return true
+	}
+	r.Master().Must("SET", "x", 1)
+	r.wait("the replicas do not have x", everywhere)
 	r.Failover()
 	r.WaitUntilWhole()
 	second := r.CrashMaster()
 	second.Start()
 	r.WaitUntilWhole()
-	for _, node := range r.Nodes {
-		if x, err := redis.Int(node.Do("GET", "x")); x != 1 {
-			t.Errorf("the node at %s has x = %d, %v; want 1", node.Addr, x, err)
-		}
+	if !everywhere() {
+		t.Error("a node has lost x")
 	}
 	if role, err := redis.Values(second.Do("ROLE")); err != nil || string(role[0].([]byte)) != "slave" {
 		t.Errorf("the killed master has the role %s, %v; want slave", role, err)
