@@ -1,6 +1,8 @@
 package env
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -177,15 +179,18 @@ func (s *RedisServer) Pause() { _ = s.cmd.Process.Signal(syscall.SIGSTOP) }
 // Resume continues a paused process.
 func (s *RedisServer) Resume() { _ = s.cmd.Process.Signal(syscall.SIGCONT) }
 
-// FreeAddr returns a loopback address that is not in use.
+// FreeAddr returns a loopback address that is not in use. Its port is below those
+// that the kernel gives to connections and to listeners on port 0 (from 32,768 on
+// Linux), so that none of them takes it before the caller's server does.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.N(22_000))
+		if l, err := net.Listen("tcp", addr); err == nil {
+			l.Close()
+			return addr
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // waitFor returns when ready returns true, and fails the test after 30 s.
