@@ -1,6 +1,7 @@
 package config
 
 import (
+	"iter"
 	"slices"
 
 	"scout/handler"
@@ -19,12 +20,30 @@ func (r Redis) ClientOptions() sidekiq.Options {
 	}
 }
 
-// Router returns the router for the topics of q, one of the configured queues.
+// Router returns the router for the messages of q, one of the configured queues.
 func (c *Config) Router(q Queue) *handler.Router {
-	r := handler.NewRouter(q.Topics)
+	r := handler.NewRouter(handler.Routes{Topics: q.Topics, EventBridge: q.EventBridge, S3: q.S3, Plain: q.Plain, MessageID: q.MessageID})
+	if q.DeadSet {
+		r.DeadSet = c.Redis.Queue
+	}
 	r.Sidekiq, r.Milliseconds = c.Redis.Sidekiq, c.Redis.Milliseconds
 	r.OmitTrace = c.OmitTrace
 	return r
+}
+
+// workers yields all workers that messages of the queue may go to.
+func (q Queue) workers() iter.Seq[handler.Worker] {
+	return func(yield func(handler.Worker) bool) {
+		for _, routes := range [][]handler.Route{q.Topics, q.EventBridge, q.S3, {{Outcome: q.Plain}}} {
+			for _, route := range routes {
+				for w := range handler.Workers(route.Outcome) {
+					if !yield(w) {
+						return
+					}
+				}
+			}
+		}
+	}
 }
 
 // SidekiqQueues returns the Sidekiq queues that the messages of the given SQS
@@ -32,10 +51,8 @@ func (c *Config) Router(q Queue) *handler.Router {
 func SidekiqQueues(queues ...Queue) []string {
 	var names []string
 	for _, q := range queues {
-		for _, route := range q.Topics {
-			for _, w := range route.Workers {
-				names = append(names, w.Queue)
-			}
+		for w := range q.workers() {
+			names = append(names, w.Queue)
 		}
 	}
 	slices.Sort(names)

@@ -85,7 +85,14 @@ type Queue struct {
 	VisibilityTimeout time.Duration // whole seconds; 0 leaves it to the queue
 	MaxMessages       int           // per receive
 	Concurrency       int           // maximum number of polls in flight
-	Topics            []handler.Route
+
+	// Where messages go; see handler.Routes.
+	Topics, EventBridge, S3 []handler.Route
+	Plain                   handler.Outcome
+	MessageID               handler.Selector
+
+	// DeadSet sends rejected messages to Sidekiq's dead set.
+	DeadSet bool
 }
 
 // Label returns the queue's name, taken from the URL if only that is configured.

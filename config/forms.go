@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode"
 
+	"scout/handler"
 	"scout/sidekiq"
 )
 
@@ -69,6 +70,46 @@ func checkTopic(text string) error {
 		err = errors.New(topicForms)
 	}
 	return err
+}
+
+// checkEvent checks a key of queue.eventbridge.
+func checkEvent(text string) error {
+	source, _, ok := strings.Cut(text, "/")
+	if isPattern := strings.Contains(text, "*"); !isPattern && (!ok || source == "") {
+		return errors.New("must be source/detail-type, such as shop.billing/Invoice Paid, or a pattern for it with * and ?")
+	}
+	return nil
+}
+
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html, and
+// older names, which may be longer.
+var bucketName = matching(`^[A-Za-z0-9._*?-]+$`, 255, "must be the name of an S3 bucket, or a pattern with * and ?")
+
+// checkBucket checks a key of queue.s3.
+func checkBucket(text string) error {
+	_, err := bucketName.parse(text)
+	return err
+}
+
+// selector is a place in a message.
+var selector = form[handler.Selector]{
+	parse: handler.ParseSelector,
+	show:  func(s handler.Selector) any { return s.String() },
+}
+
+// messageID is a selector, or sqs for none.
+var messageID = form[handler.Selector]{
+	parse: func(text string) (handler.Selector, error) {
+		if text == "sqs" {
+			return handler.Selector{}, nil
+		}
+		s, err := handler.ParseSelector(text)
+		if err != nil {
+			return s, fmt.Errorf("must be sqs, attribute:NAME, or body: and a JSON pointer, such as body:/order/id")
+		}
+		return s, nil
+	},
+	show: selector.show,
 }
 
 // word is printable text without spaces.

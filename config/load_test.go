@@ -95,8 +95,8 @@ queue:
 		Queues: []Queue{{
 			Name: "myapp_queue", WaitTime: 20 * time.Second, MaxMessages: 10, Concurrency: 64,
 			Topics: []handler.Route{
-				{Topic: "foo-topic", Workers: []handler.Worker{plainWorker("FooWorker", "background")}},
-				{Topic: "bar-topic", Workers: []handler.Worker{plainWorker("BazWorker", "background")}},
+				{Key: "foo-topic", Outcome: plainWorker("FooWorker", "background")},
+				{Key: "bar-topic", Outcome: plainWorker("BazWorker", "background")},
 			},
 		}},
 		MaxBytes:        64 << 20,
@@ -140,9 +140,19 @@ queue:
       backtrace: 20
       dead: false
       active_job: true
+    debug-topic: ignore
+    shop-events:
+      by: attribute:event_type
+      to: {order.created: CreatedWorker, "order.*": [OrderWorker, {by: body:/paid, to: {true: {class: PaidWorker, queue: low}, "*": ignore}}], ping: ignore}
+      else: OtherWorker
     patient: {class: PatientWorker, retry_for: 1h, backtrace: true}
     "audit-*": AuditWorker
     billing-topic: [InvoiceWorker, {class: LedgerWorker, queue: low, retry: false}]
+  eventbridge: {"shop.billing/Invoice Paid": InvoicePaidWorker, "aws.s3/Object *": {by: body:/bucket/name, to: {shop-uploads: UploadWorker}}}
+  s3: {"shop-*": UploadWorker}
+  plain: {by: attribute:topic, to: {import: ImportWorker}}
+  message_id: body:/order/id
+  rejected: dead
 limits: {queue_length: 100000, latency: 5m, redis_memory: 80%}
 max_bytes: 32MiB
 trace: false
@@ -167,18 +177,45 @@ func TestFull(t *testing.T) {
 			URL:      "https://sqs.us-east-1.amazonaws.com/123456789012/myapp",
 			WaitTime: 10 * time.Second, VisibilityTimeout: 5 * time.Minute, MaxMessages: 5, Concurrency: 8,
 			Topics: []handler.Route{
-				{Topic: "foo-topic", Workers: []handler.Worker{plainWorker("FooWorker", "background")}},
-				{Topic: "arn:aws:sns:us-east-1:123456789012:orders", Workers: []handler.Worker{{
+				{Key: "foo-topic", Outcome: plainWorker("FooWorker", "background")},
+				{Key: "arn:aws:sns:us-east-1:123456789012:orders", Outcome: handler.Worker{
 					JobTemplate: sidekiq.JobTemplate{
 						Class: "Orders::SyncJob", Queue: "critical", Retry: sidekiq.Int(5), Backtrace: sidekiq.Int(20),
 						NoDead: true, Tags: []string{"sns"}, ActiveJob: true,
 					},
 					Args: []handler.Arg{handler.ArgMessage, handler.ArgMetadata},
-				}}},
-				{Topic: "patient", Workers: []handler.Worker{patient}},
-				{Topic: "audit-*", Workers: []handler.Worker{plainWorker("AuditWorker", "background")}},
-				{Topic: "billing-topic", Workers: []handler.Worker{plainWorker("InvoiceWorker", "background"), ledger}},
+				}},
+				{Key: "debug-topic", Outcome: handler.Ignore{}},
+				{Key: "shop-events", Outcome: handler.Choice{
+					By: handler.Selector{Attribute: "event_type"},
+					To: []handler.Route{
+						{Key: "order.created", Outcome: plainWorker("CreatedWorker", "background")},
+						{Key: "order.*", Outcome: handler.List{plainWorker("OrderWorker", "background"), handler.Choice{
+							By: handler.Selector{Pointer: "/paid"},
+							To: []handler.Route{{Key: "true", Outcome: plainWorker("PaidWorker", "low")}, {Key: "*", Outcome: handler.Ignore{}}},
+						}}},
+						{Key: "ping", Outcome: handler.Ignore{}},
+					},
+					Else: plainWorker("OtherWorker", "background"),
+				}},
+				{Key: "patient", Outcome: patient},
+				{Key: "audit-*", Outcome: plainWorker("AuditWorker", "background")},
+				{Key: "billing-topic", Outcome: handler.List{plainWorker("InvoiceWorker", "background"), ledger}},
 			},
+			EventBridge: []handler.Route{
+				{Key: "shop.billing/Invoice Paid", Outcome: plainWorker("InvoicePaidWorker", "background")},
+				{Key: "aws.s3/Object *", Outcome: handler.Choice{
+					By: handler.Selector{Pointer: "/bucket/name"},
+					To: []handler.Route{{Key: "shop-uploads", Outcome: plainWorker("UploadWorker", "background")}},
+				}},
+			},
+			S3: []handler.Route{{Key: "shop-*", Outcome: plainWorker("UploadWorker", "background")}},
+			Plain: handler.Choice{
+				By: handler.Selector{Attribute: "topic"},
+				To: []handler.Route{{Key: "import", Outcome: plainWorker("ImportWorker", "background")}},
+			},
+			MessageID: handler.Selector{Pointer: "/order/id"},
+			DeadSet:   true,
 		}},
 		Limits:          Limits{QueueLength: 100_000, Latency: 5 * time.Minute, RedisMemory: 80},
 		MaxBytes:        32 << 20,
@@ -202,7 +239,7 @@ func TestDefaults(t *testing.T) {
 		Redis: Redis{URL: "redis://localhost", Queue: "default", DedupTTL: 24 * time.Hour},
 		Queues: []Queue{{
 			Name: "q", WaitTime: 20 * time.Second, MaxMessages: 10, Concurrency: 64,
-			Topics: []handler.Route{{Topic: "t", Workers: []handler.Worker{plainWorker("W", "default")}}},
+			Topics: []handler.Route{{Key: "t", Outcome: plainWorker("W", "default")}},
 		}},
 		MaxBytes:        64 << 20,
 		ShutdownTimeout: 25 * time.Second,
@@ -221,9 +258,9 @@ queues:
 	}
 	check(t, "queues", c.Queues, []Queue{
 		{Name: "a", WaitTime: 7 * time.Second, MaxMessages: 10, Concurrency: 2,
-			Topics: []handler.Route{{Topic: "t", Workers: []handler.Worker{plainWorker("V", "low")}}}},
+			Topics: []handler.Route{{Key: "t", Outcome: plainWorker("V", "low")}}},
 		{URL: "https://h/1/b", WaitTime: 7 * time.Second, MaxMessages: 1, Concurrency: 64,
-			Topics: []handler.Route{{Topic: "t", Workers: []handler.Worker{plainWorker("W", "low")}}}},
+			Topics: []handler.Route{{Key: "t", Outcome: plainWorker("W", "low")}}},
 	})
 	check(t, "shutdown timeout", c.ShutdownTimeout, 12*time.Second)
 	check(t, "again", mustLoad(t, c.String()), c)
@@ -353,7 +390,7 @@ queue: {topics: {t: {class: env:CLASS, retry: env:RETRY}}}
 		t.Fatal(err)
 	}
 	check(t, "URL", c.Redis.URL.Reveal(), "redis://:ssm%3A%2Fnot%2Fagain@h:1/0")
-	check(t, "worker", c.Queues[0].Topics[0].Workers[0].JobTemplate, sidekiq.JobTemplate{Class: "W", Queue: "default", Retry: sidekiq.Int(7)})
+	check(t, "worker", c.Queues[0].Topics[0].Outcome.(handler.Worker).JobTemplate, sidekiq.JobTemplate{Class: "W", Queue: "default", Retry: sidekiq.Int(7)})
 }
 
 func TestAliases(t *testing.T) {
@@ -373,7 +410,7 @@ queue:
 	b.Class, cc.Class, e.Class = "B", "C", "E"
 	e.Retry = sidekiq.BoolOrInt{}
 	for i, want := range []sidekiq.JobTemplate{a, b, cc, a, e} {
-		check(t, c.Queues[0].Topics[i].Topic, c.Queues[0].Topics[i].Workers[0].JobTemplate, want)
+		check(t, c.Queues[0].Topics[i].Key, c.Queues[0].Topics[i].Outcome.(handler.Worker).JobTemplate, want)
 	}
 }
 

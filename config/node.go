@@ -230,7 +230,7 @@ func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag(
 // maxKey is the maximum length of a key in an error, enough for a topic's ARN.
 const maxKey = 400
 
-var printableKey = regexp.MustCompile(`^(arn:[\w:-]+|[\w.*?-]+)$`)
+var printableKey = regexp.MustCompile(`^(arn:[\w:-]+|[\w.*?-]+|[\w.*?-]+/[\w.*? -]+)$`) // or an event's source/detail-type
 
 // join returns the full key. A key with unusual characters is not shown, since
 // in {password:hunter2}, where a space is missing, all of it is the key.

@@ -28,6 +28,7 @@ func (c *Config) readQueues(queue, queues node, needQueue bool) (items []node) {
 	if queues.value == nil {
 		c.Queues = make([]Queue, 1)
 		c.Queues[0].section(c.Redis.Queue, needQueue).read(queue)
+		c.checkDeadSet(c.Queues[0], queue)
 		return []node{queue}
 	}
 	if queue.value != nil {
@@ -40,6 +41,7 @@ func (c *Config) readQueues(queue, queues node, needQueue bool) (items []node) {
 		}
 		var q Queue
 		q.section(c.Redis.Queue, true).read(item)
+		c.checkDeadSet(q, item)
 		c.Queues, items = append(c.Queues, q), append(items, item)
 		if first, ok := lines[q.Label()]; ok && q.Label() != "" {
 			item.fail("is the same queue as on line %d, or has the same name", first)
@@ -48,6 +50,13 @@ func (c *Config) readQueues(queue, queues node, needQueue bool) (items []node) {
 		lines[q.Label()] = item.line
 	}
 	return items
+}
+
+// checkDeadSet checks that Redis remembers rejected messages.
+func (c *Config) checkDeadSet(q Queue, n node) {
+	if q.DeadSet && c.Redis.DedupTTL == 0 {
+		n.child("rejected").fail("cannot be dead with redis.dedup_ttl: 0, because each redelivery would make another entry in the dead set")
+	}
 }
 
 func (c *Config) showQueue(bool) any {
@@ -70,6 +79,7 @@ func (c *Config) showQueues(bool) any {
 
 // section reads and shows q. Workers that name no Sidekiq queue get sidekiqQueue.
 func (q *Queue) section(sidekiqQueue string, needQueue bool) value {
+	withAttributes, others := routing{sidekiqQueue, true}, routing{sidekiqQueue, false}
 	keys := []key{
 		{name: "name", value: single(&q.Name, sqsName), scout1: true, example: "myapp_queue",
 			doc: "The name of the SQS queue."},
@@ -83,8 +93,18 @@ func (q *Queue) section(sidekiqQueue string, needQueue bool) value {
 			doc: "The maximum number of messages per receive."},
 		{name: "concurrency", value: single(&q.Concurrency, integer(1, MaxConcurrency)), initial: "64", example: "8",
 			doc: "The maximum number of polls in flight; Scout uses as many as the queue keeps busy."},
-		{name: "topics", value: topics(&q.Topics, sidekiqQueue), scout1: true, required: true, example: "{orders: OrderWorker}",
-			doc: "SNS topics, by name, full ARN or pattern, and the workers for their messages."},
+		{name: "topics", value: withAttributes.routes(&q.Topics, checkTopic, "topic, such as foo-topic: FooWorker"), scout1: true, example: "{orders: OrderWorker}",
+			doc: "SNS topics, by name, full ARN or pattern, and what becomes of their messages."},
+		{name: "eventbridge", value: others.routes(&q.EventBridge, checkEvent, "event, such as shop.billing/Invoice Paid: InvoicePaidWorker"), example: `{"shop.billing/Invoice Paid": InvoicePaidWorker, "aws.s3/Object *": UploadWorker}`,
+			doc: "EventBridge events, by source/detail-type or pattern, and what becomes of them."},
+		{name: "s3", value: others.routes(&q.S3, checkBucket, "bucket, such as shop-uploads: UploadWorker"), example: "{shop-uploads: UploadWorker}",
+			doc: "S3 buckets, by name or pattern, and what becomes of each record of their event notifications."},
+		{name: "plain", value: withAttributes.outcome(&q.Plain), example: "ImportWorker",
+			doc: "What becomes of all other messages, such as those of raw message delivery and SendMessage."},
+		{name: "message_id", value: single(&q.MessageID, messageID), example: "attribute:order_id",
+			doc: "What tells plain messages apart: sqs (the SQS message id, also if absent), attribute:NAME, or body: and a JSON pointer."},
+		{name: "rejected", value: single(&q.DeadSet, choice("keep", false, "dead", true)), example: "dead",
+			doc: "Whether rejected messages stay in the queue until they go to its dead-letter queue (keep, also if absent) or go to Sidekiq's dead set (dead)."},
 	}
 	return section(keys, func(n node) {
 		switch byName, byURL := n.child("name"), n.child("url"); {
@@ -92,6 +112,12 @@ func (q *Queue) section(sidekiqQueue string, needQueue bool) value {
 			byURL.fail("cannot be combined with %s", byName.key)
 		case needQueue && !byName.isSet() && byURL.value == nil:
 			byName.fail("is required unless %s is set", byURL.key)
+		}
+		if topics := n.child("topics"); !topics.isSet() && n.child("eventbridge").value == nil && n.child("s3").value == nil && n.child("plain").value == nil {
+			topics.fail("is required")
+		}
+		if id := n.child("message_id"); id.value != nil && n.child("plain").value == nil {
+			id.fail("is only for messages of %s, which is absent", n.child("plain").key)
 		}
 		readInto(n.variable("SCOUT_SQS_MAX_NUMBER_OF_MESSAGES"), &q.MaxMessages, integer(1, maxMessages))
 		readInto(n.variable("SCOUT_SQS_WAIT_TIME_SECONDS"), &q.WaitTime, seconds(0, maxWaitTime))

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"scout/handler"
 )
 
 // A store is the part of Parameter Store that Scout uses: the call
@@ -104,7 +106,7 @@ queue: {topics: {a: ssm:/scout/class, b: ssm:/scout/class}}
 	}
 	check(t, "URL", c.Redis.URL.Reveal(), "redis://:a@h")
 	for _, route := range c.Queues[0].Topics {
-		check(t, route.Topic, route.Workers[0].Class, "W")
+		check(t, route.Key, route.Outcome.(handler.Worker).Class, "W")
 	}
 
 	_, err = loader.Load(t.Context(), `
@@ -127,7 +129,7 @@ func TestParametersTenACall(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, route := range c.Queues[0].Topics {
-		check(t, route.Topic, route.Workers[0].Class, fmt.Sprintf("W%d", i))
+		check(t, route.Key, route.Outcome.(handler.Worker).Class, fmt.Sprintf("W%d", i))
 	}
 	var sizes []int
 	for _, names := range s.calls {
@@ -250,6 +252,6 @@ queue:
 		"--config:4: queue.wait_time: parameter /absent" + absent,
 		"--config:5: queue.topics.t: must be a Ruby class, such as FooWorker or Orders::SyncJob",
 		"--config:5: queue.topics.u: parameter /absent" + absent,
-		`--config:6: queue.tipics: unknown key; did you mean "topics"? allowed: name, url, wait_time, visibility_timeout, max_messages, concurrency, topics`,
+		`--config:6: queue.tipics: unknown key; did you mean "topics"? allowed: name, url, wait_time, visibility_timeout, max_messages, concurrency, topics, eventbridge, s3, plain, message_id, rejected`,
 	})
 }

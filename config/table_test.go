@@ -22,6 +22,7 @@ func tables() map[string]value {
 		"aws.":            new(AWS).section("SQS"),
 		"queue.":          new(Queue).section("default", false),
 		"queue.topics.x.": workerSection(new(handler.Worker)),
+		"queue.topics.y.": routing{"default", true}.choiceSection(new(handler.Choice)),
 		"limits.":         new(Limits).section(),
 	}
 }

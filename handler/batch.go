@@ -10,11 +10,12 @@ import (
 )
 
 // Stats count the messages of a batch by their outcome. Each is counted once:
-// Received is the sum of Enqueued, Duplicate and all of Failed.
+// Received is the sum of Enqueued, Duplicate, Ignored and all of Failed.
 type Stats struct {
 	Received  int
 	Enqueued  int            // at least one of the message's jobs was new
 	Duplicate int            // all of the message's jobs were in Redis before
+	Ignored   int            // the configuration says that the message gets no job
 	Failed    map[Reason]int // nil if none failed
 	Push      time.Duration  // time spent pushing to Redis; 0 if there were no jobs
 	Age       time.Duration  // of the oldest message, since it was sent to SQS
@@ -30,7 +31,8 @@ type batch struct {
 	messages []events.SQSMessage
 	failures []error  // one for each message; nil unless it failed
 	enqueued []bool   // one for each message: whether one of its jobs was new
-	topics   []string // one for each message: the name of its topic, for logs
+	ignored  []bool   // one for each message; nil if none is ignored
+	labels   []string // one for each message: its Translation.Label, for logs
 	snsIDs   []string // one for each message: its id in SNS, for logs
 
 	jobs         []sidekiq.Job
@@ -46,11 +48,19 @@ func newBatch(messages []events.SQSMessage) *batch {
 		messages:  messages,
 		failures:  make([]error, len(messages)),
 		enqueued:  make([]bool, len(messages)),
-		topics:    make([]string, len(messages)),
+		labels:    make([]string, len(messages)),
 		snsIDs:    make([]string, len(messages)),
 		jobs:      make([]sidekiq.Job, 0, len(messages)),
 		messageOf: make([]int, 0, len(messages)),
 	}
+}
+
+// ignore records that message i is ignored.
+func (b *batch) ignore(i int) {
+	if b.ignored == nil {
+		b.ignored = make([]bool, len(b.messages))
+	}
+	b.ignored[i] = true
 }
 
 // recordResult records the result of job n. A message with several jobs fails
@@ -88,6 +98,8 @@ func (b *batch) stats(received time.Time) Stats {
 			if known {
 				s.Latencies = append(s.Latencies, max(0, b.pushedAt.Sub(sent))) // the clock of SQS may be ahead of ours
 			}
+		case b.ignored != nil && b.ignored[i]:
+			s.Ignored++
 		default:
 			s.Duplicate++
 		}

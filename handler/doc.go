@@ -9,15 +9,20 @@
 //
 // # From message to job
 //
-// The body of a message is an SNS notification. The [Router] looks up its topic
-// and returns the [Worker]s that the configuration names for it. Each of them
-// gets a job, whose id is a digest of the message's identity, so that a message
-// that is delivered again makes the same job and Redis recognizes it.
+// The body of a message is an SNS notification, an EventBridge event, an S3
+// notification, or anything else (plain); see [Source]. The [Router] looks up the
+// [Route] for its topic, its event or its buckets, which names the [Worker]s that
+// get a job, or says that the message is ignored. A job's id is a digest of the
+// message's identity, so that a message that is delivered again makes the same job
+// and Redis recognizes it.
 //
 // # Guarantees
 //
-//   - Each message ends in exactly one way: all its jobs are in Redis, or it is
-//     in the response and stays in its SQS queue. No message is dropped.
+//   - Each message ends in exactly one way: all its jobs are in Redis, the
+//     configuration says that it is ignored, or it is in the response and stays in
+//     its SQS queue. No message is dropped.
+//   - A message selects among the classes, Sidekiq queues and options that the
+//     configuration names, and can bring no others.
 //   - A message is taken whole or not at all: if one of its jobs is not
 //     acceptable, none is pushed.
 //   - Sidekiq can load every job, run it, and save it again when it fails. A

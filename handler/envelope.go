@@ -13,43 +13,59 @@ import (
 // read it.
 type envelope struct {
 	Type       []byte
-	TopicARN   []byte // of an SNS topic, see isTopicARN
+	HasTopic   bool   // there is a TopicArn, of any type
+	TopicARN   []byte // nil unless it is a string
 	MessageID  []byte // assigned by SNS, the same each time SNS delivers the message; empty if there is none
 	OddID      bool   // the MessageId is neither a string nor null
 	Message    []byte
 	Subject    []byte // nil if there is none
 	Timestamp  []byte
 	Attributes []attribute
-
-	// Refused is set if a Sidekiq job cannot carry the envelope's text; see
-	// jsonscan.Verdict.
-	Refused error
 }
 
 // An attribute is a message attribute in an envelope.
 type attribute struct{ Name, Type, Value []byte }
 
-// decodeEnvelope decodes an envelope. It matches keys exactly, because a decoder
-// that ignores case, as encoding/json does, would let "topicarn" override
-// "TopicArn". With an error, the envelope has its topic and its id, if these are
-// valid. A topic ARN that is known to be valid is not checked again.
-func decodeEnvelope(body []byte, scanner *jsonscan.Scanner, knownTopic string) (e envelope, err error) {
-	members, verdict := scanner.Object(body)
-	switch {
-	case len(body) == 0:
-		return e, reject(ReasonNotEnvelope, "the message has no body; SQS delivers no such message, so look at what made this event")
-	case verdict.Syntax != nil:
-		return e, reject(ReasonNotEnvelope, "the body is not an SNS envelope: %v%s", verdict.Syntax, rawDeliveryHint)
-	case !jsonscan.IsObject(body):
-		return e, reject(ReasonNotEnvelope, "the body is not an SNS envelope but another JSON value%s", rawDeliveryHint)
-	}
-	e.readMembers(members)
-	if e.Refused = verdict.Refused; e.Refused != nil {
-		if key := duplicateKey(members); key != "" {
-			return envelope{}, reject(ReasonNotEnvelope, "the body is not an SNS envelope: it has a duplicate key %q", key)
+// isSNS reports whether the envelope is one that SNS sends: a notification, or a
+// message about the subscription.
+func (e *envelope) isSNS() bool { return e.HasTopic && isSNSType(string(e.Type)) }
+
+func isSNSType(kind string) bool {
+	return kind == "Notification" || kind == "SubscriptionConfirmation" || kind == "UnsubscribeConfirmation"
+}
+
+// envelopeKeys are the keys of an SNS envelope that Scout reads.
+var envelopeKeys = []string{"Type", "TopicArn", "Message", "MessageId", "Subject", "Timestamp", "MessageAttributes"}
+
+// readNotification reads a message of SNS.
+func (t *translator) readNotification(members []jsonscan.Member, refused error) error {
+	e := &t.envelope
+	if refused != nil {
+		if key := duplicateKey(members, envelopeKeys); key != "" {
+			return reject(ReasonNotEnvelope, "the body is not an SNS envelope: it has a duplicate key %q", key)
 		}
 	}
-	return e, e.check(knownTopic)
+	isKnown := t.topicARN != "" && string(e.TopicARN) == t.topicARN
+	if !isKnown && !isTopicARN(e.TopicARN) {
+		return e.explain("")
+	}
+	t.lookUpTopic(e.TopicARN)
+	t.items.add(item{
+		source: SourceSNS, name: t.topicARN, id: t.keep(e.MessageID), text: e.Message, route: t.topic, refused: refused,
+	})
+	if string(e.Type) != "Notification" || e.Message == nil || e.OddID {
+		return e.explain("")
+	}
+	return nil
+}
+
+// lookUpTopic sets the translator's topic and its route. The next message is likely
+// to have the topic of the previous one.
+func (t *translator) lookUpTopic(topicARN []byte) {
+	if t.topicARN == "" || t.topicARN != string(topicARN) {
+		t.topicARN = string(topicARN)
+		t.topic = t.router.findTopic(t.topicARN)
+	}
 }
 
 func (e *envelope) readMembers(members []jsonscan.Member) {
@@ -58,7 +74,7 @@ func (e *envelope) readMembers(members []jsonscan.Member) {
 		case "Type":
 			e.Type = m.String
 		case "TopicArn":
-			e.TopicARN = m.String
+			e.TopicARN, e.HasTopic = m.String, true
 		case "Message":
 			e.Message = m.String
 		case "MessageId":
@@ -74,50 +90,27 @@ func (e *envelope) readMembers(members []jsonscan.Member) {
 	}
 }
 
-// check returns an error unless the envelope is that of a notification. It
-// removes an invalid topic.
-func (e *envelope) check(knownTopic string) error {
-	topic := e.TopicARN
-	isKnown := knownTopic != "" && string(topic) == knownTopic
-	if !isKnown && !isTopicARN(topic) {
-		e.TopicARN = nil
-	}
+// explain returns what keeps the envelope from being that of a notification, nil
+// if nothing does. The hint says what to do if SNS did not send it.
+func (e *envelope) explain(hint string) error {
+	topic := string(e.TopicARN)
 	switch kind := string(e.Type); {
-	case kind != "Notification" && kind != "SubscriptionConfirmation" && kind != "UnsubscribeConfirmation":
-		return reject(ReasonNotEnvelope, `the body is not an SNS notification: it has no "Type": "Notification"%s`, rawDeliveryHint)
-	case topic == nil:
-		return reject(ReasonNotEnvelope, `the SNS envelope has no string "TopicArn"`)
+	case !isSNSType(kind):
+		return reject(ReasonNotEnvelope, `the body is not an SNS notification: it has no "Type": "Notification"%s`, hint)
 	case e.TopicARN == nil:
-		return reject(ReasonNotEnvelope, `the SNS envelope's TopicArn is not the ARN of an SNS topic, but "%s"`, printable.Text(string(topic), 100))
+		return reject(ReasonNotEnvelope, `the SNS envelope has no string "TopicArn"%s`, hint)
+	case !isTopicARN(e.TopicARN):
+		return reject(ReasonNotEnvelope, `the SNS envelope's TopicArn is not the ARN of an SNS topic, but "%s"`, printable.Text(topic, 100))
 	case kind == "SubscriptionConfirmation":
-		return reject(ReasonNotEnvelope, "a subscription to the topic %s waits to be confirmed; to confirm it, open the SubscribeURL in this message's body", TopicName(string(topic)))
+		return reject(ReasonNotEnvelope, "a subscription to the topic %s waits to be confirmed; to confirm it, open the SubscribeURL in this message's body", TopicName(topic))
 	case kind == "UnsubscribeConfirmation":
-		return reject(ReasonNotEnvelope, "the subscription to the topic %s has been cancelled, and its restoration waits to be confirmed; to restore it, open the SubscribeURL in this message's body", TopicName(string(topic)))
+		return reject(ReasonNotEnvelope, "the subscription to the topic %s has been cancelled, and its restoration waits to be confirmed; to restore it, open the SubscribeURL in this message's body", TopicName(topic))
 	case e.Message == nil:
 		return reject(ReasonNotEnvelope, `the SNS envelope has no string "Message"`)
 	case e.OddID:
 		return reject(ReasonNotEnvelope, `the SNS envelope's MessageId is not a string`)
 	}
 	return nil
-}
-
-const rawDeliveryHint = "; if it comes from SNS, turn off raw message delivery on the subscription"
-
-// duplicateKey returns a key of an SNS envelope that stands twice among the
-// members, "" if none does.
-func duplicateKey(members []jsonscan.Member) string {
-	for _, key := range []string{"Type", "TopicArn", "Message", "MessageId", "Subject", "Timestamp", "MessageAttributes"} {
-		n := 0
-		for _, m := range members {
-			if string(m.Key) == key {
-				n++
-			}
-		}
-		if n > 1 {
-			return key
-		}
-	}
-	return ""
 }
 
 func decodeAttributes(object []byte) []attribute {

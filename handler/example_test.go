@@ -14,13 +14,13 @@ import (
 	"scout/sidekiq"
 )
 
-var router = handler.NewRouter([]handler.Route{{
-	Topic: "orders",
-	Workers: []handler.Worker{{
+var router = handler.NewRouter(handler.Routes{Topics: []handler.Route{{
+	Key: "orders",
+	Outcome: handler.Worker{
 		JobTemplate: sidekiq.JobTemplate{Class: "OrderWorker", Queue: "critical"},
 		Args:        []handler.Arg{handler.ArgMessage},
-	}},
-}})
+	},
+}}})
 
 // message returns a message as SQS delivers it for a topic.
 func message(id, topic, published string) events.SQSMessage {

@@ -94,7 +94,7 @@ func (h *Handler) translateMessages(ctx context.Context, b *batch, now time.Time
 			continue
 		}
 		translation, err := h.translateSafely(ctx, &t, m, b.jobs)
-		b.topics[i], b.snsIDs[i] = TopicName(translation.TopicARN), translation.MessageID
+		b.labels[i], b.snsIDs[i] = translation.Label, translation.MessageID
 		if h.ReleaseBodies {
 			m.Body = ""
 		}
@@ -102,6 +102,11 @@ func (h *Handler) translateMessages(ctx context.Context, b *batch, now time.Time
 			b.failures[i] = err
 			failedGroups[group] = group != ""
 			h.logRejection(ctx, b, i)
+			continue
+		}
+		if translation.Ignored {
+			b.ignore(i)
+			h.log().DebugContext(ctx, "message ignored", "sqs_message_id", m.MessageId, "topic", b.labels[i])
 			continue
 		}
 		for range translation.Jobs[len(b.jobs):] {

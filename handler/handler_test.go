@@ -313,7 +313,7 @@ func TestLogNamesMessagesAndJobs(t *testing.T) {
 			t.Errorf("%s: got  %s\nwant %s", enqueued, got, want)
 		}
 		want := `sqs_message_id=m1 sns_message_id=\u001b[31m` + strings.Repeat("x", 90) + `… topic=nowhere reason=no_route error="no worker is configured for the topic \"nowhere\"; add the topic to the configuration, or end its subscription" receive_count=2` + maxCount + "\n" +
-			`sqs_message_id=m2 sns_message_id="" topic="" reason=not_envelope error="the body is not an SNS envelope: not JSON: expected a value at byte 0; if it comes from SNS, turn off raw message delivery on the subscription" receive_count=4` + maxCount
+			`sqs_message_id=m2 sns_message_id="" topic="" reason=not_envelope error="the body is not an SNS envelope: not JSON: expected a value at byte 0; if it comes from SNS, turn off raw message delivery on the subscription, or set queue.plain to take such messages" receive_count=4` + maxCount
 		if got := logLines(log.String(), "message rejected"); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}

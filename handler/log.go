@@ -22,7 +22,7 @@ func (b *batch) snsID(i int) string { return printable.Text(b.snsIDs[i], maxIDLe
 func (h *Handler) logRejection(ctx context.Context, b *batch, i int) {
 	m := &b.messages[i]
 	attrs := []any{
-		"sqs_message_id", m.MessageId, "sns_message_id", b.snsID(i), "topic", b.topics[i],
+		"sqs_message_id", m.MessageId, "sns_message_id", b.snsID(i), "topic", b.labels[i],
 		"reason", reasonOf(b.failures[i]), "error", b.failures[i], "receive_count", m.Attributes["ApproximateReceiveCount"],
 	}
 	if h.MaxReceiveCount > 0 {
@@ -56,7 +56,7 @@ func (h *Handler) logResult(ctx context.Context, b *batch, n int, result sidekiq
 	}
 	i, job := b.messageOf[n], &b.jobs[n]
 	attrs := []any{
-		"sqs_message_id", b.messages[i].MessageId, "sns_message_id", b.snsID(i), "topic", b.topics[i],
+		"sqs_message_id", b.messages[i].MessageId, "sns_message_id", b.snsID(i), "topic", b.labels[i],
 		"class", job.Class, "queue", job.Queue, "jid", job.JID,
 	}
 	if result.Err != nil {

@@ -27,8 +27,8 @@ type Reason string
 // The first four are likely to fail the message again until its publisher, the
 // configuration or Scout changes. The others may pass by themselves.
 const (
-	ReasonNotEnvelope  Reason = "not_envelope" // the body is not an SNS notification
-	ReasonNoRoute      Reason = "no_route"     // its topic is not in the configuration
+	ReasonNotEnvelope  Reason = "not_envelope" // the body is of no kind that the configuration takes
+	ReasonNoRoute      Reason = "no_route"     // the configuration says nothing about such a message
 	ReasonUnacceptable Reason = "unacceptable" // Sidekiq could not load the job, or would lose it when it fails
 	ReasonPanic        Reason = "panic"        // a bug in Scout
 	ReasonHeldBack     Reason = "held_back"    // FIFO: an earlier message of its group failed

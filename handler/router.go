@@ -1,85 +1,90 @@
 package handler
 
-import (
-	"cmp"
-	"path"
-	"slices"
-	"strings"
-	"sync"
-)
-
-// A Router looks up the workers for a topic and builds their jobs. It is safe
-// for concurrent use.
+// A Router looks up what becomes of a message and builds its jobs. It is safe for
+// concurrent use.
 type Router struct {
 	Sidekiq      int  // whose form jobs have; see sidekiq.Call
 	Milliseconds bool // how jobs write times; see sidekiq.Call
 	OmitTrace    bool // leave trace context and baggage out of the jobs
 
-	exact    map[string]Route
-	patterns []Route // the longest first
+	// DeadSet sends rejected messages to Sidekiq's dead set instead of back to
+	// their SQS queue. It is empty, or the Sidekiq queue of entries for messages
+	// without a route.
+	DeadSet string
 
-	// The results of matching patterns, by topic name. Matching a thousand
-	// patterns takes longer than all else that is done with a message.
-	mu      sync.RWMutex
-	matched map[string]Route
+	topics, eventBridge, s3 *table
+	plain                   *route // nil if there is none
+	messageID               Selector
 }
 
-// maxMatched is the maximum number of topic names in Router.matched. A forged
-// message can have any name, so the map must not grow without bound.
-const maxMatched = 4096
-
 // NewRouter returns a Router for routes. If several match a topic, its full ARN
-// wins over its name, its name over patterns, and a longer pattern over a
-// shorter one.
-func NewRouter(routes []Route) *Router {
-	r := &Router{exact: map[string]Route{}, matched: map[string]Route{}}
-	for _, route := range routes {
-		if strings.ContainsAny(route.Topic, "*?") {
-			r.patterns = append(r.patterns, route)
-		} else {
-			r.exact[route.Topic] = route
-		}
+// wins over its name.
+func NewRouter(routes Routes) *Router {
+	m := &matches{routes: map[match]*route{}}
+	r := &Router{
+		topics:      newTable(routes.Topics, m),
+		eventBridge: newTable(routes.EventBridge, m),
+		s3:          newTable(routes.S3, m),
+		messageID:   routes.MessageID,
 	}
-	slices.SortFunc(r.patterns, func(a, b Route) int {
-		return cmp.Or(cmp.Compare(len(b.Topic), len(a.Topic)), strings.Compare(a.Topic, b.Topic))
-	})
+	if routes.Plain != nil {
+		r.plain = &route{Route{"plain", routes.Plain}, routes.Plain.compile(m)}
+	}
 	return r
 }
 
-// Route returns the route for the topic with the given ARN, or a Route without
-// workers if none matches.
-func (r *Router) Route(topicARN string) Route {
-	if route, ok := r.exact[topicARN]; ok {
-		return route
+// Topic returns the route for the topic with the given ARN. It reports false if
+// none matches.
+func (r *Router) Topic(arn string) (Route, bool) {
+	if found := r.findTopic(arn); found != nil {
+		return found.Route, true
 	}
-	name := TopicName(topicARN)
-	if route, ok := r.exact[name]; ok {
-		return route
-	}
-	if len(r.patterns) == 0 {
-		return Route{}
-	}
-	r.mu.RLock()
-	route, ok := r.matched[name]
-	r.mu.RUnlock()
-	if !ok {
-		route = r.match(name)
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if len(r.matched) == maxMatched {
-			clear(r.matched)
-		}
-		r.matched[name] = route
-	}
-	return route
+	return Route{}, false
 }
 
-// match returns the route of the first pattern that matches a topic name.
-func (r *Router) match(name string) Route {
-	for _, route := range r.patterns {
-		if ok, _ := path.Match(route.Topic, name); ok {
-			return route
-		}
+func (r *Router) findTopic(arn string) *route {
+	if found, ok := r.topics.exact[arn]; ok {
+		return found
 	}
-	return Route{}
+	return r.topics.find(TopicName(arn))
+}
+
+// A node is a compiled Outcome. At most one of its fields is set; without any, it
+// ignores messages.
+type node struct {
+	workers []Worker
+	list    []*node
+	choice  *choice
+}
+
+type choice struct {
+	by       Selector
+	to       *table
+	fallback *node // nil rejects messages
+}
+
+func (w Worker) compile(*matches) *node { return &node{workers: []Worker{w}} }
+
+func (Ignore) compile(*matches) *node { return &node{} }
+
+// compile makes a list of workers a single node.
+func (l List) compile(m *matches) *node {
+	n := &node{}
+	for _, o := range l {
+		child := o.compile(m)
+		n.workers = append(n.workers, child.workers...)
+		n.list = append(n.list, child)
+	}
+	if len(n.workers) == len(l) {
+		return &node{workers: n.workers}
+	}
+	return &node{list: n.list}
+}
+
+func (c Choice) compile(m *matches) *node {
+	compiled := &choice{by: c.By, to: newTable(c.To, m)}
+	if c.Else != nil {
+		compiled.fallback = c.Else.compile(m)
+	}
+	return &node{choice: compiled}
 }

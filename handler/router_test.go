@@ -4,17 +4,15 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-
-	"scout/sidekiq"
 )
 
 // manyPatterns returns a router with n patterns that match one topic each.
 func manyPatterns(n int) *Router {
 	routes := make([]Route, n)
 	for i := range routes {
-		routes[i] = Route{Topic: fmt.Sprintf("topic-%d-*", i), Workers: []Worker{{JobTemplate: sidekiq.JobTemplate{Class: fmt.Sprint("Worker", i), Queue: "default"}}}}
+		routes[i] = Route{fmt.Sprintf("topic-%d-*", i), worker(fmt.Sprint("Worker", i), "default")}
 	}
-	return NewRouter(routes)
+	return NewRouter(Routes{Topics: routes})
 }
 
 func topicARN(i int) string {
@@ -27,21 +25,21 @@ func TestRouterRemembersMatches(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			for i := range 2*maxMatched + patterns { // more topics than it remembers, most without a route
-				workers := r.Route(topicARN(i)).Workers
-				if ok := len(workers) == 1 && workers[0].Class == fmt.Sprint("Worker", i); ok != (i < patterns) {
-					t.Errorf("topic %d goes to %v", i, workers)
+			for i := range 2*maxMatches + patterns { // more topics than it remembers, most without a route
+				route, _ := r.Topic(topicARN(i))
+				if ok := route.Key == fmt.Sprintf("topic-%d-*", i); ok != (i < patterns) {
+					t.Errorf("topic %d goes to %v", i, route)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	if n := len(r.matched); n > maxMatched {
-		t.Errorf("%d topics are remembered, want at most %d", n, maxMatched)
+	if n := len(r.topics.matches.routes); n > maxMatches {
+		t.Errorf("%d topics are remembered, want at most %d", n, maxMatches)
 	}
 	for i := range patterns {
-		if workers := r.Route(topicARN(i)).Workers; len(workers) != 1 || workers[0].Class != fmt.Sprint("Worker", i) {
-			t.Errorf("after many other topics, topic %d goes to %v", i, workers)
+		if route, _ := r.Topic(topicARN(i)); route.Key != fmt.Sprintf("topic-%d-*", i) {
+			t.Errorf("after many other topics, topic %d goes to %v", i, route)
 		}
 	}
 }
@@ -54,6 +52,6 @@ func BenchmarkRoute(b *testing.B) {
 		arns[i] = topicARN(i)
 	}
 	for i := 0; b.Loop(); i++ {
-		r.Route(arns[i%topics])
+		r.Topic(arns[i%topics])
 	}
 }

@@ -20,10 +20,14 @@ const (
 // traceFields returns the fields of W3C Trace Context and Baggage among the
 // message's attributes. Those of SNS win over those of SQS. A field that does
 // not have W3C's form is left out, and so is a tracestate without its
-// traceparent.
-func (r *Router) traceFields(attributes []attribute, m *events.SQSMessage) []sidekiq.TraceField {
+// traceparent. Without a traceparent, the X-Ray header of SQS becomes one.
+func (r *Router) traceFields(e *envelope, m *events.SQSMessage) []sidekiq.TraceField {
 	if r.OmitTrace {
 		return nil
+	}
+	var attributes []attribute
+	if e != nil {
+		attributes = e.Attributes
 	}
 	var fields []sidekiq.TraceField
 	if parent := attributeValue("traceparent", attributes, m); isTraceparent(parent) {
@@ -31,11 +35,49 @@ func (r *Router) traceFields(attributes []attribute, m *events.SQSMessage) []sid
 		if state := attributeValue("tracestate", attributes, m); isPrintableASCII(state, maxTracestate) {
 			fields = append(fields, sidekiq.TraceField{Key: "tracestate", Value: state})
 		}
+	} else if parent := fromXRay(m.Attributes["AWSTraceHeader"]); parent != "" {
+		fields = append(fields, sidekiq.TraceField{Key: "traceparent", Value: parent})
 	}
 	if baggage := attributeValue("baggage", attributes, m); isPrintableASCII(baggage, maxBaggage) && strings.Count(baggage, ",") < maxBaggageMembers {
 		fields = append(fields, sidekiq.TraceField{Key: "baggage", Value: baggage})
 	}
 	return fields
+}
+
+// maxXRay is the maximum length of an X-Ray header that is read, several times that
+// of one without the fields that others may add.
+const maxXRay = 1024
+
+// fromXRay returns the traceparent of an X-Ray tracing header, such as
+// Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1. It
+// returns "" if the header has no whole trace. The keys may be in any case.
+func fromXRay(header string) string {
+	if header == "" || len(header) > maxXRay {
+		return ""
+	}
+	var root, parent string
+	flags := "00"
+	for field := range strings.SplitSeq(header, ";") {
+		key, value, _ := strings.Cut(strings.TrimSpace(field), "=")
+		switch strings.ToLower(key) {
+		case "root":
+			root = strings.ToLower(value)
+		case "parent":
+			parent = strings.ToLower(value)
+		case "sampled":
+			if value == "1" {
+				flags = "01"
+			}
+		}
+	}
+	const form = "1-00000000-000000000000000000000000"
+	if len(root) != len(form) || root[:2] != "1-" || root[10] != '-' {
+		return ""
+	}
+	if traceparent := "00-" + root[2:10] + root[11:] + "-" + parent + "-" + flags; isTraceparent(traceparent) {
+		return traceparent
+	}
+	return ""
 }
 
 // attributeValue returns the value of the message's string attribute of that

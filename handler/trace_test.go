@@ -52,7 +52,7 @@ func TestTrace(t *testing.T) {
 					fromSQS[field.Key] = events.SQSMessageAttribute{StringValue: &field.Value, DataType: "String"}
 				}
 			}
-			if got := fmt.Sprint(testRouter.traceFields(fromSNS, &events.SQSMessage{})); got != c.want {
+			if got := fmt.Sprint(testRouter.traceFields(&envelope{Attributes: fromSNS}, &events.SQSMessage{})); got != c.want {
 				t.Errorf("of SNS: got %.300s, want %.300s", got, c.want)
 			}
 			if got := fmt.Sprint(testRouter.traceFields(nil, &events.SQSMessage{MessageAttributes: fromSQS})); got != c.want {
@@ -63,7 +63,7 @@ func TestTrace(t *testing.T) {
 }
 
 func TestOmitTrace(t *testing.T) {
-	router := NewRouter([]Route{{Topic: "orders", Workers: []Worker{{JobTemplate: sidekiq.JobTemplate{Class: "OrderWorker", Queue: "default"}}}}})
+	router := NewRouter(Routes{Topics: []Route{{"orders", worker("OrderWorker", "default")}}})
 	m := notification("orders", "1")
 	m.Body = strings.TrimSuffix(m.Body, "}") + `,"MessageAttributes":{"traceparent":{"Type":"String","Value":` + string(jsonscan.AppendQuote(nil, traceparent)) + `}}}`
 	for _, omit := range []bool{false, true} {
@@ -75,5 +75,43 @@ func TestOmitTrace(t *testing.T) {
 		if got := strings.Contains(string(translation.Jobs[0].Payload), "traceparent"); got == omit {
 			t.Errorf("OmitTrace %t: traceparent in the job: %t", omit, got)
 		}
+	}
+}
+
+func TestXRay(t *testing.T) {
+	const root, parent = "Root=1-5759e988-bd862e3fe1be46a994272793", "Parent=53995c3f42cd8ad8"
+	const want = "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-0"
+	for name, c := range map[string]struct{ header, want string }{
+		"sampled":             {root + ";" + parent + ";Sampled=1", want + "1"},
+		"not sampled":         {root + ";" + parent + ";Sampled=0", want + "0"},
+		"undecided":           {root + ";" + parent + ";Sampled=?", want + "0"},
+		"without a decision":  {root + ";" + parent, want + "0"},
+		"other case":          {"ROOT=1-5759E988-BD862E3FE1BE46A994272793;parent=53995c3f42cd8ad8;SAMPLED=1", want + "1"},
+		"other order, spaces": {"Sampled=1; " + parent + "; Lineage=a:1 ;" + root, want + "1"},
+		"self first":          {"Self=1-00000000-000000000000000000000001;" + root + ";" + parent + ";Sampled=1", want + "1"},
+		"without a parent":    {root + ";Sampled=1", ""},
+		"parent 0":            {root + ";Parent=0000000000000000;Sampled=1", ""},
+		"other version":       {strings.Replace(root, "=1-", "=2-", 1) + ";" + parent, ""},
+		"short":               {root[:len(root)-1] + ";" + parent, ""},
+		"no digits":           {strings.Replace(root, "5759", "x759", 1) + ";" + parent, ""},
+		"long":                {root + ";" + parent + ";" + strings.Repeat("x", maxXRay), ""},
+		"empty":               {"", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := notification("orders", "1")
+			m.Attributes["AWSTraceHeader"] = c.header
+			fields := testRouter.traceFields(nil, m)
+			got := ""
+			if len(fields) > 0 {
+				got = fields[0].Value
+			}
+			if got != c.want || len(fields) > 1 {
+				t.Errorf("got %v, want %s", fields, c.want)
+			}
+			m.MessageAttributes = sent("", "traceparent", traceparent).MessageAttributes
+			if fields := testRouter.traceFields(nil, m); len(fields) != 1 || fields[0].Value != traceparent {
+				t.Errorf("with a traceparent: %v", fields)
+			}
+		})
 	}
 }

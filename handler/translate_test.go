@@ -16,19 +16,23 @@ import (
 	"scout/sidekiq"
 )
 
-var testRouter = NewRouter([]Route{
-	{Topic: "orders", Workers: []Worker{{JobTemplate: sidekiq.JobTemplate{Class: "OrderWorker", Queue: "default"}}}},
-	{Topic: "arn:aws:sns:us-east-1:123456789012:billing", Workers: []Worker{{JobTemplate: sidekiq.JobTemplate{Class: "ExactWorker", Queue: "default"}}}},
-	{Topic: "billing", Workers: []Worker{{JobTemplate: sidekiq.JobTemplate{Class: "NameWorker", Queue: "default"}}}},
-	{Topic: "audit-*", Workers: []Worker{{JobTemplate: sidekiq.JobTemplate{Class: "AuditWorker", Queue: "low"}}}},
-	{Topic: "audit-eu-*", Workers: []Worker{{JobTemplate: sidekiq.JobTemplate{Class: "EUAuditWorker", Queue: "low"}}}},
-	{Topic: "shop-?", Workers: []Worker{{JobTemplate: sidekiq.JobTemplate{Class: "ShopWorker", Queue: "low"}}}},
-	{Topic: "fan", Workers: []Worker{
-		{JobTemplate: sidekiq.JobTemplate{Class: "A", Queue: "default"}, Args: []Arg{ArgMessage, ArgMetadata}},
-		{JobTemplate: sidekiq.JobTemplate{Class: "B", Queue: "low", ActiveJob: true}, Args: []Arg{ArgMetadata}},
+func worker(class, queue string) Worker {
+	return Worker{JobTemplate: sidekiq.JobTemplate{Class: class, Queue: queue}}
+}
+
+var testRouter = NewRouter(Routes{Topics: []Route{
+	{"orders", worker("OrderWorker", "default")},
+	{"arn:aws:sns:us-east-1:123456789012:billing", worker("ExactWorker", "default")},
+	{"billing", worker("NameWorker", "default")},
+	{"audit-*", worker("AuditWorker", "low")},
+	{"audit-eu-*", worker("EUAuditWorker", "low")},
+	{"shop-?", worker("ShopWorker", "low")},
+	{"fan", List{
+		Worker{JobTemplate: sidekiq.JobTemplate{Class: "A", Queue: "default"}, Args: []Arg{ArgMessage, ArgMetadata}},
+		Worker{JobTemplate: sidekiq.JobTemplate{Class: "B", Queue: "low", ActiveJob: true}, Args: []Arg{ArgMetadata}},
 	}},
-	{Topic: "aj", Workers: []Worker{{JobTemplate: sidekiq.JobTemplate{Class: "SyncJob", Queue: "default", ActiveJob: true}}}},
-})
+	{"aj", Worker{JobTemplate: sidekiq.JobTemplate{Class: "SyncJob", Queue: "default", ActiveJob: true}}},
+}})
 
 // notification returns a message as SNS delivers it from a topic of that name.
 func notification(topic, message string) *events.SQSMessage {
@@ -93,12 +97,12 @@ func TestRouting(t *testing.T) {
 			t.Errorf("%s goes to %s, want %s", topic, got, want)
 		}
 	}
-	if got := testRouter.Route("arn:aws:sns:eu-west-1:123456789012:billing").Workers[0].Class; got != "NameWorker" {
-		t.Errorf("the same name in another region goes to %s, want NameWorker", got)
+	if route, _ := testRouter.Topic("arn:aws:sns:eu-west-1:123456789012:billing"); route.Key != "billing" {
+		t.Errorf("the same name in another region has the route %q, want that of the name", route.Key)
 	}
 	for _, topic := range []string{"order", "orders2", "Orders", "shop-", "shop-12", "", "my-audit-1"} {
-		if workers := testRouter.Route("arn:aws:sns:us-east-1:123456789012:" + topic).Workers; workers != nil {
-			t.Errorf("%q goes to %v, want no worker", topic, workers)
+		if route, ok := testRouter.Topic("arn:aws:sns:us-east-1:123456789012:" + topic); ok {
+			t.Errorf("%q goes to %v, want no worker", topic, route)
 		}
 	}
 }
@@ -112,7 +116,7 @@ func TestMetadata(t *testing.T) {
 	sqsTrace := strings.Replace(traceparent, "4", "5", 1)
 	m.MessageAttributes = map[string]events.SQSMessageAttribute{"baggage": {StringValue: &baggage, DataType: "String"}, "traceparent": {StringValue: &sqsTrace, DataType: "String"}}
 	jobs := translate(t, m)
-	metadata := `{"topic":"fan","topic_arn":"arn:aws:sns:us-east-1:123456789012:fan","message_id":"sns-1","subject":"Hi","timestamp":"2026-01-02T03:04:05.678Z","attributes":{"kind":"a\"b","n":"7","traceparent":"` + traceparent + `"},"sqs_message_id":"sqs-1","receive_count":2}`
+	metadata := `{"source":"sns","topic":"fan","topic_arn":"arn:aws:sns:us-east-1:123456789012:fan","message_id":"sns-1","subject":"Hi","timestamp":"2026-01-02T03:04:05.678Z","attributes":{"kind":"a\"b","n":"7","traceparent":"` + traceparent + `"},"sqs_message_id":"sqs-1","receive_count":2}`
 	if got, want := string(jobs[0]["args"]), "[1,"+metadata+"]"; got != want {
 		t.Errorf("args = %s\nwant   %s", got, want)
 	}

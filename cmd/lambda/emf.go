@@ -49,7 +49,8 @@ func (e *emf) write(ctx context.Context, s handler.Stats) {
 	add("Received", "Count", s.Received)
 	add("Enqueued", "Count", s.Enqueued)
 	add("Duplicate", "Count", s.Duplicate)
-	add("Failed", "Count", s.Received-s.Enqueued-s.Duplicate)
+	add("Ignored", "Count", s.Ignored)
+	add("Failed", "Count", s.Received-s.Enqueued-s.Duplicate-s.Ignored)
 	for _, reason := range slices.Sorted(maps.Keys(s.Failed)) {
 		add("Failed"+camel(string(reason)), "Count", s.Failed[reason])
 	}

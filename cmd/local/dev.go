@@ -269,7 +269,7 @@ func adaptConfig(c *config.Config, address string) *config.Config {
 		q.WaitTime = time.Second // stops soon
 		q.Topics = slices.Clone(q.Topics)
 		for j := range q.Topics {
-			if topic := &q.Topics[j].Topic; strings.HasPrefix(*topic, "arn:") && !strings.ContainsAny(*topic, "*?") {
+			if topic := &q.Topics[j].Key; strings.HasPrefix(*topic, "arn:") && !strings.ContainsAny(*topic, "*?") {
 				*topic = devstack.TopicARN(handler.TopicName(*topic))
 			}
 		}
@@ -295,10 +295,10 @@ func (s *stack) createAll() error {
 	}
 	for _, q := range s.config.Queues {
 		for _, route := range q.Topics {
-			if strings.ContainsAny(route.Topic, "*?") {
+			if strings.ContainsAny(route.Key, "*?") {
 				continue // subscribed to when such a topic is created
 			}
-			if _, err := s.createTopic(handler.TopicName(route.Topic)); err != nil {
+			if _, err := s.createTopic(handler.TopicName(route.Key)); err != nil {
 				return err
 			}
 		}
@@ -345,11 +345,12 @@ func (s *stack) subscribe(topicARN string) {
 // hasRoute reports whether a queue has a route for a topic of the stack.
 func hasRoute(q config.Queue, topic string) bool {
 	for _, route := range q.Topics {
-		if handler.TopicName(route.Topic) == topic {
+		if handler.TopicName(route.Key) == topic {
 			return true
 		}
 	}
-	return len(handler.NewRouter(q.Topics).Route(topic).Workers) > 0
+	_, ok := handler.NewRouter(handler.Routes{Topics: q.Topics}).Topic(topic)
+	return ok
 }
 
 // instructions describes the stack, whose configuration comes from source, and says

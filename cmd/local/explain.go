@@ -118,18 +118,21 @@ func (e *explainer) explainIn(router *handler.Router, m *events.SQSMessage) bool
 	if t.TopicARN != "" {
 		e.line("topic", printable.Text(t.TopicARN, maxShown))
 	}
-	if route := router.Route(t.TopicARN); t.TopicARN != "" && len(route.Workers) > 0 {
+	if route, ok := router.Topic(t.TopicARN); t.TopicARN != "" && ok {
 		e.line("route", describe(route))
 	}
 	if rejection, ok := errors.AsType[*handler.Rejection](err); ok {
 		e.line("rejected", fmt.Sprintf("%s (%s)", printable.Text(rejection.Detail, 0), rejection.Reason))
 	}
-	if len(t.Jobs) > 0 && t.MessageID == "" {
+	if len(t.Jobs) > 0 && t.Source == handler.SourceSNS && t.MessageID == "" {
 		identity := "the SQS message id, because the envelope has no MessageId"
 		if m.MessageId == unknownID {
 			identity += "; the input has none, so this jid is an example"
 		}
 		e.line("identity", identity)
+	}
+	if t.Ignored {
+		e.line("ignored", "the message gets no job")
 	}
 	for _, job := range t.Jobs {
 		e.line("job", displayJSON(job.Payload))
@@ -156,11 +159,11 @@ func queuesOf(m *events.SQSMessage, queues []config.Queue) []config.Queue {
 
 // describe returns a route in one line: its key in the configuration and its workers.
 func describe(route handler.Route) string {
-	workers := make([]string, len(route.Workers))
-	for i, w := range route.Workers {
-		workers[i] = w.Class + " on " + w.Queue
+	var workers []string
+	for w := range handler.Workers(route.Outcome) {
+		workers = append(workers, w.Class+" on "+w.Queue)
 	}
-	return route.Topic + " → " + strings.Join(workers, ", ")
+	return route.Key + " → " + strings.Join(workers, ", ")
 }
 
 // displayJSON returns JSON for the terminal: on one line, and with the characters

@@ -5,6 +5,9 @@ import "iter"
 // IsObject reports whether a JSON text is an object.
 func IsObject(text []byte) bool { return firstByte(text) == '{' }
 
+// IsArray reports whether a JSON text is an array.
+func IsArray(text []byte) bool { return firstByte(text) == '[' }
+
 // IsNumber reports whether a JSON text is a number.
 func IsNumber(text []byte) bool {
 	c := firstByte(text)
@@ -71,6 +74,21 @@ func Members(object []byte) iter.Seq2[[]byte, []byte] {
 				return
 			}
 			if s.skipSpace() != ',' {
+				return
+			}
+		}
+	}
+}
+
+// Elements yields the texts of an array's elements, under the same conditions as
+// Members.
+func Elements(array []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		s := Scanner{text: array}
+		s.skipSpace()
+		for {
+			s.pos++ // the '[' or a comma
+			if s.skipSpace() == ']' || !yield(s.skipValue()) || s.skipSpace() != ',' {
 				return
 			}
 		}

@@ -100,7 +100,7 @@ func TestStubCalls(t *testing.T) {
 // become jobs, and that no two are the same.
 func TestStubMessages(t *testing.T) {
 	client, queueURL := startStub(t, newEndlessQueue())
-	router := handler.NewRouter([]handler.Route{{Topic: "bench", Workers: []handler.Worker{{JobTemplate: sidekiq.JobTemplate{Class: "BenchWorker"}}}}})
+	router := handler.NewRouter(handler.Routes{Topics: []handler.Route{{Key: "bench", Outcome: handler.Worker{JobTemplate: sidekiq.JobTemplate{Class: "BenchWorker"}}}}})
 	seen := map[string]bool{}
 	for range 3 {
 		out, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: queueURL, MaxNumberOfMessages: 10})

@@ -186,7 +186,7 @@ func (c call) checkMetadata(t *testing.T, metadata map[string]any) {
 	delete(metadata, "timestamp")
 	delete(metadata, "sqs_message_id")
 	equal(t, "the metadata", metadata, map[string]any{
-		"topic": c.topic, "topic_arn": c.topicARN, "message_id": c.messageID,
+		"source": "sns", "topic": c.topic, "topic_arn": c.topicARN, "message_id": c.messageID,
 		"subject": "A subject", "attributes": map[string]any{"tenant": "Zoë", "traceparent": traceparent}, "receive_count": integer("1"),
 	})
 }

@@ -62,7 +62,7 @@ type job struct {
 // acceptedJobs returns the messages that Scout would push, and how many it rejects.
 func acceptedJobs(t *testing.T, g *generator) (jobs []job, rejected int) {
 	t.Helper()
-	router := handler.NewRouter([]handler.Route{{Topic: "topic", Workers: []handler.Worker{{JobTemplate: sidekiq.JobTemplate{Class: "Worker", Queue: "default"}}}}})
+	router := handler.NewRouter(handler.Routes{Topics: []handler.Route{{Key: "topic", Outcome: handler.Worker{JobTemplate: sidekiq.JobTemplate{Class: "Worker", Queue: "default"}}}}})
 	for range texts {
 		message := g.value(0)
 		body, err := json.Marshal(map[string]string{
