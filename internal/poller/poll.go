@@ -15,10 +15,11 @@ import (
 
 type message = types.Message
 
-// What Handle needs to know about a message, besides its body.
+// What Handle needs to know about a message, besides its body. The configuration may route by any
+// message attribute. A message has at most ten, and those without any cost nothing more.
 var (
-	systemAttributes  = []types.MessageSystemAttributeName{"ApproximateReceiveCount", "SentTimestamp", "MessageGroupId"}
-	messageAttributes = []string{"traceparent", "tracestate", "baggage"}
+	systemAttributes  = []types.MessageSystemAttributeName{"ApproximateReceiveCount", "SentTimestamp", "MessageGroupId", "AWSTraceHeader"}
+	messageAttributes = []string{"All"}
 )
 
 const (
