@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"errors"
 	"strconv"
 	"time"
 
@@ -10,12 +11,13 @@ import (
 )
 
 // Stats count the messages of a batch by their outcome. Each is counted once:
-// Received is the sum of Enqueued, Duplicate, Ignored and all of Failed.
+// Received is the sum of Enqueued, Duplicate, Ignored, Dead and all of Failed.
 type Stats struct {
 	Received  int
 	Enqueued  int            // at least one of the message's jobs was new
 	Duplicate int            // all of the message's jobs were in Redis before
 	Ignored   int            // the configuration says that the message gets no job
+	Dead      int            // rejected and put into Sidekiq's dead set
 	Failed    map[Reason]int // nil if none failed
 	Push      time.Duration  // time spent pushing to Redis; 0 if there were no jobs
 	Age       time.Duration  // of the oldest message, since it was sent to SQS
@@ -26,14 +28,21 @@ type Stats struct {
 	Latencies []time.Duration
 }
 
+// A special message gets no job.
+type special struct {
+	ignored   bool
+	rejection error // of a message for the dead set; nil if it is ignored
+	dead      bool  // the message is in the dead set
+}
+
 // A batch is the state of one call of Process.
 type batch struct {
 	messages []events.SQSMessage
-	failures []error  // one for each message; nil unless it failed
-	enqueued []bool   // one for each message: whether one of its jobs was new
-	ignored  []bool   // one for each message; nil if none is ignored
-	labels   []string // one for each message: its Translation.Label, for logs
-	snsIDs   []string // one for each message: its id in SNS, for logs
+	failures []error         // one for each message; nil unless it failed
+	enqueued []bool          // one for each message: whether one of its jobs was new
+	special  map[int]special // by message, of those that get no job and yet may be deleted
+	labels   []string        // one for each message: its Translation.Label, for logs
+	snsIDs   []string        // one for each message: its id in SNS, for logs
 
 	jobs         []sidekiq.Job
 	messageOf    []int // one for each job: the index of its message
@@ -55,24 +64,30 @@ func newBatch(messages []events.SQSMessage) *batch {
 	}
 }
 
-// ignore records that message i is ignored.
-func (b *batch) ignore(i int) {
-	if b.ignored == nil {
-		b.ignored = make([]bool, len(b.messages))
+// set makes message i special.
+func (b *batch) set(i int, s special) {
+	if b.special == nil {
+		b.special = map[int]special{}
 	}
-	b.ignored[i] = true
+	b.special[i] = s
 }
 
 // recordResult records the result of job n. A message with several jobs fails
 // with the first error among theirs.
 func (b *batch) recordResult(n int, result sidekiq.Result) {
 	i := b.messageOf[n]
-	b.jobs[n].Payload = nil // Push has returned, and nothing else needs it
+	b.jobs[n].Payload, b.jobs[n].Dead = nil, nil // Push has returned, and nothing else needs them
 	if result.Outcome != sidekiq.NotPushed {
 		b.pushed++
 	}
 	if result.Outcome == sidekiq.Enqueued || result.Outcome == sidekiq.Unmarked {
 		b.enqueued[i] = true
+	}
+	if result.Outcome == sidekiq.Dead {
+		b.set(i, special{rejection: b.special[i].rejection, dead: true})
+	}
+	if errors.Is(result.Err, sidekiq.ErrDeadSet) {
+		result.Err = b.special[i].rejection
 	}
 	if b.failures[i] == nil {
 		b.failures[i] = result.Err
@@ -98,8 +113,10 @@ func (b *batch) stats(received time.Time) Stats {
 			if known {
 				s.Latencies = append(s.Latencies, max(0, b.pushedAt.Sub(sent))) // the clock of SQS may be ahead of ours
 			}
-		case b.ignored != nil && b.ignored[i]:
+		case b.special[i].ignored:
 			s.Ignored++
+		case b.special[i].dead:
+			s.Dead++
 		default:
 			s.Duplicate++
 		}

@@ -33,6 +33,9 @@
 //   - A message without an id, or a panic, does not lose the rest of the batch.
 //   - The handler stops in time to answer before its context's deadline.
 //
+// If the configuration says so, rejected messages go to Sidekiq's dead set, once
+// like a job, and are deleted; see [Router.DeadSet] and [Stats.Dead].
+//
 // A message that fails before any I/O is at fault itself: its error is a
 // [Rejection]. What fails later is reported by the errors of package sidekiq.
 // [Reason] names both in a word for metrics.

@@ -93,19 +93,25 @@ func (h *Handler) translateMessages(ctx context.Context, b *batch, now time.Time
 			h.log().InfoContext(ctx, heldBackText, "sqs_message_id", m.MessageId)
 			continue
 		}
-		translation, err := h.translateSafely(ctx, &t, m, b.jobs)
+		translation, dead, err := h.translateSafely(ctx, &t, m, b.jobs)
 		b.labels[i], b.snsIDs[i] = translation.Label, translation.MessageID
 		if h.ReleaseBodies {
 			m.Body = ""
 		}
+		if dead != nil {
+			b.set(i, special{rejection: err})
+			b.jobs = append(b.jobs, *dead)
+			b.messageOf = append(b.messageOf, i)
+			continue
+		}
 		if err != nil {
 			b.failures[i] = err
 			failedGroups[group] = group != ""
-			h.logRejection(ctx, b, i)
+			h.logRejection(ctx, b, i, err)
 			continue
 		}
 		if translation.Ignored {
-			b.ignore(i)
+			b.set(i, special{ignored: true})
 			h.log().DebugContext(ctx, "message ignored", "sqs_message_id", m.MessageId, "topic", b.labels[i])
 			continue
 		}
@@ -117,14 +123,22 @@ func (h *Handler) translateMessages(ctx context.Context, b *batch, now time.Time
 }
 
 // translateSafely keeps a panic over one message from failing the rest of the
-// batch.
-func (h *Handler) translateSafely(ctx context.Context, t *translator, m *events.SQSMessage, before []sidekiq.Job) (_ Translation, err error) {
+// batch. With an error, it also returns what goes into the dead set instead of the
+// message's jobs, nil if the message stays in its SQS queue.
+func (h *Handler) translateSafely(ctx context.Context, t *translator, m *events.SQSMessage, before []sidekiq.Job) (_ Translation, dead *sidekiq.Job, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = h.reportPanic(ctx, p)
 		}
 	}()
-	return t.translate(m, before)
+	translation, err := t.translate(m, before)
+	if err == nil {
+		return translation, nil, nil
+	}
+	if job, ok := t.deadLetter(m, err); ok {
+		return translation, &job, err
+	}
+	return translation, nil, err
 }
 
 // pushJobs pushes the jobs and records their results.

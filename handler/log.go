@@ -19,12 +19,12 @@ const maxIDLength = 100
 func (b *batch) snsID(i int) string { return printable.Text(b.snsIDs[i], maxIDLength) }
 
 // logRejection logs why message i was rejected.
-func (h *Handler) logRejection(ctx context.Context, b *batch, i int) {
+func (h *Handler) logRejection(ctx context.Context, b *batch, i int, rejection error, more ...any) {
 	m := &b.messages[i]
-	attrs := []any{
+	attrs := append([]any{
 		"sqs_message_id", m.MessageId, "sns_message_id", b.snsID(i), "topic", b.labels[i],
-		"reason", reasonOf(b.failures[i]), "error", b.failures[i], "receive_count", m.Attributes["ApproximateReceiveCount"],
-	}
+		"reason", reasonOf(rejection), "error", rejection, "receive_count", m.Attributes["ApproximateReceiveCount"],
+	}, more...)
 	if h.MaxReceiveCount > 0 {
 		attrs = append(attrs, "max_receive_count", h.MaxReceiveCount)
 	}
@@ -39,7 +39,14 @@ const heldBackText = "message held back"
 // other jobs.
 func (h *Handler) logResult(ctx context.Context, b *batch, n int, result sidekiq.Result) {
 	level, text := slog.LevelDebug, "job enqueued"
+	rejection := b.special[b.messageOf[n]].rejection
 	switch {
+	case result.Outcome == sidekiq.Dead:
+		h.logRejection(ctx, b, b.messageOf[n], rejection, "dead_set", "added")
+		return
+	case errors.Is(result.Err, sidekiq.ErrDeadSet):
+		h.logRejection(ctx, b, b.messageOf[n], rejection, "dead_set", result.Err)
+		return
 	case result.Outcome == sidekiq.Unmarked:
 		level, text = slog.LevelWarn, "job enqueued without a marker; a redelivery would enqueue it again"
 	case result.Outcome == sidekiq.Duplicate:

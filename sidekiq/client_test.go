@@ -49,6 +49,8 @@ func testClient(t *testing.T, start func(t *testing.T) (addr string)) {
 		{"few round trips", testRoundTrips},
 		{"ready", testReady},
 		{"usage", testUsage},
+		{"dead set", testDead},
+		{"dead set, full or of another type", testDeadSetRefuses},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, start(t)) })
 	}

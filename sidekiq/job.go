@@ -29,6 +29,21 @@ type Job struct {
 	// Group, if not empty, keeps the job in order: if a job of a group cannot
 	// be pushed, no later one of that group is.
 	Group string
+
+	// Dead, unless nil, makes the job entries of Sidekiq's dead set instead of an
+	// element of its queue. Redis takes all that it does not know, or none. An
+	// entry is known if it, or the job with its id, was pushed within
+	// Options.DedupTTL. It is no obstacle to a later push of that job.
+	Dead []DeadEntry
+}
+
+// size returns the size of what is pushed.
+func (j *Job) size() int {
+	n := len(j.Payload)
+	for _, entry := range j.Dead {
+		n += len(entry.Payload)
+	}
+	return n
 }
 
 // An ID identifies the job that a template makes of a message. It depends on

@@ -48,6 +48,7 @@ const (
 	Enqueued                 // the job is in its queue
 	Duplicate                // the job was pushed before, within Options.DedupTTL
 	Unmarked                 // the job is in its queue, but has no marker: another push would make a second job
+	Dead                     // the job is in the dead set, as Job.Dead says
 )
 
 // Errors that concern one job or its group. Jobs of other queues and groups are
@@ -159,14 +160,21 @@ func (c *Client) pushWindow(ctx context.Context, conn *conn, p *push) error {
 }
 
 func (c *Client) sendWindow(ctx context.Context, conn *conn, p *push, window [][]int) error {
-	for i, chunk := range window {
-		send := pushScript.SendHash
-		if i == 0 && !c.scriptLoaded.Load() {
-			send = pushScript.Send
+	send := pushScript.SendHash
+	if !c.scriptLoaded.Load() {
+		send = pushScript.Send
+	}
+	for _, chunk := range window {
+		if job := &p.jobs[chunk[0]]; job.Dead != nil {
+			if err := c.sendDead(conn, job); err != nil {
+				return err
+			}
+			continue
 		}
 		if err := send(conn, c.scriptArgs(p.jobs, chunk)...); err != nil {
 			return err
 		}
+		send = pushScript.SendHash
 	}
 	if err := c.sendWait(ctx, conn); err != nil {
 		return err
@@ -178,11 +186,10 @@ func (c *Client) sendWindow(ctx context.Context, conn *conn, p *push, window [][
 // reply, so that later chunks keep their results, and returns the last of them.
 func (c *Client) receiveWindow(conn *conn, p *push, window [][]int) error {
 	var failed error
+	loaded := false // the push script, by this window
 	for _, chunk := range window {
-		reply, err := conn.Receive()
-		if err == nil {
-			err = c.record(p, chunk, reply)
-		}
+		loaded = loaded || p.jobs[chunk[0]].Dead == nil
+		err := c.receiveChunk(conn, p, chunk)
 		if err == nil {
 			continue
 		}
@@ -194,10 +201,22 @@ func (c *Client) receiveWindow(conn *conn, p *push, window [][]int) error {
 		}
 		failed = err
 	}
-	if failed == nil {
+	if failed == nil && loaded {
 		c.scriptLoaded.Store(true)
 	}
 	return failed
+}
+
+// receiveChunk receives the results of a chunk and records them.
+func (c *Client) receiveChunk(conn *conn, p *push, chunk []int) error {
+	reply, err := conn.Receive()
+	switch {
+	case p.jobs[chunk[0]].Dead != nil:
+		return c.recordDead(p, chunk[0], reply, err)
+	case err != nil:
+		return err
+	}
+	return c.record(p, chunk, reply)
 }
 
 // scriptArgs returns the keys and arguments that push.lua documents.
@@ -207,15 +226,19 @@ func (c *Client) scriptArgs(jobs []Job, chunk []int) []any {
 	for _, i := range chunk {
 		args = append(args, c.prefix+"queue:"+jobs[i].Queue, c.prefix+"scout:"+jobs[i].JID)
 	}
-	renew := any("0")
-	if c.options.Wait.Replicas > 0 {
-		renew = "1"
-	}
-	args = append(args, c.options.DedupTTL.Milliseconds(), renew)
+	args = append(args, c.options.DedupTTL.Milliseconds(), c.renew())
 	for _, i := range chunk {
 		args = append(args, jobs[i].Queue, jobs[i].Payload, jobs[i].Group)
 	}
 	return args
+}
+
+// renew returns whether a script sets the markers of duplicates again.
+func (c *Client) renew() any {
+	if c.options.Wait.Replicas > 0 {
+		return "1"
+	}
+	return "0"
 }
 
 // A push is the state of one call of Push.
@@ -238,13 +261,15 @@ func newPush(jobs []Job) *push {
 }
 
 // window returns the next chunks of pending jobs. Ordered jobs go one chunk at
-// a time, so that a failure is known before the jobs behind it are sent.
+// a time, so that a failure is known before the jobs behind it are sent. Entries of
+// the dead set have a script and so a chunk of their own.
 func (p *push) window() [][]int {
 	var window [][]int
 	start, bytes, total := 0, 0, 0
 	for n, i := range p.pending {
-		size := len(p.jobs[i].Payload)
-		if n > start && (n-start == chunkJobs || bytes+size > chunkBytes) {
+		size := p.jobs[i].size()
+		isApart := n > start && (p.jobs[i].Dead != nil || p.jobs[p.pending[n-1]].Dead != nil)
+		if n > start && (n-start == chunkJobs || bytes+size > chunkBytes || isApart) {
 			window = append(window, p.pending[start:n])
 			start, bytes = n, 0
 			if p.ordered || len(window) == windowChunks || total+size > windowBytes {

@@ -50,7 +50,8 @@ func (e *emf) write(ctx context.Context, s handler.Stats) {
 	add("Enqueued", "Count", s.Enqueued)
 	add("Duplicate", "Count", s.Duplicate)
 	add("Ignored", "Count", s.Ignored)
-	add("Failed", "Count", s.Received-s.Enqueued-s.Duplicate-s.Ignored)
+	add("Dead", "Count", s.Dead)
+	add("Failed", "Count", s.Received-s.Enqueued-s.Duplicate-s.Ignored-s.Dead)
 	for _, reason := range slices.Sorted(maps.Keys(s.Failed)) {
 		add("Failed"+camel(string(reason)), "Count", s.Failed[reason])
 	}

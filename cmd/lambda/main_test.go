@@ -323,12 +323,12 @@ func TestMetrics(t *testing.T) {
 	e := &emf{w: &out, function: "shop-scout", level: "WARN"}
 	ctx := lambdacontext.NewContext(context.Background(), &lambdacontext.LambdaContext{AwsRequestID: "r-1"})
 	e.write(ctx, handler.Stats{
-		Received: 11, Enqueued: 5, Duplicate: 2, Ignored: 1, Push: 1500 * time.Microsecond, Age: 2 * time.Second,
+		Received: 13, Enqueued: 5, Duplicate: 2, Ignored: 1, Dead: 2, Push: 1500 * time.Microsecond, Age: 2 * time.Second,
 		Failed: map[handler.Reason]int{handler.ReasonNoRoute: 2, handler.ReasonNotEnvelope: 1},
 	})
 	line := lines(t, &out)[0]
 	for name, want := range map[string]any{
-		"FunctionName": "shop-scout", "level": "WARN", "requestId": "r-1", "Received": 11.0, "Enqueued": 5.0, "Duplicate": 2.0, "Ignored": 1.0,
+		"FunctionName": "shop-scout", "level": "WARN", "requestId": "r-1", "Received": 13.0, "Enqueued": 5.0, "Duplicate": 2.0, "Ignored": 1.0, "Dead": 2.0,
 		"Failed": 3.0, "FailedNoRoute": 2.0, "FailedNotEnvelope": 1.0, "PushLatency": 1.5, "MessageAge": 2000.0,
 	} {
 		if line[name] != want {
@@ -345,7 +345,7 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := directives.AWS.CloudWatchMetrics[0]
-	if d.Namespace != "Scout" || d.Dimensions[0][0] != "FunctionName" || len(d.Metrics) != 9 || directives.AWS.Timestamp < 1e12 {
+	if d.Namespace != "Scout" || d.Dimensions[0][0] != "FunctionName" || len(d.Metrics) != 10 || directives.AWS.Timestamp < 1e12 {
 		t.Errorf("directive = %+v at %d", d, directives.AWS.Timestamp)
 	}
 	for _, m := range d.Metrics {

@@ -13,8 +13,8 @@ import (
 
 // metrics are counted as batches are handled. All other metrics are readings.
 type metrics struct {
-	enqueued, duplicate, ignored, failed *prometheus.CounterVec
-	push, latency                        *prometheus.HistogramVec
+	enqueued, duplicate, ignored, dead, failed *prometheus.CounterVec
+	push, latency                              *prometheus.HistogramVec
 }
 
 // newMetrics makes the metrics and registers them.
@@ -33,6 +33,7 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 		enqueued:  counter("scout_messages_enqueued_total", "Messages with at least one new job."),
 		duplicate: counter("scout_messages_duplicate_total", "Messages whose jobs were all in Redis already."),
 		ignored:   counter("scout_messages_ignored_total", "Messages that get no job, as the configuration says."),
+		dead:      counter("scout_messages_dead_total", "Rejected messages that were put into Sidekiq's dead set."),
 		failed:    counter("scout_messages_failed_total", "Messages that stay in the queue, by reason.", "reason"),
 		push: histogram("scout_push_duration_seconds", "Time that Redis took for a batch.",
 			.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10),
@@ -45,7 +46,7 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 // metrics exist from then on, at 0.
 func (m *Monitor) Observe(queue string) func(handler.Stats) {
 	enqueued, duplicate := m.metrics.enqueued.WithLabelValues(queue), m.metrics.duplicate.WithLabelValues(queue)
-	ignored := m.metrics.ignored.WithLabelValues(queue)
+	ignored, dead := m.metrics.ignored.WithLabelValues(queue), m.metrics.dead.WithLabelValues(queue)
 	push, latency := m.metrics.push.WithLabelValues(queue), m.metrics.latency.WithLabelValues(queue)
 	for _, reason := range handler.Reasons {
 		m.metrics.failed.WithLabelValues(queue, string(reason))
@@ -54,6 +55,7 @@ func (m *Monitor) Observe(queue string) func(handler.Stats) {
 		enqueued.Add(float64(s.Enqueued))
 		duplicate.Add(float64(s.Duplicate))
 		ignored.Add(float64(s.Ignored))
+		dead.Add(float64(s.Dead))
 		for reason, n := range s.Failed {
 			m.metrics.failed.WithLabelValues(queue, string(reason)).Add(float64(n))
 		}
@@ -89,7 +91,7 @@ var readings = []reading{
 		})),
 	queueCounter("scout_messages_received_total", "Messages received.",
 		func(q *Queue) int64 { return q.Received }),
-	queueCounter("scout_messages_deleted_total", "Messages deleted because their jobs are in Redis, or because they are ignored.",
+	queueCounter("scout_messages_deleted_total", "Messages deleted because their jobs are in Redis, or they are ignored or in the dead set.",
 		func(q *Queue) int64 { return q.Deleted }),
 	queueCounter("scout_message_deletes_failed_total", "Messages that could not be deleted; they are redelivered and recognized.",
 		func(q *Queue) int64 { return q.DeletesFailed }),
