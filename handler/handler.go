@@ -38,7 +38,7 @@ type Pusher interface {
 // ReportBatchItemFailures, and its results have the same meaning:
 //
 //   - A message that is not in the response can be deleted: all its jobs are
-//     in Redis.
+//     in Redis, the configuration ignores it, or it is in Sidekiq's dead set.
 //   - A message in BatchItemFailures must be kept: it is redelivered after its
 //     visibility timeout. The log says why it failed.
 //   - An error means that the whole batch must be kept. Either Redis took
@@ -94,7 +94,10 @@ func (h *Handler) translateMessages(ctx context.Context, b *batch, now time.Time
 			continue
 		}
 		translation, dead, err := h.translateSafely(ctx, &t, m, b.jobs)
-		b.labels[i], b.snsIDs[i] = translation.Label, translation.MessageID
+		b.labels[i] = translation.Label
+		if translation.Source == SourceSNS {
+			b.snsIDs[i] = translation.MessageID
+		}
 		if h.ReleaseBodies {
 			m.Body = ""
 		}
