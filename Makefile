@@ -59,6 +59,7 @@ fuzz:
 	$(GO) test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime 1m ./internal/sqsclient
 	$(GO) test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime 1m ./internal/sqsevent
 	$(GO) test -run '^$$' -fuzz '^FuzzTranslate$$' -fuzztime 1m ./handler
+	$(GO) test -run '^$$' -fuzz '^FuzzSources$$' -fuzztime 1m ./handler
 	$(GO) test -run '^$$' -fuzz '^FuzzLoad$$' -fuzztime 1m ./config
 	$(GO) test -run '^$$' -fuzz '^FuzzReplies$$' -fuzztime 1m ./sidekiq
 

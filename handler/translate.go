@@ -190,11 +190,10 @@ func (t *translator) appendChosen(n *node, it *item, m *events.SQSMessage, messa
 	if n.choice.fallback != nil {
 		return t.appendChosen(n.choice.fallback, it, m, message, unacceptable)
 	}
-	found := "the message has none"
 	if ok {
-		found = "that of the message fits none"
+		return reject(ReasonNoRoute, "the route %q chooses by %s, and that of the message fits no key; add a key to the route, or add else", it.route.Key, by)
 	}
-	return reject(ReasonNoRoute, "the route %q chooses by %s, and %s of its keys; add a key, or else", it.route.Key, by, found)
+	return reject(ReasonNoRoute, "the route %q chooses by %s, which the message lacks; add else to the route, or change the sender", it.route.Key, by)
 }
 
 // envelopeOf returns the SNS envelope around an item, nil if there is none.

@@ -105,6 +105,27 @@ func TestWaitForMarkers(t *testing.T) {
 	}
 }
 
+// So has a push of entries of the dead set.
+func TestWaitForDeadEntries(t *testing.T) {
+	master, replica := startReplicated(t)
+	replica.Pause()
+	letter := []Job{deadJob("a", "", 2)}
+	client := waiting(t, master, 1, time.Millisecond)
+	for range 2 { // the second time, Redis has the entries
+		if results, err := client.Push(t.Context(), letter); !errors.Is(err, ErrUnconfirmed) || results[0].Outcome != NotPushed {
+			t.Errorf("%+v, %v, want ErrUnconfirmed", results, err)
+		}
+	}
+	other := []Job{deadJob("b", "", 1)}
+	time.AfterFunc(500*time.Millisecond, replica.Resume)
+	if results := mustPush(t, waiting(t, master, 1, time.Minute), append(letter, other...)); results[0].Outcome != Duplicate || results[1].Outcome != Dead {
+		t.Errorf("with the replica back: %+v", results)
+	}
+	if n := do(t, replica.Addr, "ZCARD", "dead"); n != int64(3) {
+		t.Errorf("the replica has %v entries, want 3", n)
+	}
+}
+
 // Groups keep their order, and a failed job of one fails alone.
 func TestWaitInOrder(t *testing.T) {
 	master, replica := startReplicated(t)

@@ -155,6 +155,64 @@ func TestOddEvents(t *testing.T) {
 	}
 }
 
+// TestSources invokes the bootstrap with messages of all sources. The attributes of
+// plain messages choose among their routes.
+func TestSources(t *testing.T) {
+	redis := miniredis.RunT(t)
+	f, log := newBootstrap(t, `
+redis: {url: "redis://`+redis.Addr()+`"}
+queue:
+  topics: {orders: {by: "attribute:type", to: {created: SNSWorker}}}
+  eventbridge: {"shop.*/*": EventWorker}
+  s3: {uploads: S3Worker}
+  plain: {by: "attribute:type", to: {"import*": PlainWorker, noise: ignore}}
+  rejected: dead
+`)
+	if err := f.Init(t.Context()); err != nil {
+		t.Fatalf("%v: %s", err, log)
+	}
+	var records []map[string]any
+	for _, c := range []struct{ body, attribute string }{
+		{`{"Type":"Notification","MessageId":"1","TopicArn":"arn:aws:sns:us-east-1:123456789012:orders","Message":"1","MessageAttributes":{"type":{"Type":"String","Value":"created"}}}`, ""},
+		{`{"source":"shop.billing","detail-type":"Invoice Paid","detail":{}}`, ""},
+		{`{"Records":[{"eventSource":"aws:s3","s3":{"bucket":{"name":"uploads"},"object":{"key":"a"}}}]}`, ""},
+		{`{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"uploads"}`, ""},
+		{`text`, "import/users"},
+		{`text`, "noise"},
+		{`text`, "other"},
+	} {
+		record := map[string]any{"messageId": fmt.Sprint("m", len(records)), "body": c.body, "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:app"}
+		if c.attribute != "" {
+			record["messageAttributes"] = map[string]any{"type": map[string]any{"stringValue": c.attribute, "dataType": "String"}}
+		}
+		records = append(records, record)
+	}
+	payload, err := json.Marshal(map[string]any{"Records": records})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time, all are duplicates
+		if response, err := f.Invoke(t.Context(), payload); err != nil || string(response) != `{"batchItemFailures":[]}` {
+			t.Fatalf("response = %s, %v: %s", response, err, log)
+		}
+	}
+	jobs, _ := redis.List("queue:default")
+	for i, class := range []string{"PlainWorker", "S3Worker", "EventWorker", "SNSWorker"} {
+		if len(jobs) != 4 || !strings.Contains(jobs[i], `"class":"`+class+`"`) {
+			t.Fatalf("jobs = %s", jobs)
+		}
+	}
+	if entries, _ := redis.ZMembers("dead"); len(entries) != 1 || !strings.Contains(entries[0], `no_route: the route \"plain\" chooses by attribute:type, and that of the message fits no key`) {
+		t.Errorf("dead set: %s", entries)
+	}
+	f.Close()
+	for i, line := range lines(t, log) {
+		if line["_aws"] != nil && (line["Received"] != 7.0 || line["Ignored"] != 2.0 || line["Failed"] != 0.0 || line["Dead"] == line["Duplicate"]) {
+			t.Errorf("line %d: %v", i, line)
+		}
+	}
+}
+
 // checkLog checks the log of TestFunction.
 func checkLog(t *testing.T, log *bytes.Buffer) {
 	t.Helper()

@@ -31,7 +31,8 @@ type fakeSQS struct {
 	mu           sync.Mutex
 	messages     []types.Message
 	handedOut    []types.Message // by the last receive
-	body         string          // of the messages sent from now on; "": some
+	asked        *sqs.ReceiveMessageInput
+	body         string // of the messages sent from now on; "": some
 	arrived      chan struct{}
 	sent         int
 	receives     []time.Time
@@ -73,7 +74,7 @@ func (f *fakeSQS) do(change func()) {
 func (f *fakeSQS) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, _ ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
 	var failure error
 	f.do(func() {
-		f.receives = append(f.receives, time.Now())
+		f.receives, f.asked = append(f.receives, time.Now()), in
 		f.receiving++
 		f.maxAtOnce = max(f.maxAtOnce, f.receiving)
 		failure = f.receiveErr
@@ -589,6 +590,19 @@ func TestDeletesAreRetried(t *testing.T) {
 		stop()
 		if len(queue.deleted) != 4 || queue.deleted["3"] != 0 || len(queue.deletes) != 2 {
 			t.Errorf("deleted %v in %d calls, want all but 3 in 2 calls", queue.deleted, len(queue.deletes))
+		}
+	})
+}
+
+// Routes may choose by any message attribute, and the X-Ray header becomes a traceparent.
+func TestAsksForAttributes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		stop := start(t, &Poller{SQS: queue})
+		time.Sleep(time.Second)
+		stop()
+		if names := queue.asked.MessageAttributeNames; !slices.Equal(names, []string{"All"}) || !slices.Contains(queue.asked.MessageSystemAttributeNames, "AWSTraceHeader") {
+			t.Errorf("asked for %v and %v", names, queue.asked.MessageSystemAttributeNames)
 		}
 	})
 }
