@@ -1,5 +1,6 @@
-// Package events holds sample events: Lambda events with messages as SNS and
-// SQS deliver them, and scout.yml, a configuration that they fit. Use them with
+// Package events holds sample events: Lambda events with messages of SNS (with
+// an envelope and raw), EventBridge and S3, and scout.yml, a configuration that
+// they fit, except those of poison.json. Use them with
 // scout explain, scout dev --demo, and sam local invoke.
 package events
 

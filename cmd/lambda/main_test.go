@@ -97,8 +97,8 @@ func TestFunction(t *testing.T) {
 
 	response, err = f.Invoke(t.Context(), sample(t, "poison.json"))
 	var partial lambdaevents.SQSEventResponse
-	if err != nil || json.Unmarshal(response, &partial) != nil || len(partial.BatchItemFailures) != 7 {
-		t.Errorf("response = %s, %v; want 7 failures", response, err)
+	if err != nil || json.Unmarshal(response, &partial) != nil || len(partial.BatchItemFailures) != 11 {
+		t.Errorf("response = %s, %v; want 11 failures", response, err)
 	}
 
 	redis.Close()

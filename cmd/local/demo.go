@@ -13,7 +13,9 @@ import (
 	"time"
 
 	lambdaevents "github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"scout/events"
 	"scout/handler"
@@ -67,6 +69,8 @@ func (p *jobPrinter) observe(stats handler.Stats) {
 	p.stats.Received += stats.Received
 	p.stats.Enqueued += stats.Enqueued
 	p.stats.Duplicate += stats.Duplicate
+	p.stats.Ignored += stats.Ignored
+	p.stats.Dead += stats.Dead
 	for reason, n := range stats.Failed {
 		p.stats.Failed[reason] += n
 	}
@@ -134,8 +138,7 @@ func (s *stack) publish(ctx context.Context, m lambdaevents.SQSMessage) error {
 		MessageAttributes                map[string]struct{ Type, Value string }
 	}
 	if err := json.Unmarshal([]byte(m.Body), &envelope); err != nil || envelope.Type != "Notification" {
-		_, err := s.client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &s.config.Queues[0].URL, MessageBody: &m.Body})
-		return err
+		return s.send(ctx, m)
 	}
 	topic, err := s.createTopic(handler.TopicName(envelope.TopicArn))
 	if err != nil {
@@ -155,6 +158,25 @@ func (s *stack) publish(ctx context.Context, m lambdaevents.SQSMessage) error {
 	return err
 }
 
+// send sends a sample message to the queue, with its attributes and its X-Ray header.
+func (s *stack) send(ctx context.Context, m lambdaevents.SQSMessage) error {
+	in := &sqs.SendMessageInput{
+		QueueUrl:                &s.config.Queues[0].URL,
+		MessageBody:             &m.Body,
+		MessageAttributes:       map[string]types.MessageAttributeValue{},
+		MessageSystemAttributes: map[string]types.MessageSystemAttributeValue{},
+	}
+	for name, a := range m.MessageAttributes {
+		in.MessageAttributes[name] = types.MessageAttributeValue{DataType: &a.DataType, StringValue: a.StringValue, BinaryValue: a.BinaryValue}
+	}
+	const trace = string(types.MessageSystemAttributeNameAWSTraceHeader)
+	if header, ok := m.Attributes[trace]; ok {
+		in.MessageSystemAttributes[trace] = types.MessageSystemAttributeValue{DataType: aws.String("String"), StringValue: &header}
+	}
+	_, err := s.client.SendMessage(ctx, in)
+	return err
+}
+
 func (p *jobPrinter) summary(published int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -165,6 +187,12 @@ func (p *jobPrinter) summary(published int) {
 		fmt.Fprintf(table, "%s\t%d\n", queue, p.queues[queue])
 	}
 	fmt.Fprintf(table, "\nMESSAGES\t\npublished\t%d\nenqueued\t%d\n", published, p.stats.Enqueued)
+	if p.stats.Ignored > 0 {
+		fmt.Fprintf(table, "ignored\t%d\n", p.stats.Ignored)
+	}
+	if p.stats.Dead > 0 {
+		fmt.Fprintf(table, "rejected, in the dead set\t%d\n", p.stats.Dead)
+	}
 	for _, reason := range slices.Sorted(maps.Keys(p.stats.Failed)) {
 		fmt.Fprintf(table, "rejected, %s\t%d\n", reason, p.stats.Failed[reason])
 	}

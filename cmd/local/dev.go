@@ -369,8 +369,16 @@ Redis        %s%s
 `, source, s.config.AWS.Endpoint, s.config.Redis.Address(), whose)
 	for _, q := range s.config.Queues {
 		fmt.Fprintf(&b, "Queue        %s\n", q.Name)
-		for _, route := range q.Topics {
-			fmt.Fprintf(&b, "Topic        %s\n", describe(route))
+		for _, section := range []struct {
+			name   string
+			routes []handler.Route
+		}{{"Topic", q.Topics}, {"EventBridge", q.EventBridge}, {"S3", q.S3}} {
+			for _, route := range section.routes {
+				fmt.Fprintf(&b, "%-11s  %s\n", section.name, describe(route))
+			}
+		}
+		if q.Plain != nil {
+			fmt.Fprintf(&b, "Plain        %s\n", strings.Join(describeOutcome(q.Plain), ", "))
 		}
 	}
 	fmt.Fprintf(&b, `
@@ -380,7 +388,9 @@ Point your app at it:
 %s  bundle exec sidekiq -q %s
 Publish a message:
   aws sns publish --topic-arn arn:aws:sns:us-east-1:000000000000:TOPIC --message '{"id":1}'
+Send one as it is, as EventBridge and S3 do:
+  aws sqs send-message --queue-url %s --message-body file://event.json
 
-`, s.config.AWS.Endpoint, exportRedis, strings.Join(config.SidekiqQueues(s.config.Queues...), " -q "))
+`, s.config.AWS.Endpoint, exportRedis, strings.Join(config.SidekiqQueues(s.config.Queues...), " -q "), s.config.Queues[0].URL)
 	return b.String()
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,13 +25,13 @@ func newExplainCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain FILE",
 		Short: "Show the jobs that Scout would make from a Lambda event or a message",
-		Long: `Show for each message in FILE (- for standard input) its topic, its route, and
-the job that Scout would push or the reason why it would reject the message.
-Scout pushes nothing. If the configuration has several queues and a message does
+		Long: `Show for each message in FILE (- for standard input) its source, its route, and
+the jobs that Scout would push, that it would ignore the message, or the reason
+why it would reject it. Scout pushes nothing. If the configuration has several queues and a message does
 not name the one that it comes from, it is shown for each queue.
 
 FILE holds a Lambda event, the output of aws sqs receive-message, one record or
-message of these, an SNS envelope, or any other message body.
+message of these, or the body of one message.
 
 The exit code is 0 if all messages are explained, 1 if FILE contains no messages
 or, with --strict, if Scout would reject one of them, and 2 if the arguments or
@@ -93,7 +94,7 @@ func (e *explainer) explain(messages []message) {
 			if len(e.config.Queues) > 1 {
 				e.line("queue", cmp.Or(q.Name, q.URL))
 			}
-			rejected = !e.explainIn(e.config.Router(q), &m.SQSMessage) || rejected
+			rejected = !e.explainIn(q, m.SQSMessage) || rejected
 		}
 		if rejected {
 			e.rejected++
@@ -113,32 +114,74 @@ const (
 )
 
 // explainIn explains a message of a queue. It reports whether Scout would accept it.
-func (e *explainer) explainIn(router *handler.Router, m *events.SQSMessage) bool {
-	t, err := router.Translate(m, time.Now())
+func (e *explainer) explainIn(q config.Queue, m events.SQSMessage) bool {
+	m.EventSourceARN = cmp.Or(m.EventSourceARN, ":"+q.Label()) // the id of plain messages depends on the queue's name
+	t, err := e.config.Router(q).Translate(&m, time.Now())
+	e.line("source", source(t))
 	if t.TopicARN != "" {
 		e.line("topic", printable.Text(t.TopicARN, maxShown))
 	}
-	if route, ok := router.Topic(t.TopicARN); t.TopicARN != "" && ok {
+	if route, ok := findRoute(q, t); ok {
 		e.line("route", describe(route))
 	}
 	if rejection, ok := errors.AsType[*handler.Rejection](err); ok {
 		e.line("rejected", fmt.Sprintf("%s (%s)", printable.Text(rejection.Detail, 0), rejection.Reason))
+		if q.DeadSet {
+			e.line("dead set", "the message goes there, because of rejected: dead, instead of back to the queue")
+		}
 	}
-	if len(t.Jobs) > 0 && t.Source == handler.SourceSNS && t.MessageID == "" {
-		identity := "the SQS message id, because the envelope has no MessageId"
+	if t.Ignored {
+		e.line("ignored", "Scout deletes the message without a job")
+	}
+	if identity := describeIdentity(q, t); len(t.Jobs) > 0 && identity != "" {
 		if m.MessageId == unknownID {
 			identity += "; the input has none, so this jid is an example"
 		}
 		e.line("identity", identity)
-	}
-	if t.Ignored {
-		e.line("ignored", "the message gets no job")
 	}
 	for _, job := range t.Jobs {
 		e.line("job", displayJSON(job.Payload))
 	}
 	e.jobs += len(t.Jobs)
 	return err == nil
+}
+
+// source returns where a message comes from: the source and, unless it is a topic,
+// what the source says.
+func source(t handler.Translation) string {
+	if t.Label == "" || t.Source == handler.SourceSNS {
+		return string(t.Source)
+	}
+	return string(t.Source) + " " + t.Label
+}
+
+// findRoute returns the route of the queue that a translation followed.
+func findRoute(q config.Queue, t handler.Translation) (handler.Route, bool) {
+	routes := map[handler.Source][]handler.Route{
+		handler.SourceSNS:         q.Topics,
+		handler.SourceEventBridge: q.EventBridge,
+		handler.SourceS3:          q.S3,
+		handler.SourcePlain:       {{Key: "plain", Outcome: q.Plain}},
+	}[t.Source]
+	i := slices.IndexFunc(routes, func(r handler.Route) bool { return r.Key == t.Route })
+	if i < 0 {
+		return handler.Route{}, false
+	}
+	return routes[i], true
+}
+
+// describeIdentity says that the jid depends on the SQS message id, "" if it does not.
+func describeIdentity(q config.Queue, t handler.Translation) string {
+	switch {
+	case t.MessageID != "":
+	case t.Source == handler.SourceSNS:
+		return "the SQS message id, because the envelope has no MessageId"
+	case t.Source == handler.SourceEventBridge:
+		return "the SQS message id, because the event has no id"
+	case t.Source == handler.SourcePlain && q.MessageID == (handler.Selector{}):
+		return "the SQS message id; see message_id"
+	}
+	return ""
 }
 
 func (e *explainer) line(label, text string) {
@@ -157,13 +200,40 @@ func queuesOf(m *events.SQSMessage, queues []config.Queue) []config.Queue {
 	return queues
 }
 
-// describe returns a route in one line: its key in the configuration and its workers.
+// describe returns a route in one line: its key in the configuration and what
+// becomes of the messages.
 func describe(route handler.Route) string {
-	var workers []string
-	for w := range handler.Workers(route.Outcome) {
-		workers = append(workers, w.Class+" on "+w.Queue)
+	return route.Key + " → " + strings.Join(describeOutcome(route.Outcome), ", ")
+}
+
+// describeOutcome returns the parts of an outcome. A choice is one part, with all
+// that can be chosen.
+func describeOutcome(o handler.Outcome) []string {
+	switch o := o.(type) {
+	case handler.Worker:
+		return []string{o.Class + " on " + o.Queue}
+	case handler.List:
+		var parts []string
+		for _, element := range o {
+			parts = append(parts, describeOutcome(element)...)
+		}
+		return parts
+	case handler.Choice:
+		var choices []string
+		add := func(o handler.Outcome) {
+			if c := strings.Join(describeOutcome(o), " and "); !slices.Contains(choices, c) {
+				choices = append(choices, c)
+			}
+		}
+		for _, r := range o.To {
+			add(r.Outcome)
+		}
+		if o.Else != nil {
+			add(o.Else)
+		}
+		return []string{"by " + o.By.String() + ": " + strings.Join(choices, " or ")}
 	}
-	return route.Key + " → " + strings.Join(workers, ", ")
+	return []string{"ignore"}
 }
 
 // displayJSON returns JSON for the terminal: on one line, and with the characters

@@ -50,8 +50,10 @@ func TestInvoke(t *testing.T) {
 		"several-topics.json": {0, 5, 0},
 		"fifo.json":           {0, 4, 0},
 		"hundred.json":        {0, 100, 0},
-		"raw-delivery.json":   {1, 0, 1},
-		"poison.json":         {7, 1, 7},
+		"raw-delivery.json":   {0, 2, 0},
+		"eventbridge.json":    {0, 2, 0},
+		"s3.json":             {0, 2, 0},
+		"poison.json":         {11, 1, 11},
 	} {
 		t.Run(event, func(t *testing.T) {
 			stdout, stderr, err := invoke(t, event)

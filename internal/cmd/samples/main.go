@@ -10,9 +10,11 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -45,11 +47,21 @@ func run(ctx context.Context) error {
 type sample struct {
 	topic string
 	devstack.Notification
-	body string
+	raw   bool // without an envelope
+	body  string
+	trace string // the X-Ray header of a message without a topic
 }
 
 func publish(topic, message string) sample {
 	return sample{topic: topic, Notification: devstack.Notification{Message: message}}
+}
+
+// publishRaw publishes to a topic with raw message delivery.
+func publishRaw(topic, message, eventType string) sample {
+	s := publish(topic, message)
+	s.raw = true
+	s.Attributes = map[string]devstack.Attribute{"event_type": {DataType: "String", StringValue: eventType}}
+	return s
 }
 
 // publishGrouped publishes to a FIFO topic.
@@ -92,10 +104,20 @@ func files() map[string][]sample {
 			publishGrouped("account-1", `{"amount":30}`),
 			publishGrouped("account-1", `{"amount":40}`),
 		},
-		"raw-delivery.json": {{body: `{"id":1005,"total":7.50}`}},
+		"raw-delivery.json": {
+			publishRaw("imports", `{"id":1005,"total":7.50}`, "order.created"),
+			publishRaw("imports", "1006;12.00", "order.imported"),
+			publishRaw("imports", "{}", "ping"),
+		},
+		"eventbridge.json": bridgeEvents(),
+		"s3.json":          notificationsOfS3(),
 		"poison.json": {
 			publish("orders", `{"id":1006}`), // the only good one
 			{body: "not JSON"},
+			{body: `{"Type":"SubscriptionConfirmation","TopicArn":"` + devstack.TopicARN("orders") + `","Token":"t","SubscribeURL":"https://sns.us-east-1.amazonaws.com/?Action=ConfirmSubscription"}`},
+			{body: bridgeEvent("shop.billing", "Invoice Disputed", `{"invoice":41}`)},
+			{body: bridgeEvent("shop.billing", "Invoice Paid", `{"total":1e999}`)},
+			{body: notification(record("other-bucket", "ObjectCreated:Put", "a.txt", "1"))},
 			publish("unheard-of", `{"id":1}`),
 			publish("orders", `{"total":1e999}`),
 			publish("orders", `{"id":1,"id":2}`),
@@ -156,7 +178,13 @@ type queue struct {
 // subscribes the queue to.
 func (q queue) send(ctx context.Context, s sample) error {
 	if s.topic == "" {
-		_, err := q.client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &q.url, MessageBody: &s.body})
+		in := &sqs.SendMessageInput{QueueUrl: &q.url, MessageBody: &s.body}
+		if s.trace != "" {
+			in.MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
+				string(types.MessageSystemAttributeNameAWSTraceHeader): {DataType: aws.String("String"), StringValue: &s.trace},
+			}
+		}
+		_, err := q.client.SendMessage(ctx, in)
 		return err
 	}
 	attributes := map[string]string{}
@@ -167,7 +195,7 @@ func (q queue) send(ctx context.Context, s sample) error {
 	if err != nil {
 		return err
 	}
-	if _, err := q.server.Subscribe(topic, q.arn, nil); err != nil {
+	if _, err := q.server.Subscribe(topic, q.arn, map[string]string{"RawMessageDelivery": strconv.FormatBool(s.raw)}); err != nil {
 		return err
 	}
 	_, err = q.server.Publish(topic, s.Notification)
@@ -188,7 +216,7 @@ func (q queue) receive(ctx context.Context, n int) (records []events.SQSMessage,
 		for _, m := range out.Messages {
 			records = append(records, events.SQSMessage{
 				MessageId: *m.MessageId, ReceiptHandle: *m.ReceiptHandle, Body: *m.Body, Md5OfBody: *m.MD5OfBody,
-				Attributes: m.Attributes, MessageAttributes: map[string]events.SQSMessageAttribute{},
+				Attributes: m.Attributes, MessageAttributes: messageAttributes(m.MessageAttributes),
 				EventSource: "aws:sqs", EventSourceARN: q.arn, AWSRegion: "us-east-1",
 			})
 			if _, err := q.client.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &q.url, ReceiptHandle: m.ReceiptHandle}); err != nil {
@@ -197,4 +225,13 @@ func (q queue) receive(ctx context.Context, n int) (records []events.SQSMessage,
 		}
 	}
 	return records, nil
+}
+
+// messageAttributes returns message attributes in the form of a Lambda event.
+func messageAttributes(attributes map[string]types.MessageAttributeValue) map[string]events.SQSMessageAttribute {
+	converted := map[string]events.SQSMessageAttribute{}
+	for name, a := range attributes {
+		converted[name] = events.SQSMessageAttribute{StringValue: a.StringValue, BinaryValue: a.BinaryValue, DataType: *a.DataType}
+	}
+	return converted
 }
