@@ -55,7 +55,7 @@ func answerComplaints(d document, text string) (all []string) {
 			complain("the template has no parameter %s", name)
 		case name == "Release":
 			complain("Release must not be set by hand")
-		case !regexp.MustCompile("^("+p.AllowedPattern+")$").MatchString(value) && p.AllowedPattern != "":
+		case !p.allows(value):
 			complain("%s: %q does not match %s", name, value, p.AllowedPattern)
 		case !slices.Contains(p.AllowedValues, value) && p.AllowedValues != nil:
 			complain("%s: %q is not one of %v", name, value, p.AllowedValues)
@@ -74,6 +74,16 @@ func answerComplaints(d document, text string) (all []string) {
 		}
 	}
 	return all
+}
+
+// allows reports whether the pattern allows a value, or each value of a list.
+func (p parameter) allows(value string) bool {
+	values := []string{value}
+	if p.Type == "CommaDelimitedList" {
+		values = strings.Split(value, ",")
+	}
+	pattern := regexp.MustCompile("^(" + p.AllowedPattern + ")$")
+	return p.AllowedPattern == "" || !slices.ContainsFunc(values, func(v string) bool { return !pattern.MatchString(v) })
 }
 
 func TestAnswers(t *testing.T) {

@@ -46,6 +46,15 @@ var mutations = []struct{ name, old, new, check string }{
 	{"only sending without TLS denied", "Action: sqs:*", "Action: sqs:SendMessage", "policies"},
 	{"no policy of the dead-letter queue", "      Queues: [!Ref DeadLetterQueue]\n", "      Queues: [!Ref Queue]\n", "policies"},
 
+	{"any rule", "Condition: {ArnEquals: {aws:SourceArn: !Ref EventRules}}", "Condition: {}", "policies"},
+	{"rules of any account", "{ArnEquals: {aws:SourceArn: !Ref EventRules}}", "{ArnLike: {aws:SourceArn: !Ref EventRules}}", "policies"},
+	{"rules without being asked", "            - HasEventRules\n", "            - IsPolling\n", "policies"},
+	{"any bucket", "                ArnEquals: {aws:SourceArn: !Ref BucketArns}\n", "", "policies"},
+	{"bucket of any account", "                StringEquals: {aws:SourceAccount: !Ref AWS::AccountId} #", "#", "policies"},
+	{"buckets without being asked", "HasBuckets: !Not [!Equals [!Join [\"\", !Ref BucketArns], \"\"]]", "HasBuckets: !Equals [a, a]", "policies"},
+	{"buckets may do more", "              Principal: {Service: s3.amazonaws.com}\n              Action: sqs:SendMessage", "              Principal: {Service: s3.amazonaws.com}\n              Action: sqs:*", "policies"},
+	{"rules send as another service", "events.amazonaws.com", "scheduler.amazonaws.com", "policies"},
+
 	{"raw delivery", "RawMessageDelivery: false", "RawMessageDelivery: true", "subscriptions"},
 	{"no condition", "    Condition: HasTopic4\n", "", "subscriptions"},
 	{"condition of another", "HasTopic4: !Not [!Equals [!Ref Topic4, \"\"]]", "HasTopic4: !Equals [!Ref Topic4, \"\"]", "subscriptions"},
@@ -91,6 +100,7 @@ var mutations = []struct{ name, old, new, check string }{
 	{"alarm without data", "TreatMissingData: notBreaching", "TreatMissingData: breaching", "alarms"},
 	{"unknown metric of Scout", "MetricName: Failed", "MetricName: Failures", "metrics"},
 
+	{"ignored messages not shown", `["Scout", "Ignored", "FunctionName"`, `["Scout", "Skipped", "FunctionName"`, "metrics"},
 	{"unknown metric on the dashboard", `["Scout", "FailedNoRoute"`, `["Scout", "NoRoute"`, "metrics"},
 	{"unknown metric of AWS", `["AWS/Lambda", "Invocations"`, `["AWS/Lambda", "Invocation"`, "metrics"},
 	{"dashboard of other dimensions", `["Scout", "Received", "FunctionName"`, `["Scout", "Received", "Function"`, "dashboard"},
@@ -143,6 +153,8 @@ func TestMutatedAnswers(t *testing.T) {
 		{"ConfigParameter: /", "ConfigParameter: ", "does not match"},
 		{"Topic2: arn:aws:sns", "Topic2: arn:aws:sqs", "does not match"},
 		{"throughput", "thruput", "is not one of"},
+		{"rule/invoices", "rule/*", "does not match"},
+		{"arn:aws:s3:::shop-uploads", "shop-uploads", "does not match"},
 		{`{"country"`, `{country`, "is not JSON"},
 		{"Profile: throughput", "Profile: fifo", "only FIFO topics"},
 		{"Profile: throughput", "Release: 0123456789ab", "by hand"},

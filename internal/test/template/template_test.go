@@ -18,6 +18,11 @@ const maxTopics = 10
 
 func topicName(n int) string { return fmt.Sprintf("arn:aws:sns:us-east-1:123456789012:topic%d", n) }
 
+var (
+	eventRules = []string{"arn:aws:events:us-east-1:123456789012:rule/invoices", "arn:aws:events:us-east-1:123456789012:rule/bus/uploads"}
+	bucketARNs = []string{"arn:aws:s3:::shop-uploads", "arn:aws:s3:::shop-invoices"}
+)
+
 // scenarios returns two stacks for each profile: one that sets only what is
 // required, and one that sets every parameter.
 func scenarios(d document) map[string]*stack {
@@ -39,6 +44,8 @@ func scenarios(d document) map[string]*stack {
 		"LogRetentionDays":   "7",
 		"Deployment":         "AllAtOnce",
 		"FilterScope":        "MessageBody",
+		"EventRules":         strings.Join(eventRules, ","),
+		"BucketArns":         strings.Join(bucketARNs, ","),
 	})
 	for n := range maxTopics {
 		all[fmt.Sprintf("Topic%d", n+1)] = topicName(n + 1)
@@ -217,6 +224,29 @@ func (s *stack) topics() (arns []any) {
 	return arns
 }
 
+// otherSenders returns the statements for the rules and buckets in the parameters of
+// a stack.
+func (s *stack) otherSenders() (statements []any) {
+	add := func(service, parameter string, more map[string]any) {
+		arns := s.ref(parameter).([]any)
+		if slices.Equal(arns, []any{""}) {
+			return
+		}
+		condition := map[string]any{"ArnEquals": map[string]any{"aws:SourceArn": arns}}
+		maps.Copy(condition, more)
+		statements = append(statements, map[string]any{
+			"Effect":    "Allow",
+			"Principal": map[string]any{"Service": service},
+			"Action":    "sqs:SendMessage",
+			"Resource":  "${Queue.Arn}",
+			"Condition": condition,
+		})
+	}
+	add("events.amazonaws.com", "EventRules", nil)
+	add("s3.amazonaws.com", "BucketArns", map[string]any{"StringEquals": map[string]any{"aws:SourceAccount": "123456789012"}})
+	return statements
+}
+
 func checkPolicies(s *stack, complain complaint) {
 	if n := len(s.ofType("AWS::SQS::QueuePolicy")); n != 3 {
 		complain("there are %d queue policies", n)
@@ -238,6 +268,9 @@ func checkPolicies(s *stack, complain complaint) {
 				"Resource":  arn,
 				"Condition": map[string]any{"ArnEquals": map[string]any{"aws:SourceArn": s.topics()}},
 			})
+		}
+		if queue == "Queue" {
+			want = append(want, s.otherSenders()...)
 		}
 		if got := s.property(policy, "PolicyDocument", "Statement"); !reflect.DeepEqual(got, want) {
 			complain("%s allows %v", policy, got)
