@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gomodule/redigo/redis"
+
 	"scout/internal/test/env"
 )
 
@@ -18,8 +20,13 @@ import (
 // returns its exit code and its findings.
 func checkOnline(t *testing.T, redis string) (code int, findings string) {
 	t.Helper()
+	return checkOnlineConfig(t, "redis: "+redis+"\nqueue: {topics: {orders: OrderWorker}}\n")
+}
+
+func checkOnlineConfig(t *testing.T, text string) (code int, findings string) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "scout.yml")
-	if err := os.WriteFile(file, []byte("redis: "+redis+"\nqueue: {topics: {orders: OrderWorker}}\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var stdout, stderr bytes.Buffer
@@ -74,6 +81,45 @@ func TestCheckRedis(t *testing.T) {
 			t.Log("\n" + findings)
 		})
 	}
+}
+
+// With rejected: dead, the dead set must be writable and not too full.
+func TestCheckDeadSet(t *testing.T) {
+	t.Parallel()
+	server := env.Redis(t)
+	fill := func(n int) {
+		server.Must("DEL", "shop:dead")
+		args := redis.Args{"shop:dead"}
+		for i := range n {
+			args = args.Add(i, i)
+		}
+		if n > 0 {
+			server.Must("ZADD", args...)
+		}
+	}
+	check := func(name, want string, wantCode int, user string) {
+		t.Helper()
+		code, findings := checkOnlineConfig(t, fmt.Sprintf("redis: {url: \"redis://%s%s\", namespace: shop}\nqueue: {topics: {orders: OrderWorker}, rejected: dead}\n", user, server.Addr))
+		if code != wantCode || !regexp.MustCompile("(?m)^"+want).MatchString(findings) {
+			t.Errorf("%s: the exit code is %d, want %d; no finding matches %q:\n%s", name, code, wantCode, want, findings)
+		}
+	}
+	fill(0)
+	check("empty", "ok    rejected messages go to Sidekiq's dead set, which holds 0 entries", 0, "")
+	fill(3999)
+	check("in use", "ok    rejected messages go to Sidekiq's dead set, which holds 3999 entries", 0, "")
+	fill(4000)
+	check("nearly full", "warn  Sidekiq's dead set holds 4000 entries, and Scout adds no more from 5000 on", 0, "")
+	fill(5000)
+	check("full", "FAIL  rejected messages stay in their queue .* holds 5000 entries", 1, "")
+	if n, err := redis.Int(server.Do("ZCARD", "shop:dead")); err != nil || n != 5000 {
+		t.Errorf("the check left %d entries (%v)", n, err)
+	}
+	server.Must("SET", "shop:dead", "x")
+	check("not a sorted set", "FAIL  rejected messages stay in their queue .*WRONGTYPE", 1, "")
+	server.Must("DEL", "shop:dead")
+	server.Must("ACL", redis.Args{"SETUSER", "scout", "on", ">secret", "~shop:*", "+@all", "-zadd"}...)
+	check("not allowed", `FAIL  rejected messages stay in their queue .*needs ~dead \+zadd \+zcard`, 1, "scout:secret@")
 }
 
 // min-replicas-to-write is no replacement for wait, but it is something.

@@ -50,6 +50,9 @@ func checkRedisOnline(ctx context.Context, c *config.Config, r *report) {
 		return
 	}
 	r.ok("Redis accepts jobs for the queues %s", strings.Join(queues, ", "))
+	if slices.ContainsFunc(c.Queues, func(q config.Queue) bool { return q.DeadSet }) {
+		checkDeadSet(ctx, client, r)
+	}
 	if c.Limits != (config.Limits{}) {
 		checkLimits(ctx, client, c.Limits, queues, r)
 	}
@@ -126,6 +129,22 @@ func checkMemory(info sidekiq.Info, r *report) {
 	}
 	if info.Max > 0 && info.Used > info.Max*8/10 {
 		r.warn("Redis uses %d %% of its memory", info.Used*100/info.Max)
+	}
+}
+
+// checkDeadSet checks what rejected: dead needs.
+func checkDeadSet(ctx context.Context, client *sidekiq.Client, r *report) {
+	const stay = "rejected messages stay in their queue in spite of rejected: dead"
+	entries, err := client.DeadSet(ctx)
+	switch {
+	case err != nil:
+		r.fail("%s: %v; the Redis user needs ~dead +zadd +zcard", stay, err)
+	case entries >= sidekiq.MaxDeadSet:
+		r.fail("%s, because Sidekiq's dead set holds %d entries: retry or delete what is there", stay, entries)
+	case entries >= sidekiq.MaxDeadSet*8/10:
+		r.warn("Sidekiq's dead set holds %d entries, and Scout adds no more from %d on: retry or delete what is there", entries, sidekiq.MaxDeadSet)
+	default:
+		r.ok("rejected messages go to Sidekiq's dead set, which holds %d entries", entries)
 	}
 }
 

@@ -28,7 +28,7 @@ type acl struct {
 
 var (
 	aclCommand = regexp.MustCompile(`ACL SETUSER scout on >secret (.*)`)
-	aclRow     = regexp.MustCompile("(?m)^\\| ([^|]+) \\| `(\\+[^`]*)` \\|$")
+	aclRow     = regexp.MustCompile("(?m)^\\| ([^|]+) \\| `([+~][^`]*)` \\|$")
 )
 
 func readACL(t *testing.T) acl {
@@ -57,6 +57,7 @@ func TestSmallestACL(t *testing.T) {
 		"a database other than 0": "redis: {url: redis://scout:secret@" + master + "/1}",
 		"`limits`, `--listen`":    "redis: {url: redis://scout:secret@" + master + "}\nlimits: {queue_length: 1000}",
 		"`redis.sentinels`":       fmt.Sprintf("redis: {url: redis://scout:secret@%s, sentinels: [%s]}", env.MasterName, sentinels),
+		"`rejected: dead`":        "redis: {url: redis://scout:secret@" + master + "}\nqueue: {topics: {orders: OrderWorker}, rejected: dead}",
 		"`redis.wait`":            "redis: {wait: {replicas: 2, timeout: 5s}, url: redis://scout:secret@" + master + "}",
 	}
 	names := slices.Sorted(maps.Keys(features))
@@ -101,7 +102,10 @@ func checkWithACL(t *testing.T, servers []*env.RedisServer, permissions []string
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	text, err := scoutCommand(ctx, t, configuration+"\nqueue: {topics: {orders: OrderWorker}}", "check", "--online").CombinedOutput()
+	if !strings.Contains(configuration, "\nqueue:") {
+		configuration += "\nqueue: {topics: {orders: OrderWorker}}"
+	}
+	text, err := scoutCommand(ctx, t, configuration, "check", "--online").CombinedOutput()
 	if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed {
 		t.Fatal(err)
 	}
