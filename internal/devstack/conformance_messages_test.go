@@ -15,6 +15,17 @@ import (
 )
 
 var messageTests = []conformanceTest{
+	{"the X-Ray header is delivered", func(c *client) {
+		queue := c.queue(nil)
+		_, err := c.sqs.SendMessage(c.Context(), &sqs.SendMessageInput{
+			QueueUrl: &queue, MessageBody: aws.String("x"),
+			MessageSystemAttributes: map[string]types.MessageSystemAttributeValue{
+				traceHeader: {DataType: aws.String("String"), StringValue: aws.String("Root=1-2-3")},
+			},
+		})
+		c.must(err)
+		wantEqual(c, traceHeader, c.receiveOne(queue).Attributes[traceHeader], "Root=1-2-3")
+	}},
 	{"a message is sent, received and deleted", func(c *client) {
 		url, body := c.queue(map[string]string{"VisibilityTimeout": "1"}), "Grüße <&> \"日本\"\n\t🙂"
 		id := c.send(url, body)

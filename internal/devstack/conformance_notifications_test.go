@@ -2,6 +2,7 @@ package devstack
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 
@@ -39,6 +40,15 @@ func (c *client) envelope(m sqstypes.Message, keys ...string) map[string]any {
 
 var envelopeKeys = []string{
 	"Type", "MessageId", "TopicArn", "Message", "Timestamp", "SignatureVersion", "Signature", "SigningCertURL", "UnsubscribeURL",
+}
+
+// manyAttributes returns n attributes.
+func manyAttributes(n int) map[string]types.MessageAttributeValue {
+	attributes := map[string]types.MessageAttributeValue{}
+	for i := range n {
+		attributes[fmt.Sprint("a", i)] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String("x")}
+	}
+	return attributes
 }
 
 var notificationTests = []conformanceTest{
@@ -95,6 +105,12 @@ var notificationTests = []conformanceTest{
 		wantEqual(c, "attribute", aws.ToString(m.MessageAttributes["text"].StringValue), "ä")
 		wantEqual(c, "MD5", aws.ToString(m.MD5OfMessageAttributes),
 			md5Of("\x00\x00\x00\x04text\x00\x00\x00\x06String\x01\x00\x00\x00\x02ä"))
+	}},
+	{"a raw delivery has up to 10 attributes of SQS", func(c *client) {
+		topic, queue := c.topic(), c.queue(nil)
+		c.subscribe(topic, queue, raw)
+		c.publish(sns.PublishInput{TopicArn: &topic, Message: aws.String("x"), MessageAttributes: manyAttributes(maxAttributes)})
+		wantEqual(c, "attributes", len(c.receiveOne(queue).MessageAttributes), maxAttributes)
 	}},
 	{"every subscriber receives a notification with the same id", func(c *client) {
 		topic, one, two := c.topic(), c.queue(nil), c.queue(nil)

@@ -21,6 +21,8 @@ type Notification struct {
 	GroupID         string // required for FIFO topics
 	DeduplicationID string // FIFO topics only
 
+	TraceHeader string // the X-Ray header of the publisher's request; optional
+
 	// Structure is empty or "json". With "json", Message is a JSON object of strings, of which queues
 	// receive "sqs" or, without it, "default", which is required.
 	Structure string
@@ -79,6 +81,9 @@ func (s *Server) deliver(sub *subscription, n Notification, result sendResult, n
 		return errQueueDoesNotExist
 	}
 	in := sendInput{GroupID: n.GroupID}
+	if n.TraceHeader != "" {
+		in.SystemAttributes = map[string]Attribute{traceHeader: {DataType: "String", StringValue: n.TraceHeader}}
+	}
 	if q.fifo {
 		in.DeduplicationID = n.DeduplicationID
 	}

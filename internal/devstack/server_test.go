@@ -19,6 +19,7 @@ import (
 	snstypes "github.com/aws/aws-sdk-go-v2/service/sns/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // These tests check what moto does not implement or implements differently.
@@ -244,18 +245,36 @@ func TestBatchResponsesHaveBothLists(t *testing.T) {
 	}
 }
 
-func TestTraceHeaderIsDelivered(t *testing.T) {
+// TestRawDeliveryWithTooManyAttributesIsDropped checks what the documentation of raw message delivery
+// says about more than 10 attributes. Moto delivers such messages.
+func TestRawDeliveryWithTooManyAttributesIsDropped(t *testing.T) {
+	c := newClient(t, startServer(t))
+	topic, queue, wrapped := c.topic(), c.queue(nil), c.queue(nil)
+	c.subscribe(topic, queue, raw)
+	c.subscribe(topic, wrapped, nil)
+	c.publish(sns.PublishInput{TopicArn: &topic, Message: aws.String("x"), MessageAttributes: manyAttributes(maxAttributes + 1)})
+	c.envelope(c.receiveOne(wrapped), append(envelopeKeys, "MessageAttributes")...)
+	c.receiveNone(queue)
+}
+
+// TestTraceHeaderOfPublisher checks that SNS passes the header of a publisher's request on to SQS. Moto
+// does not.
+func TestTraceHeaderOfPublisher(t *testing.T) {
+	c := newClient(t, startServer(t))
+	for name, attributes := range map[string]map[string]string{"envelope": nil, "raw": raw} {
+		topic, queue := c.topic(), c.queue(nil)
+		c.subscribe(topic, queue, attributes)
+		_, err := c.sns.Publish(t.Context(), &sns.PublishInput{TopicArn: &topic, Message: aws.String("x")},
+			sns.WithAPIOptions(smithyhttp.SetHeaderValue("X-Amzn-Trace-Id", "Root=1-2-3")))
+		c.must(err)
+		wantEqual(c, name, c.receiveOne(queue).Attributes[traceHeader], "Root=1-2-3")
+	}
+}
+
+func TestInvalidSystemAttribute(t *testing.T) {
 	c := newClient(t, startServer(t))
 	queue := c.queue(nil)
-	_, err := c.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{
-		QueueUrl: &queue, MessageBody: aws.String("x"),
-		MessageSystemAttributes: map[string]types.MessageSystemAttributeValue{
-			"AWSTraceHeader": {DataType: aws.String("String"), StringValue: aws.String("Root=1-2-3")},
-		},
-	})
-	c.must(err)
-	wantEqual(c, "AWSTraceHeader", c.receiveOne(queue).Attributes["AWSTraceHeader"], "Root=1-2-3")
-	_, err = c.sqs.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
+	_, err := c.sqs.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
 		QueueUrl: &queue, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"Nope"},
 	})
 	wantError[*types.InvalidAttributeName](c, err)

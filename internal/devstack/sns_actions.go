@@ -97,7 +97,7 @@ type publishResult struct {
 	SequenceNumber string `xml:",omitempty"`
 }
 
-func (s *Server) snsPublish(_ *http.Request, f form) (any, error) {
+func (s *Server) snsPublish(r *http.Request, f form) (any, error) {
 	target := f.get("TopicArn")
 	if target == "" {
 		target = f.get("TargetArn")
@@ -109,6 +109,7 @@ func (s *Server) snsPublish(_ *http.Request, f form) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.TraceHeader = r.Header.Get("X-Amzn-Trace-Id")
 	result, err := s.publish(target, n)
 	return publishResult{MessageID: result.id, SequenceNumber: result.sequence}, err
 }

@@ -8,7 +8,8 @@ import (
 )
 
 // Subscribe subscribes a queue to a topic and returns the subscription's ARN. The only supported
-// attribute is RawMessageDelivery, "true" or "false". Subscribing a queue again with the same attributes
+// attribute is RawMessageDelivery, "true" or "false". With it, the attributes of a notification become
+// those of the SQS message, and a queue rejects a notification with more than 10. Subscribing a queue again with the same attributes
 // returns the existing ARN; with other attributes it is an error.
 func (s *Server) Subscribe(topicARN, queueARN string, attributes map[string]string) (arn string, err error) {
 	wanted := subscription{topicARN: topicARN, queueARN: queueARN}
