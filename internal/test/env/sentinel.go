@@ -144,11 +144,7 @@ func (r *Replication) SentinelAddrs() []string {
 func (r *Replication) Master() *RedisServer {
 	var master *RedisServer
 	for _, sentinel := range r.Sentinels {
-		addr, err := redis.Strings(sentinel.Do("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MasterName))
-		if err != nil || len(addr) != 2 {
-			return nil
-		}
-		node := r.node(net.JoinHostPort(addr[0], addr[1]))
+		node := r.masterOf(sentinel)
 		if node == nil || master != nil && master != node {
 			return nil
 		}
@@ -160,9 +156,15 @@ func (r *Replication) Master() *RedisServer {
 	return master
 }
 
-func (r *Replication) node(addr string) *RedisServer {
+// masterOf returns the node that one sentinel calls the master; nil if it names
+// none.
+func (r *Replication) masterOf(sentinel *RedisServer) *RedisServer {
+	addr, err := redis.Strings(sentinel.Do("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MasterName))
+	if err != nil || len(addr) != 2 {
+		return nil
+	}
 	for _, node := range r.Nodes {
-		if node.Addr == addr {
+		if node.Addr == net.JoinHostPort(addr[0], addr[1]) {
 			return node
 		}
 	}
@@ -211,11 +213,16 @@ func (r *Replication) WaitUntilWhole() {
 func (r *Replication) Failover() {
 	r.t.Helper()
 	former := r.master()
-	r.wait("the sentinels accept no failover", func() bool {
-		_, err := r.Sentinels[0].Do("SENTINEL", "FAILOVER", MasterName)
-		return err == nil
+	r.wait("the sentinels have not promoted another master", func() bool {
+		if r.masterOf(r.Sentinels[0]) == former {
+			// An error means that a failover is under way, or that there is no
+			// replica for it yet. The sentinel does not retry one that it was told.
+			_, _ = r.Sentinels[0].Do("SENTINEL", "FAILOVER", MasterName)
+			return false
+		}
+		master := r.Master()
+		return master != nil && master != former
 	})
-	r.waitForOther(former)
 }
 
 // patience is how long the sentinels wait for a silent server unless it has
@@ -229,7 +236,10 @@ func (r *Replication) CrashMaster() (former *RedisServer) {
 	former = r.master()
 	former.Kill()
 	r.setPatience(time.Second)
-	r.waitForOther(former)
+	r.wait("the sentinels have not promoted another master", func() bool {
+		master := r.Master()
+		return master != nil && master != former
+	})
 	r.setPatience(patience)
 	return former
 }
@@ -248,14 +258,6 @@ func (r *Replication) master() (master *RedisServer) {
 		return master != nil
 	})
 	return master
-}
-
-func (r *Replication) waitForOther(former *RedisServer) {
-	r.t.Helper()
-	r.wait("the sentinels have not promoted another master", func() bool {
-		master := r.Master()
-		return master != nil && master != former
-	})
 }
 
 // wait returns when done returns true. The sentinels retry a failed failover
