@@ -43,7 +43,7 @@ func (l *loop) poll(ctx, handling, finishing context.Context, reserved int64) ou
 	if ctx.Err() != nil && l.handleBroken.Load() { // there is no time to wait until Handle works again
 		l.budget.Release(bytes)
 		l.returnToQueue(finishing, messages, noDelay)
-		return outcome{messages: len(messages)}
+		return outcome{} // nothing was handled, so it does not show that Handle works
 	}
 	if bytes > largeBatch {
 		detach(messages)

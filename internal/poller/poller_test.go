@@ -837,6 +837,42 @@ func TestResumedIsLoggedOnce(t *testing.T) {
 	})
 }
 
+// Messages that return to the queue during an outage because the poller stops are no sign that the
+// outage is over.
+func TestNotResumedByStopping(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := newFakeSQS()
+		queue.send(10)
+		var log bytes.Buffer
+		down := errors.New("down")
+		var broken atomic.Bool
+		stop := start(t, &Poller{
+			SQS: queue,
+			Log: slog.New(slog.NewTextHandler(&log, nil)),
+			Handle: func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
+				time.Sleep(time.Second) // meanwhile, a long poll begins
+				broken.Store(true)
+				return events.SQSEventResponse{}, down
+			},
+			Ready: func(context.Context) error {
+				if broken.Load() {
+					return down
+				}
+				return nil
+			},
+		})
+		time.Sleep(5 * time.Second)
+		time.AfterFunc(time.Second, func() { queue.send(1) })
+		stop()
+		if n := len(queue.changes); n != 11 {
+			t.Fatalf("%d messages returned to the queue, want 11", n)
+		}
+		if !strings.Contains(log.String(), "polling paused") || strings.Contains(log.String(), "polling resumed") {
+			t.Errorf("log:\n%s", &log)
+		}
+	})
+}
+
 // A batch that was handled, but after which Failing is true, such as one that was pushed without
 // marks, is the last one until Ready returns nil.
 func TestNoReceiveUntilReadyAfterFailing(t *testing.T) {
