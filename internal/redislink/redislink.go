@@ -45,7 +45,7 @@ type Link struct {
 
 	mu          sync.Mutex // guards what follows, and all users
 	client      *client
-	unconfirmed int64 // of former clients
+	unconfirmed int64 // of all clients so far, see count
 
 	loading  sync.Mutex // held during Load; guards loadedAt
 	loadedAt time.Time
@@ -56,6 +56,8 @@ type client struct {
 	*sidekiq.Client
 	config config.Redis
 	users  int // calls that have not returned
+
+	counted int64 // of Unconfirmed, already in Link.unconfirmed
 }
 
 // NewClient returns a client for the Redis of c. It does not connect yet.
@@ -76,9 +78,6 @@ func (l *Link) Uses(c config.Redis) bool {
 func (l *Link) SwapClient(c config.Redis, next *sidekiq.Client) {
 	l.mu.Lock()
 	former := l.client
-	if former != nil {
-		l.unconfirmed += former.Unconfirmed()
-	}
 	l.client = &client{Client: next, config: c}
 	unused := former != nil && former.users == 0
 	l.mu.Unlock()
@@ -96,6 +95,7 @@ func (l *Link) acquire() (c *client, release func()) {
 	return c, func() {
 		l.mu.Lock()
 		c.users--
+		l.count(c)
 		unused := c != l.client && c.users == 0
 		l.mu.Unlock()
 		if unused {
@@ -164,12 +164,21 @@ func (l *Link) Address() string {
 	return c.Address()
 }
 
-// Unconfirmed returns how often replicas have not confirmed in time what was
-// written, to any Redis so far.
+// Unconfirmed returns how many writes, to any Redis so far, replicas did not
+// confirm in time.
 func (l *Link) Unconfirmed() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.unconfirmed + l.client.Unconfirmed()
+	l.count(l.client)
+	return l.unconfirmed
+}
+
+// count adds what c has counted since the last call. A former client counts until
+// its last call returns. The caller holds l.mu.
+func (l *Link) count(c *client) {
+	n := c.Unconfirmed()
+	l.unconfirmed += n - c.counted
+	c.counted = n
 }
 
 // Close closes the connections. The Link must not be used after that.

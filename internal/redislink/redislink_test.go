@@ -96,8 +96,50 @@ func TestSwapClient(t *testing.T) {
 	}
 }
 
-// Whoever meets rejected credentials, in a push or when asking whether Redis is
-// ready, goes on with those that are configured now.
+// Writes of a push that began before the client was swapped count, too.
+func TestUnconfirmedAfterSwap(t *testing.T) {
+	redis := miniredis.RunT(t)
+	started, proceed := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	redis.Server().SetPreHook(func(p *server.Peer, command string, _ ...string) bool {
+		if command != "WAIT" {
+			return false
+		}
+		once.Do(func() { close(started); <-proceed })
+		p.WriteInt(0) // no replica has confirmed
+		return true
+	})
+	c := configFor(redis.Addr(), "")
+	c.Wait = sidekiq.Wait{Replicas: 1}
+	link := newLink(t, c, nil)
+	link.RetryFor = time.Nanosecond
+	first, err := link.NewClient(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	link.SwapClient(c, first)
+	pushed := make(chan error)
+	go func() {
+		_, err := link.Push(t.Context(), []sidekiq.Job{job("a")})
+		pushed <- err
+	}()
+	<-started
+	next, err := link.NewClient(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	link.SwapClient(c, next)
+	close(proceed)
+	if err := <-pushed; !errors.Is(err, sidekiq.ErrUnconfirmed) {
+		t.Errorf("the push under way: %v", err)
+	}
+	if n := link.Unconfirmed(); n != 1 {
+		t.Errorf("%d writes unconfirmed, want 1", n)
+	}
+}
+
+// A push or a check of readiness whose credentials Redis rejects goes on with those
+// that are configured now.
 func TestRenewCredentials(t *testing.T) {
 	for name, call := range map[string]func(*Link) error{
 		"push": func(l *Link) error {
