@@ -11,7 +11,7 @@ import (
 	"scout/internal/backpressure"
 )
 
-// metrics are counted as batches are handled. All other metrics are readings.
+// metrics are those that are counted as batches are handled. All others are readings.
 type metrics struct {
 	enqueued, duplicate, ignored, dead, failed *prometheus.CounterVec
 	push, latency                              *prometheus.HistogramVec
@@ -78,7 +78,7 @@ type reading struct {
 // An emit function adds a sample to a metric.
 type emit func(value float64, labels ...string)
 
-// readings are all of them: a metric exists because it is in this table.
+// readings are all such metrics. To add one, add it to this table.
 var readings = []reading{
 	gauge("scout_build_info", "Always 1; the labels have the versions.", []string{"version", "goversion"},
 		func(s *Status, emit emit) { emit(1, s.Version, runtime.Version()) }),
@@ -122,14 +122,14 @@ var readings = []reading{
 			}
 		})),
 
-	counter("scout_log_lines_dropped_total", "Log lines that were not written because nobody read them.", nil,
+	counter("scout_log_lines_dropped_total", "Log lines that were dropped because the log could not be written.", nil,
 		func(s *Status, emit emit) { emit(float64(s.DroppedLogLines)) }),
 
 	gauge("scout_sidekiq_queue_length", "Jobs in a Sidekiq queue.", []string{"sidekiq_queue"},
 		eachSidekiqQueue(func(q Sidekiq) float64 { return float64(q.Length) })),
 	gauge("scout_sidekiq_queue_latency_seconds", "How long the next job of a Sidekiq queue has waited.", []string{"sidekiq_queue"},
 		eachSidekiqQueue(func(q Sidekiq) float64 { return q.Latency })),
-	counter("scout_redis_replication_unconfirmed_total", "Writes that fewer replicas confirmed than redis.wait demands.", nil,
+	counter("scout_redis_replication_unconfirmed_total", "Writes that fewer replicas confirmed than redis.wait requires.", nil,
 		func(s *Status, emit emit) { emit(float64(s.Redis.Unconfirmed)) }),
 	gauge("scout_redis_memory_used_bytes", "Memory that Redis uses.", nil,
 		redisMemory(func(r Redis) int64 { return r.MemoryUsed })),
@@ -186,7 +186,7 @@ func eachSidekiqQueue(value func(Sidekiq) float64) func(*Status, emit) {
 	}
 }
 
-// redisMemory reads nothing while the memory of Redis is unknown.
+// redisMemory emits nothing while the memory of Redis is unknown.
 func redisMemory(value func(Redis) int64) func(*Status, emit) {
 	return func(s *Status, emit emit) {
 		if s.Redis.MemoryUsed > 0 {

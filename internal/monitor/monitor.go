@@ -1,4 +1,4 @@
-// Package monitor shows operators and their tools over HTTP what a Scout is doing. Start at
+// Package monitor shows operators and their tools what Scout is doing, over HTTP. Start at
 // [Monitor].
 package monitor
 
@@ -16,12 +16,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/net/netutil"
+
+	"scout/internal/logging"
 )
 
 // A Monitor serves
 //
 //	/metrics  the metrics, in Prometheus's text format
-//	/healthz  200 while all loops turn, else 503 and which of them hang
+//	/healthz  200 while all polling loops run, else 503 and which of them hang
 //	/readyz   200 if messages become jobs now, else 503 and the reasons
 //	/status   the Status, in JSON
 type Monitor struct {
@@ -50,8 +52,8 @@ const (
 	idleTimeout = 30 * time.Second // between two requests of a connection
 )
 
-// Serve serves at the listener, which it closes, until ctx ends. Clients that are slow, idle or too
-// many cannot hold connections for ever.
+// Serve serves on the listener until ctx ends, and closes it. Limits on the number of connections and
+// on their time keep slow or idle clients from holding them forever.
 func (m *Monitor) Serve(ctx context.Context, listener net.Listener) {
 	server := &http.Server{
 		Handler:           m.handler(),
@@ -60,7 +62,7 @@ func (m *Monitor) Serve(ctx context.Context, listener net.Listener) {
 		WriteTimeout:      timeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(cmp.Or(m.Log, slog.Default()).Handler(), slog.LevelWarn),
+		ErrorLog:          logging.NewLibraryLogger(cmp.Or(m.Log, slog.Default())),
 	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
@@ -81,11 +83,11 @@ func (m *Monitor) handler() http.Handler {
 	return mux
 }
 
-// answer answers with 200 and a word, or with 503 and the reasons against it.
-func (m *Monitor) answer(word string, against func(*Status) []string) http.HandlerFunc {
+// answer answers 200 and a word, or 503 and the problems if there are any.
+func (m *Monitor) answer(word string, problems func(*Status) []string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		status := m.status()
-		if reasons := against(&status); len(reasons) > 0 {
+		if reasons := problems(&status); len(reasons) > 0 {
 			http.Error(w, strings.Join(reasons, "\n"), http.StatusServiceUnavailable)
 			return
 		}

@@ -115,7 +115,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	})
 }
 
-// What net/http has to say goes through slog.
+// Errors of net/http go through slog.
 func TestServerErrorsAreLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -123,8 +123,8 @@ func TestServerErrorsAreLogged(t *testing.T) {
 		l.errs <- &net.OpError{Op: "accept", Err: syscall.EMFILE}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		var line struct{ Level, Msg string }
-		if err := json.Unmarshal(log.Bytes(), &line); err != nil || line.Level != "WARN" || !strings.Contains(line.Msg, "too many open files") {
+		var line struct{ Level, Text string }
+		if err := json.Unmarshal(log.Bytes(), &line); err != nil || line.Level != "WARN" || !strings.Contains(line.Text, "too many open files") {
 			t.Errorf("%v; log: %s", err, &log)
 		}
 	})

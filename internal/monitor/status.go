@@ -6,7 +6,7 @@ import (
 	"scout/internal/poller"
 )
 
-// A Status is what a Scout is doing. Its JSON form is what /status shows.
+// A Status is what Scout is doing. Its JSON form is what /status shows.
 type Status struct {
 	Version  string    `json:"version"`
 	Started  time.Time `json:"started"`
@@ -21,7 +21,7 @@ type Status struct {
 
 // Config is the history of the configuration.
 type Config struct {
-	Loaded    time.Time `json:"loaded"` // the configuration in use
+	Loaded    time.Time `json:"loaded"` // when the configuration in use was loaded
 	Reloads   int       `json:"reloads"`
 	Failures  int       `json:"failed_reloads"`
 	LastError string    `json:"last_error,omitempty"` // of the last reload, if it failed
@@ -38,14 +38,14 @@ const (
 	ReasonRedis  = "redis"  // Redis cannot be used
 )
 
-// ReloadReasons are all of them.
+// ReloadReasons are all of these reasons.
 var ReloadReasons = []string{ReasonConfig, ReasonAWS, ReasonQueue, ReasonRedis}
 
 // Redis is where jobs are pushed to.
 type Redis struct {
 	Address string `json:"address"`
 	Failing bool   `json:"failing"` // the last attempt to push failed
-	// Unconfirmed is how often replicas did not confirm a write, see redis.wait.
+	// Unconfirmed is the number of writes that replicas did not confirm; see redis.wait.
 	Unconfirmed int64 `json:"replication_unconfirmed"`
 
 	MemoryUsed int64 `json:"memory_used_bytes"`
@@ -56,7 +56,7 @@ type Redis struct {
 type Queue struct {
 	Name string `json:"name"`
 	poller.Stats
-	Exceeded []string `json:"limits_exceeded"` // because of which polling is paused
+	Exceeded []string `json:"limits_exceeded"` // the limits that pause polling
 	Depth    *Depth   `json:"depth"`           // nil if it is unknown
 }
 
@@ -74,8 +74,8 @@ type Sidekiq struct {
 	Latency float64 `json:"latency_seconds"`
 }
 
-// unready returns why messages do not become jobs now, or nothing if they do. An exceeded limit
-// is no such reason, because it is meant to pause polling.
+// unready returns why messages do not become jobs now, or nothing if they do. An exceeded limit does
+// not count, because it is meant to pause polling.
 func (s *Status) unready() (reasons []string) {
 	if s.Stopping {
 		reasons = append(reasons, "Scout is stopping")
@@ -94,8 +94,8 @@ func (s *Status) unready() (reasons []string) {
 	return reasons
 }
 
-// stalled returns which loops hang, or nothing if all of them turn. While Scout is stopping, some have
-// ended.
+// stalled returns which polling loops hang, or nothing if all of them run. While Scout is stopping,
+// loops that have ended do not count.
 func (s *Status) stalled() (reasons []string) {
 	for _, q := range s.Queues {
 		if q.Stalled() && !s.Stopping {
