@@ -1,5 +1,5 @@
-// Package backpressure tells when messages are better left in SQS, where they cost next to nothing,
-// than turned into jobs. Start at [Watcher].
+// Package backpressure decides when messages should stay in SQS, where they cost next to nothing,
+// instead of becoming jobs in a full Redis. Start at [Watcher].
 package backpressure
 
 import (
@@ -33,8 +33,8 @@ const (
 // Names are the names of all limits.
 var Names = []string{QueueLength, Latency, RedisMemory}
 
-// recoveryShare is the part of a limit that its value has to fall below before the limit is no
-// longer exceeded. Without it, polling would start and stop all the time at the limit.
+// recoveryShare is the share of a limit below which a value must fall before the limit is no longer
+// exceeded. Without it, polling would start and stop all the time at the limit.
 const recoveryShare = 0.9
 
 // A Watcher measures the load and compares it with the limits. At first it has no limits. It is safe
@@ -43,7 +43,7 @@ type Watcher struct {
 	// Measure returns the load of Redis and of the queues.
 	Measure func(ctx context.Context, queues []string) (sidekiq.Usage, error)
 
-	// Watched makes the Watcher measure even without limits, for Load.
+	// Watched makes the Watcher measure even without limits, because somebody calls Load.
 	Watched bool
 
 	Log *slog.Logger // nil: slog.Default()
@@ -57,7 +57,7 @@ type Watcher struct {
 	exceeded        map[excess]bool
 }
 
-// An excess is a limit that is exceeded, and the Sidekiq queue; "" for RedisMemory.
+// An excess is a limit that is exceeded and the Sidekiq queue that exceeds it, "" for RedisMemory.
 type excess struct{ limit, queue string }
 
 // Set sets the limits and the queues that they apply to. Limits that no longer apply are no longer

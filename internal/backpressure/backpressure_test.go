@@ -72,7 +72,7 @@ func TestHysteresis(t *testing.T) {
 	}
 }
 
-// A full queue affects only those that push to it, but full memory affects everybody.
+// A full Sidekiq queue affects only the SQS queues that push to it; full memory affects all.
 func TestAffected(t *testing.T) {
 	measured, failure := load(100, 0, 0), error(nil)
 	w, _ := newWatcher(Limits{QueueLength: 100, RedisMemory: 50}, &measured, &failure)
@@ -95,8 +95,8 @@ func TestAffected(t *testing.T) {
 	}
 }
 
-// A measurement that fails changes nothing. If it is forbidden, no limit applies,
-// and that is logged once.
+// A measurement that fails changes nothing. If Redis does not permit it, no limit
+// applies, and that is logged once.
 func TestUnmeasurable(t *testing.T) {
 	measured, failure := load(100, 0, 0), error(nil)
 	w, log := newWatcher(Limits{QueueLength: 100}, &measured, &failure)
@@ -150,7 +150,7 @@ func TestSet(t *testing.T) {
 	}
 }
 
-// Without limits, and without anybody who reads the load, nothing is measured.
+// Without limits, and unless Watched is set, nothing is measured.
 func TestNotWatched(t *testing.T) {
 	w := &Watcher{Measure: func(context.Context, []string) (sidekiq.Usage, error) {
 		t.Error("the load was measured")

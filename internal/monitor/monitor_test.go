@@ -45,7 +45,7 @@ func TestHealthy(t *testing.T) {
 		body   string
 	}{
 		"no queues":        {Status{}, 200, "ok\n"},
-		"all loops turn":   {Status{Queues: []Queue{turns, turns}}, 200, "ok\n"},
+		"all loops run":    {Status{Queues: []Queue{turns, turns}}, 200, "ok\n"},
 		"Redis is failing": {Status{Queues: []Queue{turns}, Redis: Redis{Failing: true}}, 200, "ok\n"},
 		"one loop hangs":   {Status{Queues: []Queue{turns, hangs}}, 503, "queue hangs: the polling loop hangs\n"},
 		"stopping":         {Status{Queues: []Queue{hangs}, Stopping: true}, 200, "ok\n"},

@@ -12,13 +12,13 @@ import (
 	"scout/internal/printable"
 )
 
-// maxText bounds what SQS or Handle wrote and the log or Stats show, in bytes.
+// maxText is the maximum length in bytes of text from SQS or Handle in the log and in Stats.
 const maxText = 1000
 
 // entryID is the id of an entry in a batch request.
 func entryID(i int) *string { return aws.String(strconv.Itoa(i)) }
 
-// entryIndex returns the index of the entry, of n, that SQS answers about.
+// entryIndex returns the index of the entry, of n, with an id in a response.
 func entryIndex(id *string, n int) (i int, ok bool) {
 	i, err := strconv.Atoi(aws.ToString(id))
 	return i, err == nil && i >= 0 && i < n
@@ -31,8 +31,8 @@ func (s bitset) has(i int) bool { return s&(1<<i) != 0 }
 func (s bitset) len() int       { return bits.OnesCount64(uint64(s)) }
 
 // succeeded returns the entries, of n, that a response reports as successful and not as failed. An
-// entry that it does not report has not succeeded. The error is about the first id that was not in
-// the request.
+// entry that it does not report has not succeeded. An error means that the response has an id that was
+// not in the request.
 func succeeded[E any](n int, successful []E, idOf func(*E) *string, failed []types.BatchResultErrorEntry) (done bitset, err error) {
 	find := func(id *string) bitset {
 		i, ok := entryIndex(id, n)
@@ -53,7 +53,8 @@ func succeeded[E any](n int, successful []E, idOf func(*E) *string, failed []typ
 	return done, err
 }
 
-// bounded returns err, or an error with a shorter and printable text. It may be nil.
+// bounded returns err if its text is short and printable, and otherwise an error whose text is. It
+// returns nil for nil.
 func bounded(err error) error {
 	if err == nil {
 		return nil

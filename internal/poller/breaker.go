@@ -10,7 +10,7 @@ import (
 const (
 	maxProbeDelay    = 15 * time.Second // after repeated failures
 	proofLifetime    = 10 * time.Second // how long an idle queue is polled before Ready is asked again
-	failureMemory    = 5 * time.Minute  // how long a failure makes the delay after the next one longer
+	failureMemory    = 5 * time.Minute  // how long a failure lengthens the delay after the next one
 	reminderInterval = 30 * time.Second // between log lines during an outage
 )
 
@@ -35,8 +35,8 @@ type breaker struct {
 	succeededAt time.Time // when Handle or Ready last succeeded
 
 	works      bool      // the last poll succeeded, and nothing has failed since
-	outageAt   time.Time // when the outage that operators know of began; zero if it is over
-	reportedAt time.Time // when they last heard of it
+	outageAt   time.Time // when the outage in the log began; zero if there is none
+	reportedAt time.Time // when it was last logged
 }
 
 // err returns why the breaker is open, or nil if it is closed.
@@ -80,9 +80,9 @@ func (b *breaker) probeDelay(now time.Time) time.Duration {
 	return delay
 }
 
-// report returns what to log, if the message is not empty. An outage begins with a failure and ends
-// with a poll that succeeds, so that there is nothing in between but reminders. Failing alone is no
-// outage yet, because Ready or the polls in flight will show its reason, or its end.
+// report returns a record to log, or an empty message if there is none. An outage begins with a failure
+// and ends with a poll that succeeds; in between, only reminders are logged. Failing alone is not an
+// outage yet, because Ready or the polls in flight will show its reason or its end.
 func (b *breaker) report(now time.Time) (level slog.Level, message string, attrs []any) {
 	failed := b.handleErr != nil || b.receiveErr != nil
 	advice := handleAdvice

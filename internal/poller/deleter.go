@@ -39,7 +39,7 @@ func (d *deleter) add(messages []message) {
 	}
 	full := len(messages) - len(messages)%deleteBatchSize
 	d.pending = messages[full:]
-	if full > 0 && d.timer != nil { // what is still pending was added just now
+	if full > 0 && d.timer != nil { // the messages that it would delete are in a full batch
 		d.timer.Stop()
 		d.timer = nil
 	}
@@ -52,7 +52,7 @@ func (d *deleter) add(messages []message) {
 	}
 }
 
-// deletePending deletes what is pending.
+// deletePending deletes the pending messages.
 func (d *deleter) deletePending() {
 	d.mu.Lock()
 	messages := d.pending
@@ -67,8 +67,8 @@ func (d *deleter) deletePending() {
 	d.delete(messages)
 }
 
-// deleteMessages deletes up to ten messages. A message that is not deleted will be redelivered, and
-// Redis recognizes its jobs.
+// deleteMessages deletes up to ten messages. A message that is not deleted will be redelivered; its jobs
+// are then duplicates.
 func (p *Poller) deleteMessages(ctx context.Context, messages []message) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -114,7 +114,7 @@ func (p *Poller) deleteBatch(ctx context.Context, messages []message) (retry []m
 	return retry
 }
 
-// notDeleted gives a message up. The code is SQS's, or empty.
+// notDeleted counts and logs a message that is given up. The code is SQS's, or empty.
 func (p *Poller) notDeleted(m *message, code string) {
 	p.count(func(s *Stats) { s.DeletesFailed++ })
 	p.log().Warn("message not deleted", "sqs_message_id", printable.Text(aws.ToString(m.MessageId), maxText), "code", printable.Text(code, maxText))

@@ -15,7 +15,7 @@ import (
 )
 
 // A message that Handle reports as failed stays in the queue; the others are deleted.
-func Example() {
+func ExamplePoller() {
 	server := devstack.NewServer()
 	endpoint := httptest.NewServer(server)
 	defer endpoint.Close()

@@ -15,19 +15,18 @@ import (
 	"scout/internal/printable"
 )
 
-// A lease is a batch that is being handled, and hides its messages from other receivers until it
-// ends.
+// A lease keeps the messages of a batch hidden from other consumers while the batch is handled.
 type lease struct {
 	*Poller
 	messages []message
 	timeout  time.Duration // the messages' visibility timeout
 	timer    *time.Timer   // extends the lease when half of the timeout has passed
 
-	mu    sync.Mutex // held while SQS is asked, so that nothing extends the lease after end has returned
+	mu    sync.Mutex // held during calls of SQS, so nothing extends the lease after end has returned
 	ended bool
 }
 
-// lease starts the lease of a batch that was just received. ctx is that of its extensions.
+// lease starts the lease of a batch that was just received. Its extensions use ctx.
 func (p *Poller) lease(ctx context.Context, messages []message, t *Tuning) *lease {
 	l := &lease{Poller: p, messages: messages, timeout: cmp.Or(t.VisibilityTimeout, p.Visibility, 30*time.Second)}
 	p.count(func(s *Stats) { s.MessagesInFlight += int64(len(messages)) })
@@ -77,7 +76,7 @@ func (p *Poller) returnToQueue(ctx context.Context, messages []message, delay fu
 }
 
 // setVisibility sets how long messages are hidden from now on. It returns the number of messages
-// for which it succeeded, and an error unless that is all.
+// for which it succeeded, and an error unless it succeeded for all.
 func (p *Poller) setVisibility(ctx context.Context, messages []message, timeout func(*message) time.Duration) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

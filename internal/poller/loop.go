@@ -18,9 +18,9 @@ type loop struct {
 	deleter deleter
 
 	work     chan int64   // to a worker: a poll to make, with the bytes reserved for it
-	received chan int     // from each poll: how many messages its receive brought
+	received chan int     // from each poll: how many messages it received
 	finished chan outcome // from each poll: how it ended
-	probed   chan error   // from each probe: what Ready returned
+	probed   chan error   // from each probe: the answer of Ready
 
 	// workers is the number of goroutines that make polls. It is never below the polls in flight,
 	// and a poll is in flight until the loop has received its outcome. So sending work never
@@ -30,13 +30,14 @@ type loop struct {
 	worker  func()
 	running sync.WaitGroup
 
-	handleBroken atomic.Bool // of the breaker, for the polls to read
+	// handleBroken is whether the breaker expects Handle to fail. Written by publish, read by polls.
+	handleBroken atomic.Bool
 }
 
 // An outcome is how a poll ended.
 type outcome struct {
 	messages int
-	err      error // without messages: of the receive; with messages: of Handle
+	err      error // of the receive if there are no messages, else of Handle
 }
 
 // run returns when ctx has ended and nothing is in flight any more.
@@ -50,7 +51,7 @@ func (l *loop) run(ctx context.Context) {
 		case <-stop:
 			stop = nil
 			l.log().Info("stopping", "polls_in_flight", l.demand.inFlight)
-		case <-clock: // for publish, if ticks are rare
+		case <-clock: // publish each second, even if ticks are rarer
 		case <-ticks:
 			l.onTick(ctx)
 		case <-l.budget.Room():
@@ -91,8 +92,8 @@ func (l *loop) onTick(ctx context.Context) {
 	}
 }
 
-// startPolls starts as many polls as there is demand for. After a failure, no poll starts until the
-// messages of the one before were handled.
+// startPolls starts as many polls as there is demand for. After a failure it starts none, so onTick
+// starts one at a time until a batch has been handled.
 func (l *loop) startPolls(ctx context.Context) {
 	if l.breaker.failures > 0 {
 		return
@@ -100,7 +101,7 @@ func (l *loop) startPolls(ctx context.Context) {
 	polls := l.demand.take(l.tuning().concurrency())
 	for i := range polls {
 		if !l.startPoll(ctx) {
-			l.demand.credit += float64(polls - i) // until there is room
+			l.demand.credit += float64(polls - i) // for when there is room
 			return
 		}
 	}
@@ -133,7 +134,7 @@ func (l *loop) startPoll(ctx context.Context) bool {
 	return true
 }
 
-// failing asks Failing. When that becomes true, it also asks Ready, for the reason.
+// failing returns what Failing returns. When that becomes true, it also asks Ready, to learn the reason.
 func (l *loop) failing(ctx context.Context) bool {
 	before := l.breaker.failing
 	l.breaker.failing = nil
@@ -160,7 +161,7 @@ func (l *loop) onFinished(ctx context.Context, o outcome) {
 }
 
 func (l *loop) onProbed(ctx context.Context, err error) {
-	if ctx.Err() != nil { // err may be about that
+	if ctx.Err() != nil { // err may be a consequence of that
 		l.breaker.probing = false
 		return
 	}

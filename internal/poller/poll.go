@@ -15,8 +15,8 @@ import (
 
 type message = types.Message
 
-// What Handle needs to know about a message, besides its body. The configuration may route by any
-// message attribute. A message has at most ten, and those without any cost nothing more.
+// The attributes of a message that Handle needs. The configuration may route by any message
+// attribute. A message has at most ten, and one without any costs nothing more.
 var (
 	systemAttributes  = []types.MessageSystemAttributeName{"ApproximateReceiveCount", "SentTimestamp", "MessageGroupId", "AWSTraceHeader"}
 	messageAttributes = []string{"All"}
@@ -25,12 +25,12 @@ var (
 const (
 	receiveTimeout = 25 * time.Second // SQS ends a long poll after 20 s at most; the rest is for the network
 	handleTimeout  = 30 * time.Second // no longer, because another process may have a Redis that works
-	largeBatch     = 64 << 10         // bytes from which on it pays to detach messages from their bodies
+	largeBatch     = 64 << 10         // minimum bytes of a batch that is worth detaching
 )
 
 // poll makes one poll: it receives, calls Handle, and deletes the messages or returns them to the
 // queue. It sends the number of messages to the loop as soon as it is known. ctx ends when the Poller
-// stops, the others some time later.
+// stops; for the others, see stopContexts.
 func (l *loop) poll(ctx, handling, finishing context.Context, reserved int64) outcome {
 	tuning := l.tuning()
 	messages, err := l.receive(handling, tuning)
@@ -65,7 +65,7 @@ func (l *loop) poll(ctx, handling, finishing context.Context, reserved int64) ou
 	return outcome{len(messages), err}
 }
 
-// size returns the bytes of what publishers wrote.
+// size returns the bytes of the messages' bodies and attributes.
 func size(messages []message) (bytes int64) {
 	for i := range messages {
 		bytes += int64(len(aws.ToString(messages[i].Body)))
@@ -76,8 +76,8 @@ func size(messages []message) (bytes int64) {
 	return bytes
 }
 
-// detach copies what is needed of messages when their bodies no longer are. A client may decode a
-// response into one piece of memory, which lasts as long as anything in it.
+// detach copies the fields of messages that are needed longer than their bodies. A client may decode a
+// response into one allocation, which any of these fields would keep in memory as a whole.
 func detach(messages []message) {
 	for i := range messages {
 		m := &messages[i]
@@ -124,7 +124,7 @@ func (p *Poller) handle(ctx context.Context, messages []message) (handled, kept 
 	defer cancel()
 	event := p.event(messages)
 	for i := range messages {
-		messages[i].Body, messages[i].MessageAttributes = nil, nil // the event has them, as long as Handle needs them
+		messages[i].Body, messages[i].MessageAttributes = nil, nil // the event holds them for as long as Handle needs them
 	}
 	response, err := p.Handle(ctx, event)
 	if err != nil {

@@ -13,11 +13,11 @@ import (
 )
 
 // A Poller receives messages, passes them to Handle in batches, and deletes those that were
-// handled. Its fields must not change after Run was called.
+// handled. Its fields must not change once Run has been called.
 type Poller struct {
 	SQS      SQS
 	QueueURL string
-	QueueARN string // ends with .fifo if the order of messages matters
+	QueueARN string // ends in .fifo if the queue is a FIFO queue
 
 	Visibility time.Duration // the queue's own visibility timeout; 0 means 30 s, SQS's default
 
@@ -31,17 +31,17 @@ type Poller struct {
 	// for 10 s, so that a failure is noticed before a message arrives. Its context ends after 5 s.
 	Ready func(context.Context) error
 
-	// Failing, if not nil, reports that Handle is held up, so that more messages would only wait.
+	// Failing, if not nil, reports that Handle cannot make progress, so more messages would only wait.
 	// It is called before each receive and must not block.
 	Failing func() bool
 
-	// OverLimit, if not nil, reports that messages are better left in the queue for now, although
-	// Handle would accept them. It is called before each receive and must not block.
+	// OverLimit, if not nil, reports that messages should stay in the queue for now, although Handle
+	// would accept them. It is called before each receive and must not block.
 	OverLimit func() bool
 
-	Budget   Budget        // of bytes in flight, besides Concurrency; nil: unlimited
+	Budget   Budget        // limits the bytes in flight, as Concurrency limits the polls; nil: unlimited
 	Interval time.Duration // between receives from an idle queue; 0 means 100 ms
-	Tuning                 // what Run starts with; see Tune
+	Tuning                 // in effect until the first call of Tune
 
 	Log *slog.Logger // nil: slog.Default()
 
@@ -71,13 +71,13 @@ type Budget interface {
 	// Reserve reserves room for a receive of up to n messages, or returns false if there is none.
 	Reserve(n int) (reserved int64, ok bool)
 
-	// Room receives a value when Reserve may succeed that has returned false.
+	// Room receives a value when Reserve, after it has returned false, may succeed.
 	Room() <-chan struct{}
 
-	// Received says what a receive has brought for its reservation.
+	// Received ends a reservation and reports what its receive returned.
 	Received(reserved int64, messages int, bytes int64)
 
-	// Release says that bytes that were received are no longer in memory.
+	// Release reports that bytes that were received are no longer in memory.
 	Release(bytes int64)
 }
 
@@ -97,9 +97,9 @@ func (p *Poller) tuning() *Tuning { return cmp.Or(p.tuned.Load(), &p.Tuning) }
 func (t *Tuning) maxMessages() int { return cmp.Or(t.MaxMessages, 10) }
 func (t *Tuning) concurrency() int { return cmp.Or(t.Concurrency, 64) }
 
-// Run polls until ctx ends. Then it starts no new poll, waits for those in flight, long polls too,
-// and returns when all that they brought is handled and deleted, or returned to the queue. It takes
-// at most StopTimeout for that. Run may be called once.
+// Run polls until ctx ends. Then it starts no new poll, waits for the polls in flight, and returns when
+// their messages are handled and deleted, or returned to the queue. This takes at most StopTimeout. Run
+// may be called once.
 func (p *Poller) Run(ctx context.Context) {
 	handling, finishing, cancel := p.stopContexts(ctx)
 	defer cancel()
@@ -124,9 +124,9 @@ func (p *Poller) Run(ctx context.Context) {
 	l.deleter.running.Wait()
 }
 
-// stopContexts returns the contexts of what goes on after ctx has ended: handling, for receives and
-// Handle, ends 2 s before the stop timeout, and finishing, for deletes and for returning messages
-// to the queue, 0.2 s before.
+// stopContexts returns the contexts of calls that may outlast ctx. After ctx has ended, handling, for
+// receives and Handle, ends 2 s before the stop timeout. Finishing, for deletes and for returning
+// messages to the queue, ends 0.2 s before it.
 func (p *Poller) stopContexts(ctx context.Context) (handling, finishing context.Context, cancel context.CancelFunc) {
 	handling, cancelHandling := context.WithCancel(context.WithoutCancel(ctx))
 	finishing, cancelFinishing := context.WithCancel(context.WithoutCancel(ctx))

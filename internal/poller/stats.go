@@ -16,7 +16,7 @@ type Stats struct {
 	MessagesInFlight int64     `json:"messages_in_flight"` // messages being handled
 	Started          bool      `json:"started"`            // Ready has returned nil once
 	BreakerOpen      bool      `json:"breaker_open"`       // polling is paused because of a failure
-	LoopedAt         time.Time `json:"looped_at"`          // when Run's loop last turned, which it does each second
+	LoopedAt         time.Time `json:"looped_at"`          // when Run's loop last ran, which it does at least once a second
 	Error            string    `json:"error,omitempty"`    // the failure, while BreakerOpen
 }
 
@@ -27,7 +27,7 @@ type Receives struct {
 	Errors   int64 `json:"errors"`
 }
 
-// Stalled reports that Run's loop has not turned for 5 s, or has not begun: the Poller hangs, and
+// Stalled reports whether Run's loop has not run for 5 s, or has not begun. The Poller then hangs, and
 // only a restart helps.
 func (s *Stats) Stalled() bool { return time.Since(s.LoopedAt) > 5*time.Second }
 
@@ -45,7 +45,7 @@ func (p *Poller) count(change func(*Stats)) {
 	change(&p.stats)
 }
 
-// publish makes the state of the loop known to Stats and to the polls.
+// publish copies the state of the loop to Stats and, for the polls, to handleBroken.
 func (l *loop) publish() {
 	l.handleBroken.Store(l.breaker.handleErr != nil || l.breaker.failing != nil)
 	l.count(func(s *Stats) {
