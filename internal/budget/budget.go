@@ -14,16 +14,17 @@ const Default = 64 << 20
 // maxMessage is the maximum size of an SQS message.
 const maxMessage = 1 << 20
 
-// A Budget is shared by the queues of a process, each of which has an [Account]. It holds up two
-// things until there is room for them:
+// A Budget is shared by the queues of a process, each of which has an [Account]. Two things wait until
+// the Budget has room for them:
 //
-//   - A receive starts only if what it is expected to bring fits beside what is in flight and what
-//     the other receives may bring ([Account.Reserve]).
+//   - A receive starts only if the bytes expected of it fit beside those in flight and those expected
+//     of other receives ([Account.Reserve]).
 //   - Because messages may be larger than expected, the body of a large response is read into memory
-//     only if it fits beside what is in flight ([Budget.Enter]). Until then it stays with SQS.
+//     only if it fits beside the bytes in flight ([Budget.Enter]). Until then it stays on the
+//     connection.
 //
-// With nothing in flight, anything fits, so that messages that are larger than the budget pass one
-// receive at a time. A Budget is safe for concurrent use.
+// While nothing is in flight, anything fits, so messages larger than the budget pass one receive at a
+// time. A Budget is safe for concurrent use.
 type Budget struct {
 	mu       sync.Mutex
 	max      int64
@@ -31,19 +32,19 @@ type Budget struct {
 	expected int64 // bytes that the receives in flight may bring
 	entered  int64 // bytes of responses that are being read
 	accounts map[*Account]struct{}
-	waiting  []*response // for Enter, in their order
+	waiting  []*response // to enter, in the order of their calls
 }
 
 // A response waits until it may be read.
 type response struct {
 	bytes int64
-	enter chan struct{} // closed when it may
+	enter chan struct{} // closed when the response may be read
 }
 
 // New returns a Budget of max bytes.
 func New(max int64) *Budget { return &Budget{max: max, accounts: map[*Account]struct{}{}} }
 
-// SetMax changes the maximum. What is in flight may exceed it until it is released.
+// SetMax changes the maximum. Bytes already in flight may exceed it until they are released.
 func (b *Budget) SetMax(max int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -67,9 +68,10 @@ func (b *Budget) NewAccount() *Account {
 	return a
 }
 
-// Enter waits until there is room to read a response of so many bytes, which is then in memory twice
-// for some time: as JSON and decoded. The caller calls Leave with the same number when it has handed
-// the messages on. Enter returns an error if ctx ends before, and then there is nothing to leave.
+// Enter waits until there is room to read a response of the given size. The room is twice that size,
+// because the response is in memory both as JSON and decoded. The caller must call Leave with the same
+// size when it has passed the messages on. If ctx ends first, Enter returns an error, and the caller
+// must not call Leave.
 func (b *Budget) Enter(ctx context.Context, bytes int64) error {
 	r := &response{2 * bytes, make(chan struct{})}
 	b.mu.Lock()
@@ -85,14 +87,14 @@ func (b *Budget) Enter(ctx context.Context, bytes int64) error {
 	defer b.mu.Unlock()
 	if i := slices.Index(b.waiting, r); i >= 0 {
 		b.waiting = slices.Delete(b.waiting, i, i+1)
-	} else { // it may enter just now
+	} else { // wake has let it enter meanwhile
 		b.entered -= r.bytes
 	}
 	b.wake()
 	return ctx.Err()
 }
 
-// Leave ends what Enter has permitted.
+// Leave frees the room that Enter took.
 func (b *Budget) Leave(bytes int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -100,8 +102,8 @@ func (b *Budget) Leave(bytes int64) {
 	b.wake()
 }
 
-// wake lets responses enter that there is room for, and refused accounts try again. The caller holds
-// b.mu.
+// wake lets waiting responses enter while there is room, and signals refused accounts to try again.
+// The caller holds b.mu.
 func (b *Budget) wake() {
 	for len(b.waiting) > 0 {
 		r := b.waiting[0]
@@ -116,32 +118,32 @@ func (b *Budget) wake() {
 		if !a.refusedAt.IsZero() {
 			select {
 			case a.room <- struct{}{}:
-			default: // it is awake
+			default: // it has a signal already
 			}
 		}
 	}
 }
 
-// An Account is what one queue has of a Budget.
+// An Account is the share of one queue in a Budget.
 type Account struct {
 	budget *Budget
 	room   chan struct{}
 
-	// The budget's mutex guards what follows.
-	receives  int   // in flight
-	inFlight  int64 // bytes
-	expected  int64 // bytes
-	size      int64 // expected of a message; unknown at first, and then as large as SQS permits
-	refusedAt time.Time
+	// The budget's mutex guards the fields below.
+	receives  int       // in flight
+	inFlight  int64     // bytes
+	expected  int64     // bytes
+	size      int64     // expected size of a message; the maximum of SQS at first
+	refusedAt time.Time // when Reserve last returned false; zero if it has succeeded since
 }
 
-// refusalLifetime is how long others let a refused account go first. It tries again on each wake, so
-// that one that does not has no messages to receive.
+// refusalLifetime is how long others let a refused account go first. An account that still wants to
+// receive tries again on each wake, which renews that time.
 const refusalLifetime = time.Second
 
 // Reserve reserves room for a receive of up to n messages. It returns the reserved bytes, and false
-// if there is no room: Room then tells when to try again. A queue with nothing in flight needs no
-// room for its first receive, as long as the bytes in flight are below the maximum: it may wait for
+// if there is no room; Room then says when to try again. The first receive of a queue with nothing in
+// flight needs no room as long as the bytes in flight are below the maximum, because it may wait for
 // messages for a long time, and a message may be larger than the budget.
 func (a *Account) Reserve(n int) (reserved int64, ok bool) {
 	b := a.budget
@@ -159,12 +161,12 @@ func (a *Account) Reserve(n int) (reserved int64, ok bool) {
 	a.receives++
 	a.expect(reserved)
 	if waited {
-		b.wake() // those who let it go first
+		b.wake() // for the accounts that let this one go first
 	}
 	return reserved, true
 }
 
-// shouldWait reports whether an account that has less than this one waits for room.
+// shouldWait reports whether another account waits for room that uses less than this one.
 func (a *Account) shouldWait() bool {
 	for other := range a.budget.accounts {
 		if !other.refusedAt.IsZero() && other.usage() < a.usage() && time.Since(other.refusedAt) < refusalLifetime {
@@ -186,11 +188,11 @@ func (a *Account) add(bytes int64) {
 	a.budget.inFlight += bytes
 }
 
-// Received says what a receive has brought for its reservation. It has to be followed by Release of
-// all its bytes.
+// Received ends a reservation and counts the bytes that its receive returned as in flight, until they
+// are released.
 //
-// Messages are expected to be as large as those received before: as the largest of recent receives
-// on average, which is forgotten by an eighth with each receive of smaller ones.
+// It also updates the expected size of a message: at once if the average message of the receive is
+// larger, and otherwise by an eighth of the difference.
 func (a *Account) Received(reserved int64, messages int, bytes int64) {
 	a.budget.mu.Lock()
 	defer a.budget.mu.Unlock()
@@ -204,7 +206,7 @@ func (a *Account) Received(reserved int64, messages int, bytes int64) {
 	a.budget.wake()
 }
 
-// Release says that messages are no longer in memory.
+// Release reports that bytes that were received are no longer in memory.
 func (a *Account) Release(bytes int64) {
 	a.budget.mu.Lock()
 	defer a.budget.mu.Unlock()
@@ -212,17 +214,17 @@ func (a *Account) Release(bytes int64) {
 	a.budget.wake()
 }
 
-// Room receives a value after there was a change that may make room for an account that was refused.
+// Room receives a value when Reserve, after it has returned false, may succeed.
 func (a *Account) Room() <-chan struct{} { return a.room }
 
-// Close removes the account. Nothing of it may be in flight any more.
+// Close removes the account. None of its receives or bytes may be in flight.
 func (a *Account) Close() {
 	a.budget.mu.Lock()
 	defer a.budget.mu.Unlock()
 	delete(a.budget.accounts, a)
 }
 
-// MemoryLimit returns a soft limit of the Go runtime's memory that fits to a Budget of max bytes. Most
-// of a message's memory is garbage soon: its JSON, its body, its job. Without a limit, the garbage may
-// be larger than what is in flight; far below the limit, the garbage collector would not rest.
+// MemoryLimit returns a soft limit of the Go runtime's memory that suits a Budget of max bytes. Most of
+// a message's memory soon becomes garbage: its JSON, its body, its job. Without a limit, there may be
+// more garbage than bytes in flight. With a much lower limit, the garbage collector would never rest.
 func MemoryLimit(max int64) int64 { return 40<<20 + max/4*7 }

@@ -15,7 +15,7 @@ const (
 	miB = 1 << 20
 )
 
-// receive makes a whole receive and returns how many bytes to release.
+// receive makes a whole receive and returns the bytes to release.
 func receive(t *testing.T, a *Account, messages int, size int64) int64 {
 	t.Helper()
 	reserved, ok := a.Reserve(10)
@@ -26,7 +26,7 @@ func receive(t *testing.T, a *Account, messages int, size int64) int64 {
 	return int64(messages) * size
 }
 
-// learned returns an account that has received messages of a size.
+// learned returns an account that has received messages of the given size.
 func learned(t *testing.T, b *Budget, size int64) *Account {
 	a := b.NewAccount()
 	a.Release(receive(t, a, 10, size))
@@ -36,7 +36,7 @@ func learned(t *testing.T, b *Budget, size int64) *Account {
 	return a
 }
 
-// reserve reserves for receives of ten messages until there is no room, and returns how many.
+// reserve reserves room for receives of ten messages until there is none, and returns their number.
 func reserve(a *Account, max int) (receives int) {
 	for receives < max {
 		if _, ok := a.Reserve(10); !ok {
@@ -74,7 +74,7 @@ func TestReserve(t *testing.T) {
 	}
 }
 
-// Whatever is in flight counts: bytes, and what other receives may bring.
+// Both the bytes in flight and those expected of other receives count.
 func TestBytesInFlight(t *testing.T) {
 	b := New(64 * miB)
 	a := learned(t, b, miB)
@@ -96,8 +96,8 @@ func TestBytesInFlight(t *testing.T) {
 	}
 }
 
-// With nothing in flight, a receive may start, even if a message is larger than the budget. A second
-// one waits.
+// While nothing is in flight, a receive may start even if a message may be larger than the budget. A
+// second receive waits.
 func TestOneReceiveAlwaysStarts(t *testing.T) {
 	b := New(100 * kiB)
 	a := b.NewAccount()
@@ -114,7 +114,8 @@ func TestOneReceiveAlwaysStarts(t *testing.T) {
 	}
 }
 
-// An idle queue's long poll keeps no other queue from its first receive, but bytes do.
+// The long poll of an idle queue does not keep another queue from its first receive, but bytes in
+// flight do.
 func TestIdleQueuesDoNotBlock(t *testing.T) {
 	b := New(16 * miB)
 	for i := range 10 {
@@ -160,7 +161,7 @@ func TestLearning(t *testing.T) {
 	}
 }
 
-// An account that was refused hears of room, and others do not.
+// An account that was refused is told of room, and others are not.
 func TestRoom(t *testing.T) {
 	b := New(16 * miB)
 	a, other := b.NewAccount(), b.NewAccount()
@@ -184,7 +185,7 @@ func TestRoom(t *testing.T) {
 	}
 	a.Release(first)
 	if !hears(a) || hears(other) {
-		t.Error("the account that waits does not hear of room, or the other does")
+		t.Error("the account that waits is not told of room, or the other one is")
 	}
 	held := receive(t, a, 10, miB)
 	if _, ok := a.Reserve(10); ok {
@@ -201,7 +202,7 @@ func TestRoom(t *testing.T) {
 	a.Release(held)
 }
 
-// A busy queue leaves room to one that has less in flight and waits.
+// A busy queue leaves room for a waiting one that has less in flight.
 func TestFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := New(60 * miB)
@@ -227,7 +228,7 @@ func TestFair(t *testing.T) {
 	})
 }
 
-// An account that was refused and no longer wants to receive holds up nobody.
+// An account that was refused and no longer wants to receive does not hold up others.
 func TestRefusedAccountThatGoesAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := New(20 * miB)
@@ -302,8 +303,8 @@ func TestEnter(t *testing.T) {
 	})
 }
 
-// However large messages become all at once, and however many receives there are, no more is
-// in flight than the budget, or one response.
+// However suddenly messages become large, and however many receives there are, the bytes in flight stay
+// within the budget, or are those of one response.
 func TestBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const max = 16 * miB
