@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -11,7 +12,7 @@ import (
 	"testing"
 )
 
-// A recordingGate notes what passes it.
+// A recordingGate records the responses that pass it.
 type recordingGate struct {
 	mu      sync.Mutex
 	entered []int64
@@ -37,8 +38,8 @@ func (g *recordingGate) Leave(bytes int64) {
 	g.inside -= bytes
 }
 
-// Large responses pass the gate before they are read, and leave it when the caller has them; small
-// ones do not.
+// Large responses enter the gate before they are read and leave it when the caller has the messages.
+// Small responses, and those that are too large to be read, do not.
 func TestGate(t *testing.T) {
 	large := fmt.Sprintf(`{"Messages":[{"MessageId":"m","ReceiptHandle":"h","Body":"%s"}]}`, strings.Repeat("x", minGated))
 	s := newService(t)
@@ -68,6 +69,10 @@ func TestGate(t *testing.T) {
 		t.Errorf("error = %v, and %d bytes have not left", err, gate.inside)
 	}
 	gate.stop = nil
+	s.setHandler(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", strconv.Itoa(math.MaxInt)) })
+	if _, err := c.ReceiveMessage(t.Context(), receiveInput(), once); !errors.Is(err, errBody) || len(gate.entered) != 2 {
+		t.Errorf("a response that is too large: error = %v, %d have entered", err, len(gate.entered))
+	}
 	s.setHandler(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, large[:len(large)-1]) }) // no JSON
 	if _, err := receive(t.Context(), c); err == nil || len(gate.entered) != 3 || gate.inside != 0 {
 		t.Errorf("error = %v, %d have entered, and %d bytes have not left", err, gate.entered, gate.inside)

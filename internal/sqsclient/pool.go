@@ -151,7 +151,7 @@ func (a *attempt) read(ctx context.Context, c *conn, gate Gate) {
 	a.readBody(ctx, gate)
 }
 
-// readBody reads the body of the response. If the body is large, or may be, it passes the gate first.
+// readBody reads the body of the response. A body that is large, or may be, enters the gate first.
 func (a *attempt) readBody(ctx context.Context, gate Gate) {
 	body, size := io.LimitReader(a.response.Body, maxBody+1), a.response.ContentLength
 	if size < 0 { // it comes in chunks
@@ -161,6 +161,10 @@ func (a *attempt) readBody(ctx context.Context, gate Gate) {
 		}
 		size = 10 << 20 // messages of the maximum size
 	}
+	if size > maxBody {
+		a.response, a.err = nil, errBody
+		return
+	}
 	if gate != nil && size >= minGated {
 		if a.err = gate.Enter(ctx, size); a.err != nil {
 			a.response = nil
@@ -168,9 +172,7 @@ func (a *attempt) readBody(ctx context.Context, gate Gate) {
 		}
 		a.leave = func() { gate.Leave(size) }
 	}
-	if size <= maxBody {
-		a.body.Grow(int(size) + bytes.MinRead)
-	}
+	a.body.Grow(int(size) + bytes.MinRead)
 	if _, a.err = a.body.ReadFrom(body); a.body.Len() > maxBody {
 		a.response, a.err = nil, errBody
 	}
