@@ -1,6 +1,6 @@
-// Package sqsclient talks to SQS. It turns the configuration into a client,
-// finds queues, and makes the two calls that a busy poller makes all the time
-// for less than half of what the AWS SDK needs. Start at [New].
+// Package sqsclient talks to SQS. It makes a client from the configuration,
+// finds queues, and makes the two calls of a busy poller with less than half of
+// the CPU time that the AWS SDK needs for them. Start at [New].
 //
 // # The fast path
 //
@@ -10,23 +10,22 @@
 // as if that had made the attempt: the SDK judges the response, retries or not,
 // and returns its own errors.
 //
-// How to address and sign a request the Client copies from a request of the
-// SDK, which makes the first call of each kind. So the SDK alone decides about
-// endpoints, regions, credentials and a wrong clock. The Client copies only
-// requests in the JSON protocol (application/x-amz-json-1.0) that are signed
-// with Signature Version 4 and go straight to their host. With any other, such
-// as one through a proxy, the SDK makes every call.
+// The SDK makes the first call of each kind. The Client copies from its request
+// how to address and sign the requests that follow, so the SDK alone decides
+// about endpoints, regions, credentials and a wrong clock. The Client copies
+// only requests in the JSON protocol (application/x-amz-json-1.0) that are
+// signed with Signature Version 4 and go straight to their host. If the SDK's
+// requests are of another kind, such as through a proxy, it makes every call.
 //
 // # Limits
 //
 // A response is an error, and its connection is closed, if its body has more
 // than 32 MiB or 20,000 JSON values, or if its headers have more than 64 KiB.
 // Ten messages of 1 MiB have up to 20 MiB in JSON. The fast path also rejects
-// more than five interim (1xx) responses; for the SDK, they count among the
-// headers.
+// more than five interim (1xx) responses; the SDK counts them as headers.
 //
-// Nothing compares MD5OfBody with the body. TLS authenticates the bytes, and an MD5
-// costs 1.4 µs per KB: a tenth of all that Scout does for a message of 1 KB.
+// MD5OfBody is not compared with the body. TLS authenticates the bytes, and an
+// MD5 costs 1.4 µs per KB: a tenth of Scout's whole work for a message of 1 KB.
 //
 // # Turning it off
 //
@@ -61,8 +60,8 @@ type Client struct {
 	receive, delete operation
 }
 
-// New returns a client for as many concurrent calls as a configuration may ask
-// for. The SDK's own messages go to log, at debug level.
+// New returns a client that can make as many concurrent calls as a configuration
+// may ask for. The SDK's own messages go to log, at debug level.
 func New(ctx context.Context, c config.AWS, log *slog.Logger) (*Client, error) {
 	sdk, err := newSDKClient(ctx, c, log)
 	if err != nil {
@@ -75,9 +74,8 @@ func New(ctx context.Context, c config.AWS, log *slog.Logger) (*Client, error) {
 	return client, nil
 }
 
-// newClient returns a Client configured like sdk. Options of sdk that act on
-// its own calls only, such as logging and middleware, do not affect the calls
-// of the fast path.
+// newClient returns a Client configured like sdk. Options such as logging and
+// middleware affect only the SDK's own calls, not those of the fast path.
 func newClient(sdk *sqs.Client) *Client {
 	options := sdk.Options()
 	return &Client{Client: sdk, credentials: options.Credentials, retryer: options.Retryer, conns: newPool(options.HTTPClient)}
@@ -85,19 +83,19 @@ func newClient(sdk *sqs.Client) *Client {
 
 // A Gate bounds the responses in memory, as *budget.Budget does.
 type Gate interface {
-	// Enter waits until the body of a response, of so many bytes, may be read. An error means that ctx
-	// has ended.
+	// Enter waits until the body of a response, of the given size, may be read. An error means that
+	// ctx has ended.
 	Enter(ctx context.Context, bytes int64) error
 
 	// Leave is called when the caller has the messages, or an error.
 	Leave(bytes int64)
 }
 
-// minGated is the size in bytes from which on a response has to pass the Gate.
+// minGated is the minimum size in bytes of a response that must pass the Gate.
 const minGated = 64 << 10
 
-// SetGate makes large responses pass a Gate, except those to calls of the SDK. It may only be called
-// before the first use of the Client.
+// SetGate makes large responses of the fast path pass a Gate. It must be called before the first use of
+// the Client.
 func (c *Client) SetGate(gate Gate) {
 	if c.conns != nil {
 		c.conns.gate = gate
@@ -140,23 +138,23 @@ func (c *Client) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBa
 	return c.Client.DeleteMessageBatch(ctx, in, append(slices.Clip(optFns), c.replay(&c.delete, a))...)
 }
 
-// An attempt is a request and its outcome. It has neither a response nor an
-// error if the request was not sent.
+// An attempt is a request and its outcome. If the request was not sent, it has
+// neither a response nor an error.
 type attempt struct {
 	request, wire []byte // the body of the request, and all of the request
 	response      *http.Response
 	body          bytes.Buffer // of the response
 	err           error        // why there is no response, or not all of its body
-	leave         func()       // leaves the Gate; nil if it was not entered
+	leave         func()       // leaves the Gate; nil if it has not been entered
 }
 
-// attempts keeps attempts for the sake of their buffers.
+// attempts keeps attempts to reuse their buffers.
 var attempts = sync.Pool{New: func() any { return new(attempt) }}
 
 func newAttempt() *attempt { return attempts.Get().(*attempt) }
 
-// maxPooled is the maximum capacity in bytes of the buffers of an attempt that is
-// kept, so that a few large messages do not occupy memory for good.
+// maxPooled is the maximum capacity in bytes of an attempt's buffers that are
+// kept, so that a few large messages do not occupy memory forever.
 const maxPooled = 1 << 20
 
 // free ends the use of an attempt, its response and its buffers.

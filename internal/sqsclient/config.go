@@ -16,13 +16,12 @@ import (
 	"scout/config"
 )
 
-// AWSConfig returns how to reach AWS: as configured and, where the configuration
-// says nothing, as the SDK finds out by itself. It is the AWS of a
-// [config.Loader].
+// AWSConfig returns how to reach AWS: as configured, and otherwise as the SDK's
+// default chain says. It suits [config.Loader].AWS.
 //
-// The endpoint of c is not part of it, because the endpoint is for single
-// services. The SDK would also send the calls that get credentials there, and
-// with them the tokens that they prove an identity with.
+// The result does not include the endpoint of c, which is for single services.
+// With it, the SDK would also send the calls that get credentials there, and
+// with them the tokens that prove the caller's identity.
 func AWSConfig(ctx context.Context, c config.AWS) (aws.Config, error) {
 	// By default, the SDK logs to stderr in a format of its own.
 	options := []func(*awsconfig.LoadOptions) error{awsconfig.WithLogger(logging.Nop{})}

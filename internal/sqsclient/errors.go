@@ -16,7 +16,7 @@ import (
 )
 
 // A callError is the error of a call with a text for operators. The text is
-// bounded and printable, although the responses that errors quote may not be.
+// bounded and printable, even if it quotes a response that is neither.
 type callError struct {
 	text string
 	err  error
@@ -48,10 +48,11 @@ func explain(err error, operation, region string) string {
 	if _, ok := errors.AsType[*ssocreds.InvalidTokenError](err); ok {
 		return "the AWS SSO session has expired; run aws sso login"
 	}
-	// The call itself is not in the chain yet, only one for its credentials.
+	// The chain has no OperationError of the call itself yet, only one of a call
+	// for credentials.
 	if inner, ok := errors.AsType[*smithy.OperationError](err); ok {
 		switch {
-		case inner.ServiceID == "ec2imds": // the last place where the SDK looks
+		case inner.ServiceID == "ec2imds": // the SDK's last source of credentials
 			return "no AWS credentials found; set aws.access_key and aws.secret_key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine an IAM role"
 		case isAPI:
 			return fmt.Sprintf("AWS gave no credentials for the configured role or profile; %s of %s failed (%s)", inner.OperationName, inner.ServiceID, detail)

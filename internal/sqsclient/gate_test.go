@@ -69,7 +69,9 @@ func TestGate(t *testing.T) {
 		t.Errorf("error = %v, and %d bytes have not left", err, gate.inside)
 	}
 	gate.stop = nil
-	s.setHandler(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", strconv.Itoa(math.MaxInt)) })
+	s.setHandler(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(math.MaxInt))
+	})
 	if _, err := c.ReceiveMessage(t.Context(), receiveInput(), once); !errors.Is(err, errBody) || len(gate.entered) != 2 {
 		t.Errorf("a response that is too large: error = %v, %d have entered", err, len(gate.entered))
 	}

@@ -10,12 +10,12 @@ import (
 	"scout/config"
 )
 
-// An httpClient is the SDK's HTTP client with limited responses, and with
-// requests that it sends in one piece.
+// An httpClient is the SDK's HTTP client, except that it limits responses and
+// sends each request in one piece.
 //
-// The SDK gives net/http a body of a kind that net/http sends after the header,
-// and makes it unreadable as soon as a response begins. If net/http has not seen
-// the end of the body by then, it takes that for an error and closes the
+// net/http sends the kind of body that the SDK gives it after the header, and
+// the SDK makes the body unreadable as soon as a response begins. If net/http has
+// not read the end of the body before, it takes that for an error and closes the
 // connection, so that the response cannot be read: "deserialization failed, use
 // of closed network connection" (smithy-go, transport/http/internal/io/safe.go,
 // func WriteTo; see aws-sdk-go-v2#1825). The messages in the response would then
@@ -23,8 +23,8 @@ import (
 type httpClient struct{ *awshttp.BuildableClient }
 
 // newHTTPClient returns a client with the options of the given one. It keeps
-// connections for all polls that a configuration may ask for. net/http would
-// keep two, and a busy poller would open new ones all the time.
+// idle connections for as many polls as a configuration may ask for. net/http
+// would keep two, and a busy poller would open new ones all the time.
 func newHTTPClient(client *awshttp.BuildableClient) httpClient {
 	return httpClient{client.WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConns = 0 // unlimited

@@ -19,7 +19,7 @@ import (
 )
 
 // maxIdle is how long a connection may be unused. A server closes idle
-// connections after some time, and a client may not know before it has sent the
+// connections after some time, and a client may not notice until it has sent the
 // next request. The connections of a busy poller are idle for milliseconds.
 const maxIdle = 3 * time.Second
 
@@ -51,7 +51,7 @@ type pool struct {
 
 type conn struct {
 	net.Conn
-	addr string // that it was opened for
+	addr string // host:port for which it was opened
 	in   *bufio.Reader
 	left int // bytes that may still be read from Conn
 	used time.Time
@@ -80,8 +80,8 @@ func newPool(client sqs.HTTPClient) *pool {
 	return &pool{transport: transport}
 }
 
-// canSend reports whether the pool can send a request of this kind, because it
-// goes straight to the host of its URL.
+// canSend reports whether the pool can send requests like r, because they go
+// straight to the host of their URL.
 func (p *pool) canSend(r *http.Request) bool {
 	if p.transport.Proxy == nil {
 		return true
@@ -97,7 +97,7 @@ func (p *pool) canSend(r *http.Request) bool {
 func (p *pool) roundTrip(ctx context.Context, t *template, a *attempt) {
 	for {
 		if a.err = ctx.Err(); a.err != nil {
-			return // or SQS would send messages that nobody reads
+			return // otherwise, SQS would send messages that are not read
 		}
 		c, reused, err := p.get(ctx, t)
 		if err != nil {
@@ -114,7 +114,7 @@ func (p *pool) roundTrip(ctx context.Context, t *template, a *attempt) {
 }
 
 // exchange is roundTrip on one connection, which it then keeps or closes. It
-// reports whether a response came, or the beginning of one.
+// reports whether a response began.
 func (p *pool) exchange(ctx context.Context, c *conn, a *attempt) (answered bool) {
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	c.left = maxHeader
@@ -191,8 +191,7 @@ func (p *pool) get(ctx context.Context, t *template) (c *conn, reused bool, err 
 }
 
 // usable reports whether the server has neither closed the idle connection nor
-// sent anything: bytes that nobody has asked for are no response to the next
-// request.
+// sent anything: bytes that arrive before the next request are not its response.
 func (c *conn) usable() (usable bool) {
 	wire := c.Conn
 	if secured, ok := wire.(*tls.Conn); ok {
@@ -200,7 +199,7 @@ func (c *conn) usable() (usable bool) {
 	}
 	socket, ok := wire.(syscall.Conn)
 	if !ok {
-		return true // cannot be known
+		return true // unknown
 	}
 	raw, err := socket.SyscallConn()
 	if err != nil {
@@ -215,7 +214,8 @@ func (c *conn) usable() (usable bool) {
 	return usable && err == nil
 }
 
-// take takes the connection that was used last, or nil if there is none.
+// take removes and returns the connection that was used last. It returns nil if
+// there is none or it belongs to another address.
 func (p *pool) take(addr string) *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -42,7 +42,7 @@ func (c *Client) QueueURL(ctx context.Context, q config.Queue) (string, error) {
 	return url, nil
 }
 
-// A Queue is what Scout needs to know about a queue.
+// A Queue holds the attributes of a queue that Scout needs.
 type Queue struct {
 	ARN               string
 	VisibilityTimeout time.Duration // 0 if unknown

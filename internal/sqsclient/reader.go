@@ -8,15 +8,15 @@ import (
 )
 
 // A reader reads JSON in one pass. It fails at the first thing that it does not
-// expect, and then reads no more. It does not expect null, because SQS leaves
-// out what is absent.
+// expect, and then reads no more. It does not expect null, because SQS omits
+// absent values.
 type reader struct {
 	text    []byte
 	pos     int
 	failed  bool
 	values  int
 	scratch []byte          // the string being read
-	strings strings.Builder // all short strings that were read, in one allocation
+	strings strings.Builder // all short strings read so far, in one allocation
 }
 
 // maxShared is the maximum length in bytes of strings that share an allocation.

@@ -22,12 +22,12 @@ import (
 // request failed because of its address or signature, the SDK may do better.
 const templateDelay = time.Minute
 
-// An operation is one of the operations of SQS and how to request it.
+// An operation is an operation of SQS and how to request it.
 type operation struct {
 	template atomic.Pointer[template] // nil while only the SDK knows how
 
 	mu      sync.Mutex // held while the template is replaced
-	dropped time.Time  // when dropTemplate was last called
+	dropped time.Time  // time of the last call of dropTemplate
 }
 
 func (o *operation) dropTemplate() {
@@ -77,8 +77,7 @@ var (
 // requests and responses this package can write and read.
 const protocol = "application/x-amz-json-1.0"
 
-// newTemplate returns nil if a request of the SDK is of another kind than
-// appendRequest can write.
+// newTemplate returns nil if appendRequest cannot write requests like r.
 func newTemplate(r *http.Request, sent time.Time) *template {
 	auth := authorization.FindStringSubmatch(r.Header.Get("Authorization"))
 	date, err := time.Parse(amzDate, r.Header.Get("X-Amz-Date"))
@@ -108,7 +107,7 @@ func newTemplate(r *http.Request, sent time.Time) *template {
 			value = ""
 			t.token = true
 		case "amz-sdk-invocation-id", "amz-sdk-request":
-			continue // they describe that request alone
+			continue // they describe only that request
 		}
 		t.headers = append(t.headers, header{name, value})
 		names = append(names, name)
@@ -124,8 +123,8 @@ func newTemplate(r *http.Request, sent time.Time) *template {
 
 const amzDate = "20060102T150405Z"
 
-// appendRequest appends a whole signed request. It reports false if only one of
-// the credentials and the template has a session token.
+// appendRequest appends a whole signed request. It reports false if the
+// credentials have a session token and the template does not, or vice versa.
 func (t *template) appendRequest(b []byte, c aws.Credentials, body []byte) ([]byte, bool) {
 	if t.token != (c.SessionToken != "") {
 		return b, false
@@ -155,7 +154,7 @@ func (t *template) appendRequest(b []byte, c aws.Credentials, body []byte) ([]by
 	return append(b, body...), true
 }
 
-// sign returns the signature of a request. It uses scratch as memory.
+// sign returns the signature of a request. It overwrites the capacity of scratch.
 func (t *template) sign(scratch []byte, c aws.Credentials, date string, value func(header) string, body []byte) []byte {
 	b := fmt.Appendf(scratch, "POST\n%s\n\n", t.path)
 	for _, h := range t.headers {
