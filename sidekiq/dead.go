@@ -69,7 +69,8 @@ func (c *Client) sendDead(conn *conn, job *Job) error {
 func (c *Client) recordDead(p *push, i int, reply any, err error) error {
 	switch {
 	case c.isDeadSetError(err):
-		p.results[i].Err = fmt.Errorf("%w: %s", ErrDeadSet, c.server.show(err.Error()))
+		_, err = c.server.explain(err)
+		p.results[i].Err = fmt.Errorf("%w: %v", ErrDeadSet, err)
 	case err != nil:
 		return err
 	case reply == int64(4):

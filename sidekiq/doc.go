@@ -27,6 +27,15 @@
 // A queue that is at fault fails alone. If the Redis key of a job's queue is not
 // a list, the job fails with [ErrQueue], and jobs for other queues are pushed.
 //
+// # Sidekiq's dead set
+//
+// A [Job] with Dead is entries of Sidekiq's dead set, where a message goes that
+// cannot become jobs that run. Push adds them once, all together (dead.go,
+// dead.lua). An entry has a marker of its own, scout:JID:dead, so it does not keep
+// the job with its id from being pushed later. Push never trims the dead set: from
+// [MaxDeadSet] entries on, and if Redis does not allow it, the job fails with
+// [ErrDeadSet], and other jobs are pushed.
+//
 // # Errors
 //
 // Failures that may pass by themselves are retried with growing pauses, for up to

@@ -130,6 +130,26 @@ func TestMembers(t *testing.T) {
 	}
 }
 
+func TestElements(t *testing.T) {
+	for text, want := range map[string]string{
+		`[]`: ``, ` [ ] `: ``, `[1]`: `1`, ` [ "a,]" , {"b":[1,2]} ,[],null,-1.5 ] `: `"a,]" {"b":[1,2]} [] null -1.5`, `[[1,2],[3]]`: `[1,2] [3]`,
+	} {
+		var got []string
+		for value := range Elements([]byte(text)) {
+			got = append(got, string(value))
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: got %q, want %s", text, got, want)
+		}
+	}
+	for value := range Elements([]byte(`[1,2]`)) {
+		if string(value) != "1" {
+			t.Error("goes on after a break")
+		}
+		break
+	}
+}
+
 func TestObject(t *testing.T) {
 	var s Scanner
 	for _, c := range []struct{ text, want string }{
@@ -337,6 +357,20 @@ func compare(t *testing.T, text []byte, members []Member) {
 		}
 		if back := Unquote(AppendQuote(nil, want)); string(back) != want {
 			t.Fatalf("AppendQuote and back: %q, want %q", back, want)
+		}
+	case IsArray(text):
+		var want []json.RawMessage
+		if err := json.Unmarshal(text, &want); err != nil {
+			t.Fatal(err)
+		}
+		for value := range Elements(text) {
+			if len(want) == 0 || !bytes.Equal(want[0], value) {
+				t.Fatalf("Elements: %q, want %q", value, want)
+			}
+			want = want[1:]
+		}
+		if len(want) > 0 {
+			t.Fatalf("Elements left out %q", want)
 		}
 	case IsObject(text):
 		want := map[string]json.RawMessage{}
