@@ -105,7 +105,7 @@ var messageID = form[handler.Selector]{
 		}
 		s, err := handler.ParseSelector(text)
 		if err != nil {
-			return s, fmt.Errorf("must be sqs, attribute:NAME, or body: and a JSON pointer, such as body:/order/id")
+			return s, errors.New("must be sqs, attribute:NAME, or body: and a JSON pointer, such as body:/order/id")
 		}
 		return s, nil
 	},

@@ -1,7 +1,7 @@
 package handler
 
 import (
-	"fmt"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -32,7 +32,7 @@ func ParseSelector(text string) (Selector, error) {
 	case isPointer && strings.HasPrefix(pointer, "/") && !hasBadEscape(pointer):
 		return Selector{Pointer: pointer}, nil
 	}
-	return Selector{}, fmt.Errorf("must be attribute:NAME, or body: and a JSON pointer, such as body:/order/type")
+	return Selector{}, errors.New("must be attribute:NAME, or body: and a JSON pointer, such as body:/order/type")
 }
 
 // hasBadEscape reports whether a ~ in a JSON pointer is not part of ~0 or ~1.
