@@ -20,7 +20,10 @@ import (
 	"scout/internal/test/env"
 )
 
-var bootstrap string // the path of the function, built as for a release
+var (
+	bootstrap string // the path of the function, built as for a release
+	daemon    string // the path of scout
+)
 
 func TestMain(m *testing.M) {
 	_ = flag.Set("test.parallel", "16") // the tests mostly wait
@@ -32,6 +35,10 @@ func TestMain(m *testing.M) {
 	build := exec.Command("go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", bootstrap, "scout/cmd/lambda")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
+		panic(string(out))
+	}
+	daemon = filepath.Join(dir, "scout")
+	if out, err := exec.Command("go", "build", "-o", daemon, "scout/cmd/local").CombinedOutput(); err != nil {
 		panic(string(out))
 	}
 	code := m.Run()
@@ -111,7 +118,7 @@ func TestFIFO(t *testing.T) {
 		arg := fmt.Sprintf(`{"group":%q,"n":%d}`, group, n/groups)
 		want[group] = append(want[group], arg)
 		n++
-		last = body{envelope("orders", arg), group}
+		last = body{text: envelope("orders", arg), group: group}
 		return last
 	})
 	s.awaitHandled(0)

@@ -18,7 +18,10 @@ type messages struct {
 	poison []string // the body of each message for the dead-letter queue
 }
 
-type body struct{ text, group string }
+type body struct {
+	text, group string
+	attributes  map[string]string // of SQS
+}
 
 // next returns the next message. About 5 % are poison, and as many are sent a
 // second time at some later point.

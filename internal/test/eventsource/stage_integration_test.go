@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
@@ -47,6 +48,7 @@ type stage struct {
 	queueARN string
 	dead     string // URL
 	redis    *env.RedisServer
+	redisURL string   // of a proxy that loses replies of Redis
 	env      []string // of the function
 
 	swallowed atomic.Int64 // replies of Redis
@@ -83,7 +85,8 @@ func newStage(t *testing.T, endpoint, name string) *stage {
 		s.swallowed.Add(1)
 		return true
 	})
-	s.env = []string{"SCOUT_CONFIG=redis: {url: 'redis://" + proxy.Addr + "'}\nqueue: {name: app, topics: {orders: OrderWorker}}\n"}
+	s.redisURL = "redis://" + proxy.Addr
+	s.env = []string{"SCOUT_CONFIG=redis: {url: '" + s.redisURL + "'}\nqueue: {name: app, topics: {orders: OrderWorker}}\n"}
 	return s
 }
 
@@ -233,6 +236,12 @@ func (b body) entry(n int) types.SendMessageBatchRequestEntry {
 	entry := types.SendMessageBatchRequestEntry{Id: &id, MessageBody: &b.text}
 	if b.group != "" {
 		entry.MessageGroupId, entry.MessageDeduplicationId = &b.group, &id
+	}
+	if b.attributes != nil {
+		entry.MessageAttributes = map[string]types.MessageAttributeValue{}
+	}
+	for name, value := range b.attributes {
+		entry.MessageAttributes[name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &value}
 	}
 	return entry
 }

@@ -69,3 +69,8 @@ ActiveJob::QueueAdapters::SidekiqAdapter::JobWrapper.sidekiq_retry_in { 3600 }
 class RetriedJob < FailingJob
   retry_on StandardError, wait: 3600
 end
+
+# Takes the messages that Scout rejected, as docs/operations.md suggests.
+module Scout
+  class RejectedMessage < PlainWorker; end
+end

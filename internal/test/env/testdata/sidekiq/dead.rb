@@ -1,0 +1,15 @@
+# Prints the dead set as the Web UI shows it. With the input true, also does what its
+# button "Retry now" does, for each entry.
+require_relative "app"
+require "sidekiq/api"
+
+retry_now = JSON.parse($stdin.read, quirks_mode: true)
+entries = Sidekiq::DeadSet.new.map do |entry|
+  {
+    class: entry.display_class, args: entry.display_args, queue: entry.queue, jid: entry.jid, retry: entry["retry"],
+    error_class: entry["error_class"], error_message: entry["error_message"],
+    died_ago: Time.now - entry.at, failed_ago: Time.now.to_f - entry["failed_at"]
+  }
+end
+Sidekiq::DeadSet.new.each(&:retry) if retry_now
+puts JSON.generate(entries: entries, left: Sidekiq::DeadSet.new.size)
