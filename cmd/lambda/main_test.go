@@ -231,8 +231,8 @@ func checkLog(t *testing.T, log *bytes.Buffer) {
 			rejected++
 		}
 	}
-	if metrics != 3 || len(requests) != 3 || rejected != 7 {
-		t.Errorf("%d lines of metrics of %d requests, and %d of rejected messages; want 3, 3 and 7:\n%s", metrics, len(requests), rejected, log)
+	if metrics != 3 || len(requests) != 3 || rejected != 11 {
+		t.Errorf("%d lines of metrics of %d requests, and %d of rejected messages; want 3, 3 and 11:\n%s", metrics, len(requests), rejected, log)
 	}
 }
 
