@@ -87,10 +87,15 @@ func syntaxError(err error, text []byte) *Error {
 }
 
 // withHint appends to a message of the YAML package what to do about it. It finds
-// the line of a tab, which may be the one after.
+// the line of a tab, which may be the one after. If the message names the tab, the
+// line is where the value before it begins, and blank lines may be between the two.
 func withHint(message string, line int, lines []string) (string, int) {
 	tab := regexp.MustCompile(`^[ -]*\t`)
-	for i := max(line, 1); i <= min(line+1, len(lines)); i++ {
+	last := line + 1
+	if strings.Contains(message, "tab character") {
+		last = len(lines)
+	}
+	for i := max(line, 1); i <= min(last, len(lines)); i++ {
 		if tab.MatchString(lines[i-1]) {
 			return "a tab in the indentation; use spaces", i
 		}

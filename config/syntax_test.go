@@ -23,6 +23,7 @@ func TestSlips(t *testing.T) {
 	tests := map[string]struct{ text, want string }{
 		"tab":                     {"redis:\n  host: h\n\tqueue: b" + rest, "3: is not valid YAML: a tab in the indentation; use spaces"},
 		"tab after spaces":        {"redis:\n  host: h\n \tqueue: b" + rest, "3: is not valid YAML: a tab in the indentation; use spaces"},
+		"tab on a blank line":     {"queue:\n  name: q\n\n\t\n  topics: {t: W}", "4: is not valid YAML: a tab in the indentation; use spaces"},
 		"tab after a dash":        {"queues:\n-\tname: q", "2: is not valid YAML: a tab in the indentation; use spaces"},
 		"at":                      {"redis:\n  password: @hunter2" + rest, "2: is not valid YAML: " + start},
 		"backtick":                {"redis:\n  password: `hunter2`" + rest, "2: is not valid YAML: " + start},
