@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -31,6 +32,8 @@ func AWSConfig(ctx context.Context, c config.AWS) (aws.Config, error) {
 	if c.AccessKey != "" {
 		options = append(options, awsconfig.WithCredentialsProvider(
 			credentials.NewStaticCredentialsProvider(c.AccessKey.Reveal(), c.SecretKey.Reveal(), "")))
+	} else if keys, found := keysWithLineBreak(); found {
+		options = append(options, awsconfig.WithCredentialsProvider(credentials.StaticCredentialsProvider{Value: keys}))
 	}
 	loaded, err := awsconfig.LoadDefaultConfig(ctx, options...)
 	if err != nil {
@@ -46,6 +49,21 @@ func AWSConfig(ctx context.Context, c config.AWS) (aws.Config, error) {
 	loaded.HTTPClient = newHTTPClient(client)
 	loaded.APIOptions = append(loaded.APIOptions, explainErrors)
 	return loaded, nil
+}
+
+// keysWithLineBreak returns the credentials in the environment, without a line
+// break at the end, if one of them has that. Values from files have it, and the SDK
+// would put it into a header.
+func keysWithLineBreak() (keys aws.Credentials, found bool) {
+	env, err := awsconfig.NewEnvConfig()
+	if err != nil || !env.Credentials.HasKeys() {
+		return aws.Credentials{}, false
+	}
+	keys = env.Credentials
+	for _, value := range []*string{&keys.AccessKeyID, &keys.SecretAccessKey, &keys.SessionToken} {
+		*value = strings.TrimSuffix(strings.TrimSuffix(*value, "\n"), "\r")
+	}
+	return keys, keys != env.Credentials
 }
 
 // newSDKClient returns the SDK's client as Scout uses it.

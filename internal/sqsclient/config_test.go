@@ -67,3 +67,28 @@ func respondEarly(conn net.Conn, responses *atomic.Int64) {
 		_, _ = io.Copy(conn, strings.NewReader(body))
 	}
 }
+
+// Credentials in variables that are read from files end in a line break, which no
+// header may contain.
+func TestCredentialsWithLineBreak(t *testing.T) {
+	for name, keys := range map[string][3]string{
+		"none":       {"id", "key", "token"},
+		"access key": {"id\n", "key", "token"},
+		"secret key": {"id", "key\r\n", "token"},
+		"token":      {"id", "key", "token\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("AWS_ACCESS_KEY_ID", keys[0])
+			t.Setenv("AWS_SECRET_ACCESS_KEY", keys[1])
+			t.Setenv("AWS_SESSION_TOKEN", keys[2])
+			loaded, err := AWSConfig(t.Context(), config.AWS{Region: "us-east-1"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := loaded.Credentials.Retrieve(t.Context())
+			if err != nil || got.AccessKeyID != "id" || got.SecretAccessKey != "key" || got.SessionToken != "token" {
+				t.Errorf("got %q, %q, %q, %v", got.AccessKeyID, got.SecretAccessKey, got.SessionToken, err)
+			}
+		})
+	}
+}
