@@ -120,7 +120,7 @@ func (s *Service) applyPlan(ctx context.Context, p *plan) {
 		}
 		if former != c {
 			s.startConsumer(ctx, c)
-			s.Log.Info("polling started", "queue", c.poller.QueueURL, "redis", p.config.Redis.Address(), "routes", len(q.Topics))
+			c.log.Info("polling started", "queue", c.poller.QueueURL, "redis", p.config.Redis.Address(), "routes", len(q.Topics))
 		}
 	}
 	for key, former := range s.consumers {

@@ -13,14 +13,14 @@ const (
 	maxKinds = 300              // more kinds are told apart by their message only
 )
 
-// A Limiter is a slog.Handler that limits warnings and errors. Records of one
-// kind have the same message and the same attributes reason, topic and sqs_queue.
+// A Limiter is a slog.Handler that limits all records but those for debugging.
+// Records of one kind have the same message and the same attributes reason, topic and sqs_queue.
 // The first ten of a kind pass. After that, one record every 30 s stands for all:
 // the latest one, with the attribute count, which is the number of records since
 // the last that was logged.
 //
 // A kind of which no record comes for 30 s starts anew. Records below the level
-// of a warning always pass.
+// info always pass.
 type Limiter struct {
 	handler slog.Handler
 	kind    kind // of the attributes that WithAttrs added
@@ -90,7 +90,7 @@ func (l *Limiter) WithGroup(name string) slog.Handler {
 
 // Handle implements slog.Handler.
 func (l *Limiter) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level < slog.LevelWarn || l.pass(r) {
+	if r.Level < slog.LevelInfo || l.pass(r) {
 		return l.handler.Handle(ctx, r)
 	}
 	return nil

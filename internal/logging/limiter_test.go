@@ -16,7 +16,7 @@ import (
 // lines since the last call.
 func newLimited() (l *Limiter, log *slog.Logger, lines func() []string) {
 	var out syncBuffer
-	l = NewLimiter(slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
+	l = NewLimiter(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: withoutTime}))
 	return l, slog.New(l), func() []string {
 		synctest.Wait()
 		text := strings.TrimSuffix(out.take(), "\n")
@@ -91,7 +91,8 @@ func TestKinds(t *testing.T) {
 		{"level", func(l *slog.Logger, other bool) {
 			l.Log(context.Background(), pick(other, slog.LevelWarn, slog.LevelError), "m")
 		}, true},
-		{"info", func(l *slog.Logger, other bool) { l.Info("m") }, false},
+		{"info", func(l *slog.Logger, other bool) { l.Info("m") }, true},
+		{"debug", func(l *slog.Logger, other bool) { l.Debug("m") }, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
