@@ -92,7 +92,11 @@ func listen(address string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return net.Listen("tcp", address)
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("--listen: %w; choose another address", err)
+	}
+	return listener, nil
 }
 
 // listenAddress returns the value of a flag as host:port. A port alone, such as the
@@ -102,8 +106,11 @@ func listenAddress(flag string, example int, value string) (string, error) {
 		value = ":" + value
 	}
 	host, port, err := net.SplitHostPort(value)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
 	if err != nil {
-		return "", &failedError{fmt.Errorf("--%s: must be a port, such as %d, or host:port", flag, example), exitUsage}
+		return "", &failedError{fmt.Errorf("--%s: must be a port, such as %d, or host:port; the maximum is 65535", flag, example), exitUsage}
 	}
 	return net.JoinHostPort(cmp.Or(host, "127.0.0.1"), port), nil
 }
