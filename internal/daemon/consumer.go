@@ -47,8 +47,8 @@ func (s *Service) newConsumer(ctx context.Context, client *sqsclient.Client, q c
 	c := &consumer{name: config.QueueName(url), client: client, pusher: s.pusher}
 	c.log = s.Log.With("sqs_queue", c.name)
 	c.queue, err = client.DescribeQueue(ctx, url)
-	// A queue that cannot be described is missing or cannot be polled, unless
-	// only this call is denied.
+	// If access to this call is denied, polling may still work. Any other error means
+	// that the queue is missing or cannot be polled.
 	if api, ok := errors.AsType[smithy.APIError](err); err != nil && (!ok || !strings.HasPrefix(api.ErrorCode(), "AccessDenied")) {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (c *consumer) configure(all *config.Config, q config.Queue) {
 	c.queues.Store(&queues)
 	c.handler.Store(&handler.Handler{Router: all.Router(q), Client: c.pusher, MaxReceiveCount: c.queue.MaxReceiveCount, Log: c.log, ReleaseBodies: true})
 	c.stopTimeout = all.ShutdownTimeout
-	if q.WaitTime == 0 { // then the queue's own holds
+	if q.WaitTime == 0 { // then the queue's own wait time applies
 		c.stopTimeout = max(c.stopTimeout, c.queue.WaitTime+config.StopTime)
 	}
 	c.poller.Tune(poller.Tuning{

@@ -15,8 +15,8 @@ const checkTimeout = 5 * time.Second
 
 // checkRedis returns an error if the Redis of a plan must not be used, and logs a
 // warning if it may lose jobs. It rejects a Redis that cannot be used as it is set
-// up. It accepts a Redis that takes no jobs at the moment, unless the one in use
-// does.
+// up. It accepts one that only takes no jobs at the moment, unless the Redis in use
+// takes jobs.
 func (s *Service) checkRedis(ctx context.Context, p *plan) error {
 	if p.config.Redis.TLS.SkipVerify {
 		s.Log.Warn("Redis certificate not verified", "advice", "anybody on the network can pose as Redis; set redis.tls.ca instead of verify: false")

@@ -13,8 +13,8 @@ import (
 	"scout/sidekiq"
 )
 
-// reload loads the configuration and takes it over. If that fails, the previous
-// one stays in use as a whole.
+// reload loads the configuration and makes it take effect. If that fails, the
+// previous one stays in use as a whole.
 func (s *Service) reload(ctx context.Context) {
 	c, err := s.Load(ctx)
 	if err != nil {
@@ -57,11 +57,12 @@ func (s *Service) takeOver(ctx context.Context, c *config.Config) error {
 	return nil
 }
 
-// A plan is a configuration that can take effect, with its client and consumers.
+// A plan is a configuration that can take effect, with its Redis client and its
+// consumers.
 type plan struct {
 	config    *config.Config
 	redis     *sidekiq.Client
-	consumers map[string]*consumer // by queueKey: the running ones that stay, and new ones
+	consumers map[string]*consumer // by queueKey: running ones that stay, and new ones
 }
 
 // queueKey identifies a queue within a configuration.
@@ -116,7 +117,7 @@ func (s *Service) applyPlan(ctx context.Context, p *plan) {
 		c, former := p.consumers[queueKey(q)], s.consumers[queueKey(q)]
 		c.configure(p.config, q)
 		if former != nil && former != c {
-			former.configure(p.config, q) // for what its last polls receive
+			former.configure(p.config, q) // for the messages that its last polls receive
 		}
 		if former != c {
 			s.startConsumer(ctx, c)

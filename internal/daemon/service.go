@@ -1,5 +1,5 @@
 // Package daemon is Scout as a long-running process: it polls the configured
-// SQS queues and pushes jobs until it is stopped. Start at Service.
+// SQS queues and pushes jobs until it is stopped. Start at [Service].
 package daemon
 
 import (
@@ -28,10 +28,10 @@ type Service struct {
 	Config *config.Config
 
 	// Load loads the configuration again, for a reload and when Redis rejects the
-	// credentials. Nobody may change a configuration that it has returned.
+	// credentials. A configuration that it has returned must not be changed.
 	Load func(context.Context) (*config.Config, error)
 
-	// Reload makes the Service reload its configuration; nil: never.
+	// Reload makes the Service reload its configuration at each value; nil: never.
 	Reload <-chan os.Signal
 
 	Interval time.Duration // between polls of an idle queue, see poller.Poller
@@ -47,8 +47,8 @@ type Service struct {
 	// handlers push to instead.
 	DecoratePusher func(handler.Pusher) handler.Pusher
 
-	// LimitMemory, if not nil, is called with a soft memory limit that fits
-	// max_bytes. debug.SetMemoryLimit is one.
+	// LimitMemory, if not nil, is called with a soft memory limit that suits
+	// max_bytes. It may be debug.SetMemoryLimit.
 	LimitMemory func(bytes int64) int64
 
 	// Observe, if not nil, is called with the Stats of each batch.
@@ -64,7 +64,7 @@ type Service struct {
 	watcher *backpressure.Watcher
 	monitor *monitor.Monitor
 	started time.Time
-	polling sync.WaitGroup // consumers and the watcher
+	polling sync.WaitGroup // of consumers and the watcher
 
 	mu        sync.Mutex // guards what follows
 	config    *config.Config
@@ -72,9 +72,9 @@ type Service struct {
 	reloads   monitor.Config
 }
 
-// Run polls until ctx ends. It returns when what it has received is handled and
-// every goroutine that it has started has ended. An error means that it could not
-// start: the configuration cannot take effect.
+// Run polls until ctx ends. It returns when the messages that it has received are
+// handled and every goroutine that it has started has ended. An error means that
+// it could not start because the configuration cannot take effect.
 func (s *Service) Run(ctx context.Context) error {
 	s.init(ctx)
 	if s.Listener != nil {
@@ -84,7 +84,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	defer s.link.Close()
-	// Ends after the consumers have drained.
+	// background ends after the consumers have drained.
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	defer wg.Wait()

@@ -2,12 +2,12 @@
 //
 // SIGTERM kills a program until it calls signal.Notify, and initializing Scout's
 // packages takes 10 ms and more before main begins. Go always initializes the
-// package with the first path among those whose imports are initialized. Because
-// this package imports little, it comes long before those that take time. Only
-// the start of the Go runtime itself, about 2 ms, is not covered.
+// package whose path sorts first among those whose imports are initialized. This
+// package imports little, so it is initialized long before those that take time.
+// Only the start of the Go runtime itself, about 2 ms, is not covered.
 //
-// A program that imports this package must call Until or Restore; the signals have
-// no effect before it does.
+// A program that imports this package must call [Until] or [Restore]. Until then,
+// the signals have no effect.
 package earlysignal
 
 import (
@@ -41,8 +41,8 @@ func Until(parent context.Context) (ctx context.Context, cancel context.CancelFu
 	return ctx, cancel
 }
 
-// Restore gives the signals their default effect. If a signal was caught before, it
-// ends the process.
+// Restore gives the signals back their default effect. If a signal has been caught,
+// that ends the process.
 func Restore() {
 	signal.Reset(syscall.SIGTERM, os.Interrupt)
 	select {

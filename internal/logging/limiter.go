@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	inFull   = 10               // records of a kind, before only their count is logged
-	interval = 30 * time.Second // between two counts; a kind that is quiet for so long is forgotten
-	maxKinds = 300              // more kinds are told apart by their message only
+	inFull   = 10               // records of a kind that are logged before they are only counted
+	interval = 30 * time.Second // between two counts; a kind that is silent for so long is forgotten
+	maxKinds = 300              // kinds beyond this number are told apart only by their message
 )
 
 // A Limiter is a slog.Handler that limits all records but those for debugging.
@@ -19,12 +19,12 @@ const (
 // the latest one, with the attribute count, which is the number of records since
 // the last that was logged.
 //
-// A kind of which no record comes for 30 s starts anew. Records below the level
-// info always pass.
+// A kind that has no record for 30 s starts anew. Records below the level info
+// always pass.
 type Limiter struct {
 	handler slog.Handler
-	kind    kind // of the attributes that WithAttrs added
-	grouped bool // attributes of records are in a group, and decide nothing
+	kind    kind // from the attributes that WithAttrs added
+	grouped bool // attributes of records are in a group and do not count for the kind
 	kinds   *kinds
 }
 
@@ -33,7 +33,7 @@ func NewLimiter(h slog.Handler) *Limiter {
 	return &Limiter{handler: h, kinds: &kinds{states: map[kind]*state{}}}
 }
 
-// A kind is what records must have in common to be counted together.
+// A kind is what records have in common that are counted together.
 type kind struct{ message, reason, topic, queue string }
 
 func (k *kind) add(a slog.Attr) {
@@ -47,16 +47,16 @@ func (k *kind) add(a slog.Attr) {
 	}
 }
 
-// kinds is what a Limiter and those derived from it share.
+// kinds is the state that a Limiter shares with those derived from it.
 type kinds struct {
 	mu     sync.Mutex
 	states map[kind]*state
 }
 
-// A state is the recent past of a kind.
+// A state is the recent history of a kind.
 type state struct {
 	passed int         // records logged in full
-	held   int         // records that wait to be counted
+	held   int         // records not logged since the last count
 	last   slog.Record // the latest of them
 	to     slog.Handler
 	recent bool // there was a record since the timer was set

@@ -9,8 +9,8 @@ import (
 	"scout/internal/printable"
 )
 
-// Redirect sends what the standard library prints with package log to l. It may
-// quote what a server sent, as net/http does, and so quoted text is left out.
+// Redirect makes package log, which the standard library uses, write to l. Quoted
+// text is left out, because it may be what a server sent, as in net/http.
 func Redirect(l *slog.Logger) {
 	log.SetFlags(0)
 	log.SetOutput(libraryWriter{l})

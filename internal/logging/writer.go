@@ -21,30 +21,30 @@ const maxBuffered = 1 << 20 // bytes
 
 // A Writer is an io.Writer for whole lines that never blocks and never fails,
 // whatever happens to Out. It buffers lines while Out blocks. It drops lines when
-// the buffer is full and when Out returns an error, and says so in the log as
-// soon as Out takes lines again.
+// the buffer is full or Out returns an error, and logs their number as soon as Out
+// accepts lines again.
 //
 // A Writer with only Out set is ready to use. If Out is standard error, the
 // process must ignore SIGPIPE, because Go ends it on a broken pipe otherwise.
 type Writer struct {
 	Out io.Writer // gets each line in one call of Write, from one goroutine
 
-	// Report, if not nil, is told how many lines were dropped. It must write to
-	// Out directly.
+	// Report, if not nil, logs how many lines were dropped. It must write to Out
+	// directly.
 	Report slog.Handler
 
 	start sync.Once
 	ended chan struct{} // closed when drain has returned
 
-	mu       sync.Mutex // guards what follows
-	wake     *sync.Cond // there are lines, or closed is set
+	mu       sync.Mutex // guards the fields below
+	wake     *sync.Cond // signals that there are lines or that closed is set
 	buffer   lines
 	draining int // bytes of the lines that drain has taken and not written yet
 	dropped  int64
 	closed   bool
 }
 
-// lines is some lines, one after the other.
+// lines are lines in one buffer, one after the other.
 type lines struct {
 	text []byte
 	ends []int // in text
@@ -118,8 +118,8 @@ func (w *Writer) drain() {
 	}
 }
 
-// take waits for lines and moves them to taken. It returns false if there will
-// be none.
+// take waits for lines and moves them to taken. It returns false when the Writer
+// is closed and none are left.
 func (w *Writer) take(taken *lines) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -25,7 +25,8 @@ const maxConnAge = 11 * time.Hour
 
 // ClientOptions returns the options for a client of the configured Redis. With
 // redis.iam, each connection logs in with a new token. load returns the
-// credentials and the region of the AWS section; it is called until it succeeds.
+// credentials and the region for an AWS section. It is called for the first
+// connection, and again until it succeeds.
 func ClientOptions(r config.Redis, load func(context.Context, config.AWS) (aws.Config, error)) sidekiq.Options {
 	options := r.ClientOptions()
 	if r.IAM.Cache == "" {
@@ -51,7 +52,7 @@ func ClientOptions(r config.Redis, load func(context.Context, config.AWS) (aws.C
 	return options
 }
 
-// A source keeps what load returned, because that caches credentials.
+// A source calls load once and keeps the result, which caches credentials.
 type source struct {
 	config config.AWS
 	load   func(context.Context, config.AWS) (aws.Config, error)
@@ -73,7 +74,7 @@ func (s *source) get(ctx context.Context) (*aws.Config, error) {
 	case loaded.Region == "":
 		return nil, errors.New("redis.iam needs a region: set aws.region in the configuration, or AWS_REGION")
 	case loaded.Credentials == nil:
-		return nil, errors.New("redis.iam needs AWS credentials, and there are none")
+		return nil, errors.New("redis.iam needs AWS credentials, and there are none; set aws.access_key and aws.secret_key, or give Scout an IAM role")
 	}
 	s.loaded = &loaded
 	return s.loaded, nil
@@ -82,7 +83,7 @@ func (s *source) get(ctx context.Context) (*aws.Config, error) {
 const (
 	tokenLife     = "900"                                                              // seconds, the maximum
 	noBodyDigest  = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" // SHA-256 of nothing
-	tokenProtocol = "http://"                                                          // not part of the token
+	tokenProtocol = "http://"                                                          // for the signature only, not part of the token
 )
 
 // token returns a token, which is valid for 15 minutes: a presigned request to

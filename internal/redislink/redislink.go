@@ -1,5 +1,5 @@
-// Package redislink holds the client for the Redis that jobs are pushed to, and
-// replaces it while it is used. Start at Link.
+// Package redislink holds the client of the Redis that jobs are pushed to, and
+// can replace it while it is in use. Start at [Link].
 package redislink
 
 import (
@@ -20,7 +20,7 @@ import (
 
 const (
 	loadInterval = 10 * time.Second // minimum between two calls of Link.Load
-	loadTimeout  = 10 * time.Second // of Link.Load and the check of what it returned
+	loadTimeout  = 10 * time.Second // of Link.Load and the check of the Redis that it returns
 )
 
 // A Link pushes to one Redis at a time. [Link.SwapClient] replaces its client. The
@@ -43,7 +43,7 @@ type Link struct {
 
 	Log *slog.Logger
 
-	mu          sync.Mutex // guards what follows, and all users
+	mu          sync.Mutex // guards client and unconfirmed, and users and counted of all clients
 	client      *client
 	unconfirmed int64 // of all clients so far, see count
 
@@ -105,7 +105,7 @@ func (l *Link) acquire() (c *client, release func()) {
 }
 
 // Push is (*sidekiq.Client).Push. If Redis rejects the credentials and the
-// configuration has new ones, Push tries the rejected jobs again with those.
+// configuration has new ones, Push pushes the rejected jobs again with those.
 func (l *Link) Push(ctx context.Context, jobs []sidekiq.Job) ([]sidekiq.Result, error) {
 	c, release := l.acquire()
 	results, err := c.Push(ctx, jobs)
@@ -150,14 +150,14 @@ func (l *Link) Usage(ctx context.Context, queues []string) (sidekiq.Usage, error
 	return c.Usage(ctx, queues)
 }
 
-// Failing reports whether the last attempt to push failed because of Redis.
+// Failing is (*sidekiq.Client).Failing.
 func (l *Link) Failing() bool {
 	c, release := l.acquire()
 	defer release()
 	return c.Failing()
 }
 
-// Address is the address of Redis, without credentials.
+// Address is (*sidekiq.Client).Address.
 func (l *Link) Address() string {
 	c, release := l.acquire()
 	defer release()
@@ -185,8 +185,8 @@ func (l *Link) count(c *client) {
 func (l *Link) Close() error { return l.client.Close() }
 
 // renew replaces rejected, a client whose credentials Redis rejected, if the
-// configuration now has a Redis that takes jobs. It reports whether the Link has
-// another client than rejected. If several goroutines call it with the same
+// section redis has changed and its Redis takes jobs. It reports whether the Link
+// now has another client. If several goroutines call it with the same
 // client, the first one loads the configuration for all of them.
 func (l *Link) renew(ctx context.Context, rejected *client) bool {
 	l.loading.Lock()

@@ -26,7 +26,7 @@ func configFor(addr, password string) config.Redis {
 	return config.Redis{URL: config.Secret("redis://" + addr), DedupTTL: time.Hour}
 }
 
-// newLink returns a link to the Redis of c that loads what load returns.
+// newLink returns a link to the Redis of c. Its Load is load.
 func newLink(t *testing.T, c config.Redis, load func() (config.Redis, error)) *Link {
 	t.Helper()
 	l := &Link{Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Load: func(context.Context) (config.Redis, error) { return load() }}
@@ -41,8 +41,8 @@ func newLink(t *testing.T, c config.Redis, load func() (config.Redis, error)) *L
 
 func job(id string) sidekiq.Job { return sidekiq.Job{JID: id, Queue: "q", Payload: []byte("{}")} }
 
-// rotatePassword makes the server require another password, also of those who
-// are connected.
+// rotatePassword makes the server require another password and closes its
+// connections.
 func rotatePassword(t *testing.T, server *miniredis.Miniredis, password string) {
 	t.Helper()
 	server.Close()
@@ -96,7 +96,7 @@ func TestSwapClient(t *testing.T) {
 	}
 }
 
-// Writes of a push that began before the client was swapped count, too.
+// Unconfirmed writes of a push that began before the client was swapped count.
 func TestUnconfirmedAfterSwap(t *testing.T) {
 	redis := miniredis.RunT(t)
 	started, proceed := make(chan struct{}), make(chan struct{})
@@ -169,8 +169,8 @@ func TestRenewCredentials(t *testing.T) {
 	}
 }
 
-// What was rejected is reported if there is nothing better, and the
-// configuration is not loaded again before some time has passed.
+// Without working credentials, Push reports that they were rejected. It loads the
+// configuration again only after some time.
 func TestCredentialsNotRenewed(t *testing.T) {
 	unavailable := errors.New("Parameter Store is unavailable")
 	for name, c := range map[string]struct {
@@ -208,8 +208,8 @@ func TestCredentialsNotRenewed(t *testing.T) {
 	}
 }
 
-// Many pushes meet the rotation at the same time: all go on, and the
-// configuration is loaded once for all.
+// After a rotation during many pushes, all of them succeed, and the configuration
+// is loaded once for all.
 func TestRenewConcurrently(t *testing.T) {
 	redis := miniredis.RunT(t)
 	redis.RequireAuth("old")
@@ -236,7 +236,7 @@ func TestRenewConcurrently(t *testing.T) {
 	}
 }
 
-// Pushes go on while clients are swapped all the time.
+// Pushes succeed while clients are swapped all the time.
 func TestSwapClientUnderLoad(t *testing.T) {
 	redis := miniredis.RunT(t)
 	c := configFor(redis.Addr(), "")
