@@ -26,11 +26,11 @@ type Options struct {
 	Sentinels                          []string
 	SentinelUsername, SentinelPassword string
 
-	// Password, unless it is nil, returns the password for each new connection.
+	// Password, if not nil, returns the password for each new connection.
 	// The URL then has a user and no password.
 	Password func(context.Context) (string, error)
 
-	// MaxConnAge, unless it is 0, is how long a connection is used.
+	// MaxConnAge is how long a connection is used; 0 means without limit.
 	MaxConnAge time.Duration
 
 	// Namespace is the app's redis-namespace, for Sidekiq 6 and older.
@@ -40,7 +40,7 @@ type Options struct {
 	// de-duplication off.
 	DedupTTL time.Duration
 
-	// Wait says how many replicas must have a job.
+	// Wait says how many replicas must confirm a job.
 	Wait Wait
 
 	// Conns is the maximum number of open connections; 0 means 16.
@@ -63,8 +63,8 @@ type Client struct {
 	unconfirmed  atomic.Int64
 }
 
-// NewClient returns a client and does not connect yet. Its errors are those of
-// ParseURL, and that a file of the TLS options cannot be read.
+// NewClient returns a client, which does not connect yet. An error is that of
+// ParseURL, or means that a file of the TLS options cannot be read.
 func NewClient(o Options) (*Client, error) {
 	o.Conns = cmp.Or(o.Conns, 16)
 	o.RetryFor = cmp.Or(o.RetryFor, 10*time.Second)

@@ -10,14 +10,17 @@ import (
 	"github.com/gomodule/redigo/redis"
 )
 
-// What lies between a Client and its Redis, from the top: redigo's Pool, which
-// limits the number of connections and keeps the idle ones; a conn for each
-// connection, which remembers that it must not be used again; redigo's own
-// connection, which speaks RESP and limits the time of each read and write; a
-// respConn, which checks and limits what the server sends; TLS if the URL asks
-// for it; and the socket, TCP or Unix. A context reaches past all of them: when
-// it ends, withConn closes the socket, which ends whatever is in flight on the
-// connection, and the pool discards it.
+// The layers between a Client and its Redis are, from the top:
+//
+//   - redigo's Pool, which limits the number of connections and keeps idle ones
+//   - a conn for each connection, which remembers that it must not be used again
+//   - redigo's connection, which speaks RESP and limits the time of each read and write
+//   - a respConn, which checks and limits what the server sends
+//   - TLS, if the URL asks for it
+//   - the socket, TCP or Unix
+//
+// When a context ends, withConn closes the socket directly. That ends every read
+// and write in the layers above, and the pool discards the connection.
 
 const (
 	pingTimeout = 300 * time.Millisecond // of a connection that was idle for pingAfter
@@ -70,12 +73,12 @@ func (c *conn) pipeline(ctx context.Context, commands ...[]any) ([]any, error) {
 	return replies, err
 }
 
-// borrowedKey is the context key of a **conn that receives the connection which
-// the pool gives out, because the pool wraps it in a type of its own.
+// borrowedKey is the context key of a **conn in which the pool's functions store
+// the borrowed connection, because the pool returns it wrapped in its own type.
 type borrowedKey struct{}
 
-// newPool returns a pool of at most size connections, which are not used again
-// when they are older than maxAge unless that is 0.
+// newPool returns a pool of at most size connections. Connections older than
+// maxAge are not used again; 0 means that there is no maximum.
 func (s *server) newPool(size int, maxAge time.Duration) *redis.Pool {
 	return &redis.Pool{
 		DialContext: func(ctx context.Context) (redis.Conn, error) {
@@ -116,10 +119,10 @@ func (c *conn) check(ctx context.Context, lastUsed time.Time) error {
 // withConn calls use with a connection from the pool. If ctx ends first, the
 // connection is closed and the error is ctx's.
 //
-// A connection that use returns an error for is not used again, whatever the
-// error: one to a master that became a replica would answer READONLY for as
-// long as it is open. If others may be to the same former master, they are not
-// used again either.
+// After an error of use, whatever it is, the connection is not used again: one to
+// a master that became a replica would answer READONLY for as long as it is open.
+// If other connections may lead to the same former master, they are not used
+// again either.
 func (c *Client) withConn(ctx context.Context, use func(*conn) error) error {
 	var borrowed *conn
 	pooled, err := c.pool.GetContext(context.WithValue(ctx, borrowedKey{}, &borrowed))
@@ -140,7 +143,7 @@ func (c *Client) withConn(ctx context.Context, use func(*conn) error) error {
 	return err
 }
 
-// as returns a reply as the type that its command is known to return.
+// as converts a reply to the type that its command should return.
 func as[T any](reply any, err error) (T, error) {
 	value, ok := reply.(T)
 	if err == nil && !ok {

@@ -1,6 +1,6 @@
 // Package sidekiq makes Sidekiq jobs and pushes each of them to Redis exactly
-// once. Start at [JobTemplate], which makes a [Job] of each [Call], and at
-// [Client], whose Push sends many jobs at a time.
+// once. Start at [JobTemplate], which turns each [Call] into a [Job], and at
+// [Client.Push], which sends many jobs at a time.
 //
 // # What Push guarantees
 //
@@ -15,10 +15,10 @@
 // then true, and Push fails, until Redis sets markers again. With a DedupTTL of 0
 // there are no markers, and each push makes a job.
 //
-// Jobs are queued in the order in which they are pushed. The exception is a Redis
-// that takes only some of the jobs at first: the others are pushed after them.
-// Jobs of the same Group never change places: once a job of a group fails, the
-// later ones are not pushed, with [ErrHeldBack] as their error.
+// Jobs are queued in the order in which they are pushed, unless Redis takes only
+// some of them at first: the others are then pushed later. Jobs of the same Group
+// always keep their order: once a job of a group fails, the later ones are not
+// pushed, and their error is [ErrHeldBack].
 //
 // A job is pushed when its Redis has it. If Redis then fails and a replica takes
 // its place, the replica may not have the job. [Options].Wait makes a job count
@@ -38,19 +38,18 @@
 //
 // # Errors
 //
-// Failures that may pass by themselves are retried with growing pauses, for up to
-// [Options].RetryFor and within the context: a connection that is refused, cut or
-// silent, and a Redis that is loading, failing over or short of replicas. All
-// others are returned at once. [ErrCredentials] means that Redis rejects the user
+// Push retries after failures that may pass by themselves, with growing pauses,
+// for up to [Options].RetryFor and within the context. These are a connection that
+// is refused, cut or silent, and a Redis that is loading, failing over or short of
+// replicas. All other errors are returned at once. [ErrCredentials] means that Redis rejects the user
 // or password; new credentials may help. [ErrUnusable] means that this Redis
-// cannot work until somebody changes its setup or Scout's. [ErrUnconfirmed] means that
-// replicas do not confirm what [Options].Wait demands. Any other error, such
-// as that of a Redis whose memory is full, may go away by itself: wait until
-// [Client.Ready] returns nil, and push the failed jobs again.
+// cannot work until somebody changes its setup or Scout's. [ErrUnconfirmed] means
+// that fewer replicas have confirmed the jobs than [Options].Wait requires. Any
+// other error, such as that of a Redis whose memory is full, may go away by
+// itself: wait until [Client.Ready] returns nil, and push the failed jobs again.
 //
-// A context ends everything that is in flight for it. A job that was not pushed
-// because the deadline came first has an error for which errors.Is reports
-// [context.DeadlineExceeded].
+// When a context ends, its calls return at once. If no attempt has failed before,
+// the error of the jobs that were not pushed wraps the context's error.
 //
 // # Sidekiq's format
 //
@@ -67,10 +66,10 @@
 //
 // A [JobTemplate] (template.go, job.go) is pure and does no I/O. A [Client] has a
 // pool of connections (conn.go), whose replies are checked and bounded (resp.go).
-// A server (server.go) says where they lead, with TLS (tls.go), and with Sentinel
-// to the current master (sentinel.go).
+// A server (server.go) opens them, with TLS (tls.go) and, with Sentinel, to the
+// current master (sentinel.go).
 // Push (push.go) cuts jobs into chunks, sends windows of several chunks in one
 // round trip, runs push.lua on each chunk, and retries if errors.go says that it
 // may help. [Client.Ready] finds out whether a push would work, [Client.Usage]
-// measures how much work is waiting, and [Client.Info] asks which Redis it is.
+// measures how much work is waiting, and [Client.Info] describes the Redis.
 package sidekiq

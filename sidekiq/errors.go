@@ -24,14 +24,14 @@ var (
 	ErrCredentials = errors.New("wrong Redis credentials")
 
 	// ErrUnusable means that Scout cannot use this Redis as it is set up: a
-	// permission is missing, its certificate is not trusted, or it is a Redis
-	// Cluster or no Redis at all.
+	// permission is missing, its certificate is not trusted, it is a Redis Cluster,
+	// or it is not a Redis.
 	ErrUnusable = errors.New("this Redis cannot be used")
 )
 
 var errCluster = fmt.Errorf("%w: Sidekiq does not work with Redis Cluster", ErrUnusable)
 
-// Advice that more than one error has.
+// Advice that several errors share.
 const (
 	checkAddress  = "check the host and port, or the path, of the Redis URL"
 	checkLogin    = "check the user and password of the Redis URL"
@@ -42,19 +42,19 @@ const (
 	noPassword    = "this Redis has no password, so the Redis URL must have none"
 )
 
-// transientReplies are the beginnings of error replies that may not come again a
-// moment later or on another connection. These and the texts below are those of
+// transientReplies are the beginnings of error replies that may be gone a moment
+// later or on another connection. These and the texts below are those of
 // Redis 4 to 8 (src/server.c, acl.c, replication.c, networking.c, script.c).
 var transientReplies = []string{
 	"READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS", "UNBLOCKED", "BUSY", "NOSCRIPT", "TRYAGAIN",
 	"ERR max number of clients",
 }
 
-// permanentReplies are the beginnings of error replies that come again until
-// somebody acts.
+// permanentReplies are the beginnings of error replies that last until somebody
+// acts.
 var permanentReplies = []struct {
 	prefix string
-	is     error // nil: callers may wait until it has passed
+	is     error // nil: callers may wait until the error is gone
 	advice string
 }{
 	{"OOM", nil, "make room in Redis, or raise its maxmemory"},
@@ -85,7 +85,7 @@ var permanentReplies = []struct {
 // script.
 var scriptPrefix = regexp.MustCompile(`^(ERR Error running script \(.*?\): )?(@user_script: ?\d+: )*-?`)
 
-// An explainedError is what explain returned for it.
+// An explainedError holds the results of an earlier explain.
 type explainedError struct {
 	retry bool
 	error
@@ -200,8 +200,8 @@ func replyHasPrefix(err error, prefix string) bool {
 	return ok && strings.HasPrefix(string(reply), prefix)
 }
 
-// isFormerMaster reports whether an error is that of a master that has become a
-// replica, or of one that may have been replaced without knowing it.
+// isFormerMaster reports whether an error comes from a master that has become a
+// replica, or that may have been replaced without knowing it.
 func isFormerMaster(err error) bool {
 	return errors.Is(err, ErrUnconfirmed) || replyHasPrefix(err, "READONLY") || replyHasPrefix(err, "UNBLOCKED") || replyHasPrefix(err, "MASTERDOWN")
 }

@@ -47,15 +47,15 @@ func (j *Job) size() int {
 }
 
 // An ID identifies the job that a template makes of a message. It depends on
-// nothing else, so a message that is delivered twice is recognised.
+// nothing else, so a message that is delivered twice is recognized.
 type ID [sha256.Size]byte
 
-// An Identity is what tells a message from all others, and what it keeps when it
-// is delivered again. ID has one or more fields, always the same number for a
+// An Identity distinguishes a message from all others and stays the same when it is
+// redelivered. ID has one or more fields, always the same number for a
 // Kind unless a field is optional at the end.
 type Identity struct {
 	Kind   string   // what sent the message: sns, eventbridge, s3 or plain
-	Source string   // where it comes from, such as the ARN of its topic
+	Source string   // the sender, such as the ARN of its topic
 	ID     []string // its id there
 }
 
@@ -91,7 +91,7 @@ func (id ID) uuid() string {
 }
 
 // A Call is one call of the perform method of a template's class: everything in
-// a job that the template does not say.
+// a job that the template does not determine.
 type Call struct {
 	ID    ID
 	Args  []json.RawMessage // of perform, each valid JSON

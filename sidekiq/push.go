@@ -69,16 +69,16 @@ var (
 // results. They may be in Redis all the same if a reply was lost. It is safe to
 // push them again within Options.DedupTTL.
 //
-// Push retries what may pass by itself, such as a cut connection, a failover
-// or jobs that replicas have not confirmed (see Wait), for Options.RetryFor or
-// until ctx ends, whichever comes first. It then returns the error of the last
+// Push retries after failures that may pass by themselves, such as a cut
+// connection, a failover or jobs that replicas have not confirmed (see Wait), for
+// Options.RetryFor or until ctx ends, whichever comes first. It then returns the error of the last
 // attempt that ctx did not cut short, or ctx's own error if there was none.
 //
 // After an Unmarked job, Push first checks that Redis is Ready, and fails if not,
 // so that few jobs are pushed without markers.
 //
-// If Redis takes only some of the jobs at first, the others are pushed behind
-// them later. Jobs of the same group keep their order nevertheless.
+// If Redis takes only some of the jobs at first, the others are pushed later, behind
+// them. Jobs of the same group always keep their order.
 func (c *Client) Push(ctx context.Context, jobs []Job) ([]Result, error) {
 	p := newPush(jobs)
 	stop := time.Now().Add(c.options.RetryFor)
@@ -102,7 +102,7 @@ func (c *Client) Push(ctx context.Context, jobs []Job) ([]Result, error) {
 	}
 }
 
-// sleep returns an error at once if ctx would end meanwhile.
+// sleep sleeps for d, or returns an error at once if ctx ends before.
 func sleep(ctx context.Context, d time.Duration) error {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= d {
 		return context.DeadlineExceeded
@@ -142,7 +142,8 @@ func (c *Client) pushPending(ctx context.Context, p *push) error {
 }
 
 // pushWindow sends a window of pending jobs and records their results, in one
-// round trip. What replicas do not confirm as Options.Wait demands stays pending.
+// round trip. Jobs that fewer replicas confirm than Options.Wait requires stay
+// pending.
 func (c *Client) pushWindow(ctx context.Context, conn *conn, p *push) error {
 	window := p.window()
 	if err := c.sendWindow(ctx, conn, p, window); err != nil {
@@ -246,7 +247,7 @@ type push struct {
 	jobs         []Job
 	results      []Result
 	pending      []int           // indexes of the jobs without a result, in order
-	unconfirmed  map[int]Outcome // of pending jobs that a Redis has taken, but replicas did not confirm
+	unconfirmed  map[int]Outcome // of pending jobs that Redis has taken and replicas have not confirmed
 	ordered      bool            // some jobs have groups
 	failedGroups map[string]bool // groups that lost a job
 }
@@ -294,7 +295,7 @@ func (c *Client) record(p *push, chunk []int, reply any) error {
 			return err
 		}
 		if before, ok := p.unconfirmed[i]; ok && result.Outcome == Duplicate {
-			result.Outcome = before // what this push has done itself is no duplicate
+			result.Outcome = before // a job that this push has enqueued itself is no duplicate
 		}
 		p.results[i] = result
 		if result.Outcome == Unmarked {

@@ -1,16 +1,16 @@
--- Pushes jobs, each exactly once. It can be sent again after any failure:
--- what is pushed is marked, and what is marked is not pushed.
+-- Pushes jobs, each exactly once. It can be sent again after any failure: a job
+-- that is pushed is marked, and a job that is marked is not pushed.
 --
 -- KEYS: the set of queues; then for each job its queue's list and its marker
 -- ARGV: the markers' life in ms, 0 for none; '1' to set the markers of duplicates
---       again, so that there is a write whose replication WAIT can wait for, else
+--       again, because WAIT needs a write whose replication it can wait for, else
 --       '0'; then for each job the name of its queue, its payload and its group,
 --       '' for none
 --
 -- Returns for each job 1 (enqueued), 2 (duplicate), 3 (enqueued, but not
 -- marked), 4 (held back behind a failed job of its group) or the text of an
--- error that is the job's alone: that its queue's key has another type. All
--- other errors are Redis's state, would meet every job, and are raised.
+-- error that concerns this job alone: the key of its queue has another type. All
+-- other errors come from the state of Redis, concern every job, and are raised.
 local ttl, renew = tonumber(ARGV[1]), ARGV[2] == '1'
 local known, failed, results = {}, {}, {}
 

@@ -20,9 +20,10 @@ var readySource string
 var readyScript = redis.NewScript(-1, readySource)
 
 // Ready returns nil if Redis would take jobs now, for the given queues if any
-// are named. It finds what PING does not: a replica, too few replicas, full
-// memory, missing permissions, replicas that do not confirm. It tries once, and Failing then reports the
-// result, except for an ErrUnusable, which may concern only these queues.
+// are named. It notices what PING does not: a replica, too few replicas, full
+// memory, missing permissions, replicas that do not confirm. It tries once.
+// Failing then reports the result, except for an ErrUnusable, which may concern
+// only these queues.
 func (c *Client) Ready(ctx context.Context, queues ...string) error {
 	err := c.withConn(ctx, func(conn *conn) error { return c.checkReady(ctx, conn, queues...) })
 	if err != nil {

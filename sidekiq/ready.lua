@@ -1,6 +1,6 @@
 -- Finds out whether this Redis would take jobs. It changes only a key of Scout's
--- own, which expires after a second: SADD and LPUSH must fail on it because of
--- its type and for no other reason.
+-- own, which expires after a second. SADD and LPUSH must fail on this key because
+-- of its type and for no other reason.
 --
 -- KEYS: that key; the set of queues and the queues' lists, so that Redis checks
 --       the user's permissions for them

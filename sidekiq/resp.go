@@ -30,7 +30,7 @@ var (
 	errUnexpectedReply = errors.New("unexpected reply to the command")
 )
 
-// A respConn passes on what a server sends as long as it is RESP 2, Redis's
+// A respConn passes on the bytes of a server as long as they are RESP 2, Redis's
 // protocol, and within the bounds, so that redigo neither panics nor allocates
 // much more than maxReply.
 type respConn struct {
@@ -46,7 +46,7 @@ type respConn struct {
 	missing  [maxDepth]int // elements still to come of each open array
 	depth    int           // number of open arrays
 
-	line   []byte // what has come of the current line
+	line   []byte // the part of the current line received so far
 	bulk   int    // bytes still to come of the current bulk string
 	inBulk bool   // the current line ends a bulk string
 }

@@ -17,20 +17,20 @@ import (
 )
 
 const (
-	sentinelTimeout = time.Second            // for all that one sentinel is asked
-	roleInterval    = 250 * time.Millisecond // between two questions for a master that is one
+	sentinelTimeout = time.Second            // to connect to a sentinel and get its answers
+	roleInterval    = 250 * time.Millisecond // between two attempts while the named master is a replica
 	maxSentinels    = 16
 )
 
 // sentinels find out which Redis is the master, as Ruby's redis-client does. A
 // failover needs no notification: connections to the former master are cut, or
-// answer READONLY, and the next one is made to the new master.
+// answer READONLY, and the next one leads to the new master.
 type sentinels struct {
-	server     server   // how to log in to a sentinel; has no address
+	server     server   // logs in to a sentinel; has no address of its own
 	name       string   // of the master
 	configured []string // addresses
 
-	mu        sync.Mutex // guards what follows
+	mu        sync.Mutex // guards the fields below
 	addresses []string   // configured and reported ones, in the order to ask them
 	master    string     // the address last found
 }
@@ -66,8 +66,8 @@ func (c *Client) Sentinels() []string {
 	return slices.Clone(c.server.sentinels.order())
 }
 
-// errNotMaster means that a failover is under way, or that the sentinels do not
-// know of one yet.
+// errNotMaster means that a failover is under way, possibly unnoticed by the
+// sentinels so far.
 var errNotMaster = errors.New("the Redis that the sentinels call the master is a replica")
 
 // dialMaster opens a connection to the master.
@@ -117,7 +117,7 @@ func (n *sentinels) findMaster(ctx context.Context) (master string, changed bool
 		failures = append(failures, fmt.Errorf("the sentinel at %s: %w", sentinel, err))
 	}
 	err := failures[0]
-	if retry { // those that may help later decide, whatever the others say
+	if retry { // one sentinel that may answer later is enough, so no permanent error counts
 		texts := make([]string, len(failures))
 		for i, failure := range failures {
 			texts[i] = failure.Error()
@@ -154,8 +154,8 @@ func (n *sentinels) ask(ctx context.Context, sentinel string) (master string, ot
 	return net.JoinHostPort(address[0], address[1]), others, nil
 }
 
-// reportedSentinels reads the reply to SENTINEL SENTINELS. What it does not
-// understand is left out, because the list is only useful later.
+// reportedSentinels reads the reply to SENTINEL SENTINELS. It skips entries that
+// it does not understand, because they are needed only if other sentinels fail.
 func reportedSentinels(reply any) []string {
 	var addresses []string
 	list, _ := reply.([]any)
@@ -167,8 +167,8 @@ func reportedSentinels(reply any) []string {
 	return addresses
 }
 
-// update remembers what a sentinel has answered: it is asked first from now on.
-// It reports whether the master has changed.
+// update records the answers of a sentinel, which is asked first from now on. It
+// reports whether the master has changed.
 func (n *sentinels) update(sentinel string, others []string, master string) (changed bool) {
 	var addresses []string
 	for _, address := range slices.Concat([]string{sentinel}, n.configured, others) {

@@ -34,8 +34,8 @@ type server struct {
 	database           int
 	sentinels          *sentinels // nil: the address is the Redis's
 
-	// generation grows when the connections there are may be to a server that is
-	// no longer the master. Idle ones of earlier generations are not used again.
+	// generation grows when existing connections may lead to a server that is no
+	// longer the master. Connections of earlier generations are not used again.
 	generation atomic.Int64
 }
 
@@ -102,7 +102,7 @@ func (s *server) open(ctx context.Context, address string) (*conn, error) {
 	return c, nil
 }
 
-// logIn makes a connection of a socket, in one round trip after those of TLS.
+// logIn turns a socket into a connection, in one round trip after those of TLS.
 func (s *server) logIn(ctx context.Context, socket net.Conn, address string) (*conn, error) {
 	stream, err := s.startTLS(ctx, socket, address)
 	if err != nil {
@@ -110,7 +110,7 @@ func (s *server) logIn(ctx context.Context, socket net.Conn, address string) (*c
 	}
 	replies := &respConn{Conn: stream, maxReply: maxReply}
 	c := &conn{ConnWithContext: redis.NewConn(replies, readTimeout, writeTimeout).(redis.ConnWithContext), replies: replies, socket: socket}
-	commands, err := s.authCommand(ctx)
+	commands, err := s.authCommands(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -121,11 +121,11 @@ func (s *server) logIn(ctx context.Context, socket net.Conn, address string) (*c
 		commands = append(commands, []any{"ROLE"})
 	}
 	if len(commands) == 0 {
-		return c, nil // the name of the client is not worth a round trip
+		return c, nil // naming the client is not worth a round trip
 	}
 	values, err := c.pipeline(ctx, append(commands, []any{"CLIENT", "SETINFO", "LIB-NAME", "scout"})...)
 	switch {
-	case err != nil && (len(values) < len(commands) || !isNeedless(err)):
+	case err != nil && (len(values) < len(commands) || !isHarmless(err)):
 		return nil, err
 	case s.sentinels != nil:
 		return c, checkRole(values[len(commands)-1])
@@ -133,15 +133,15 @@ func (s *server) logIn(ctx context.Context, socket net.Conn, address string) (*c
 	return c, nil
 }
 
-// isNeedless reports whether an error of CLIENT SETINFO, which makes CLIENT LIST
+// isHarmless reports whether an error of CLIENT SETINFO, which makes CLIENT LIST
 // show the client's name, only means that the server does not know the command,
 // which is new in Redis 7.2, or does not allow it.
-func isNeedless(err error) bool {
+func isHarmless(err error) bool {
 	return replyHasPrefix(err, "NOPERM") || replyHasPrefix(err, "ERR") && !replyHasPrefix(err, "ERR max number of clients")
 }
 
-// authCommand returns the command AUTH, or nothing if there is no password.
-func (s *server) authCommand(ctx context.Context) ([][]any, error) {
+// authCommands returns the command AUTH, or nothing if there is no password.
+func (s *server) authCommands(ctx context.Context) ([][]any, error) {
 	password := s.password
 	if s.newPassword != nil {
 		var err error
@@ -159,8 +159,8 @@ func (s *server) authCommand(ctx context.Context) ([][]any, error) {
 	}
 }
 
-// errHandshakeTimeout is most often the fault of a server without TLS, which
-// waits for the end of what it takes for a command.
+// errHandshakeTimeout usually comes from a server without TLS, which takes the
+// handshake for a command and waits for its end.
 var errHandshakeTimeout = errors.New("TLS handshake timeout")
 
 func (s *server) startTLS(ctx context.Context, socket net.Conn, address string) (net.Conn, error) {

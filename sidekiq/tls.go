@@ -27,19 +27,19 @@ type TLS struct {
 	SkipVerify bool   // accept any certificate, so that the connection is encrypted but may be to anybody
 }
 
-// maxPEM is the maximum size of a file in bytes: several times that of a bundle
-// of all public authorities.
+// maxPEM is the maximum size of a file in bytes. A bundle of all public
+// authorities is several times smaller.
 const maxPEM = 4 << 20
 
 // tlsSettings make the configuration of each TLS connection.
 type tlsSettings struct {
 	options TLS
 
-	mu       sync.Mutex // guards what follows
-	contents [3][]byte  // of the files CA, Cert and Key that are in use
+	mu       sync.Mutex // guards the fields below
+	contents [3][]byte  // of the files CA, Cert and Key, as they are in use
 	roots    *x509.CertPool
 	pairs    []tls.Certificate
-	stale    error // why the files as they are now are not in use
+	stale    error // why the current files are not in use; nil if they are
 }
 
 // newTLSSettings reads the files for the first time.
@@ -62,7 +62,8 @@ func (s *tlsSettings) config(address string) *tls.Config {
 	return &tls.Config{ServerName: name, RootCAs: s.roots, Certificates: s.pairs, InsecureSkipVerify: s.options.SkipVerify}
 }
 
-// update takes over the files if they have changed, all of them or none.
+// update reads the files. If they have changed, the new ones are used from now on,
+// all or none of them.
 func (s *tlsSettings) update() error {
 	var contents [3][]byte
 	for i, name := range []string{s.options.CA, s.options.Cert, s.options.Key} {
@@ -90,8 +91,8 @@ func (s *tlsSettings) update() error {
 	return nil
 }
 
-// readPEM reads a file. It returns nil if there is no name, and never nil or
-// empty otherwise.
+// readPEM reads a file. It returns nil if the name is empty. An empty file is an
+// error.
 func readPEM(name string) ([]byte, error) {
 	if name == "" {
 		return nil, nil
@@ -113,7 +114,8 @@ func readPEM(name string) ([]byte, error) {
 	return text, nil
 }
 
-// note returns what to add to an error of TLS: why the files are not in use.
+// note returns the end of a TLS error, which says why the current files are not
+// in use.
 func (s *tlsSettings) note() string {
 	if s == nil {
 		return ""

@@ -13,9 +13,9 @@ import (
 // fails has not always sent its last jobs to the replica that takes its place.
 // The zero value does not wait.
 //
-// A failover loses no job if Replicas is the number of the replicas that can be
-// promoted; a smaller number makes a loss less likely. While one of them is away,
-// nothing is confirmed.
+// A failover loses no job if Replicas is the number of replicas that can be
+// promoted; a smaller number only makes a loss less likely. While fewer replicas
+// than that are connected, no job is confirmed.
 //
 // It needs a DedupTTL, because Push pushes unconfirmed jobs again.
 type Wait struct {
@@ -29,12 +29,11 @@ const defaultWaitTimeout = 500 * time.Millisecond
 // confirmed the jobs in time. The jobs may be in Redis all the same.
 var ErrUnconfirmed = errors.New("not enough replicas have the jobs")
 
-// Unconfirmed returns how often replicas have not confirmed in time what was
-// written.
+// Unconfirmed returns how many writes replicas have not confirmed in time.
 func (c *Client) Unconfirmed() int64 { return c.unconfirmed.Load() }
 
-// sendWait sends a WAIT for what was written on the connection so far, for as
-// long as ctx allows. It does nothing unless Options.Wait is set.
+// sendWait sends a WAIT for the writes on the connection so far, with a timeout
+// within ctx's deadline. It does nothing unless Options.Wait is set.
 func (c *Client) sendWait(ctx context.Context, conn *conn) error {
 	w := c.options.Wait
 	if w.Replicas == 0 {
@@ -42,13 +41,13 @@ func (c *Client) sendWait(ctx context.Context, conn *conn) error {
 	}
 	timeout := w.Timeout
 	if deadline, ok := ctx.Deadline(); ok {
-		timeout = min(timeout, time.Until(deadline)*9/10) // the reply has to arrive, too
+		timeout = min(timeout, time.Until(deadline)*9/10) // leaves time for the reply
 	}
-	return conn.Send("WAIT", w.Replicas, max(1, timeout.Milliseconds())) // 0 would be for ever
+	return conn.Send("WAIT", w.Replicas, max(1, timeout.Milliseconds())) // 0 would mean forever
 }
 
-// receiveWait receives the reply to sendWait. It returns nil if the replicas
-// have everything, or if Options.Wait is not set.
+// receiveWait receives the reply to sendWait. It returns nil if enough replicas
+// have confirmed the writes, or if Options.Wait is not set.
 func (c *Client) receiveWait(conn *conn) error {
 	w := c.options.Wait
 	if w.Replicas == 0 {
