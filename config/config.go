@@ -56,8 +56,8 @@ type Redis struct {
 	IAM          IAM           // if it has a cache, URL has a user and no password
 	Wait         sidekiq.Wait  // zero if DedupTTL is
 	Namespace    string        // of redis-namespace, for Sidekiq 6 and older; "" for none
-	Queue        string        // the Sidekiq queue of workers that name none
-	Sidekiq      int           // write jobs as this major version's client does; 0 for what all versions read
+	Queue        string        // the Sidekiq queue of workers that do not name one
+	Sidekiq      int           // the major version whose client's form jobs have; 0 for a form that all versions read
 	Milliseconds bool          // write times as integer milliseconds (Sidekiq 8 only) instead of float seconds
 	DedupTTL     time.Duration // how long a message is remembered; 0 turns de-duplication off
 }
@@ -65,7 +65,7 @@ type Redis struct {
 // IAM says how to log in to an ElastiCache with IAM.
 type IAM struct {
 	Cache string // the replication group's id in lower case; "" for no IAM
-	AWS   AWS    // whose credentials; without endpoint
+	AWS   AWS    // the credentials and region; has no endpoint
 }
 
 // AWS says how to reach AWS. An empty field leaves the choice to the SDK's
@@ -75,7 +75,7 @@ type AWS struct {
 	AccessKey Secret
 	SecretKey Secret
 	Endpoint  string // replaces the endpoint of the service
-	SDKOnly   bool   // the AWS SDK's client makes every call to SQS; from SCOUT_SQS_CLIENT
+	SDKOnly   bool   // whether the AWS SDK's client makes every call to SQS; from SCOUT_SQS_CLIENT
 }
 
 // A Queue is an SQS queue, how it is polled, and where its messages go.

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Errors is everything that is wrong with a configuration, ordered by line. What
-// is wrong with the environment comes first.
+// Errors is everything that is wrong with a configuration, ordered by line. Errors
+// in the environment come first.
 type Errors []*Error
 
 // maxShown is the maximum number of errors that Error prints.

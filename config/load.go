@@ -30,9 +30,9 @@ type Loader struct {
 	NeedQueue bool
 
 	// LocalRedis, if not empty, is the URL of a Redis to use instead of the
-	// configured one. The configured URL and the section aws are then ignored, as
-	// are references that cannot be resolved in keys that change no job, so that a
-	// laptop needs none of the secrets.
+	// configured one. The configured URL and the section aws are then ignored. So are
+	// references that cannot be resolved, in keys that do not change a job. A laptop
+	// therefore needs none of the secrets.
 	LocalRedis string
 }
 
@@ -121,8 +121,8 @@ func readFile(name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(file, maxSize+1))
 }
 
-// dropRemote removes the keys that say where Redis and AWS are, and others that a
-// laptop does not need.
+// dropRemote removes the keys of the real Redis and AWS, and others that a laptop
+// does not need.
 func (n node) dropRemote() {
 	n.drop("aws")
 	n.child("redis").drop("url", "host", "password", "tls", "sentinels", "sentinel_username", "sentinel_password", "iam", "wait")

@@ -7,8 +7,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// dropUnneeded removes references that cannot be resolved from keys that change no
-// job. A queue whose name or URL is such a reference is named after it.
+// dropUnneeded removes keys that do not change a job if their values are references
+// that cannot be resolved. A queue whose name or URL is such a reference is named
+// after it.
 func (n node) dropUnneeded() {
 	n.dropUnresolvable("shutdown_timeout")
 	n.child("limits").dropUnresolvable("queue_length", "latency", "redis_memory")

@@ -19,12 +19,12 @@ type node struct {
 	key    string // the full key
 }
 
-// fail notes an error, which must not contain the value.
+// fail records an error, which must not contain the value.
 func (n node) fail(format string, args ...any) {
 	n.errs = append(n.errs, &Error{n.source, n.line, n.key, fmt.Sprintf(format, args...)})
 }
 
-// failUnknown notes that the key, whose last part is name, is not among the allowed ones.
+// failUnknown records that the key, whose last part is name, is not one of the allowed keys.
 func (n node) failUnknown(name string, allowed []string) {
 	hint := ""
 	if meant := closest(name, allowed); meant != "" {
@@ -66,8 +66,8 @@ func (n node) child(key string) node {
 	return node{document: n.document, source: n.source, line: n.line, key: join(n.key, key)}
 }
 
-// mapping returns the values of a mapping by key. It skips duplicate keys, and
-// notes them as errors, as it does a value that is no mapping.
+// mapping returns the values of a mapping by key. Duplicate keys are skipped and
+// are errors, and so is a value that is not a mapping.
 func (n node) mapping() iter.Seq2[string, node] {
 	return func(yield func(string, node) bool) {
 		if n.value == nil || !n.is(yaml.MappingNode) {
@@ -93,7 +93,7 @@ func (n node) mapping() iter.Seq2[string, node] {
 	}
 }
 
-// list returns the values of a list. A value that is no list, or is empty, is an error.
+// list returns the values of a list. A value that is not a list, or an empty list, is an error.
 func (n node) list() []node {
 	if !n.is(yaml.SequenceNode) {
 		return nil

@@ -55,7 +55,7 @@ func (r *Redis) section() value {
 		{name: "namespace", value: single(&r.Namespace, namespace), scout1: true, example: "myapp",
 			doc: "The namespace of redis-namespace, for Sidekiq 6 and older."},
 		{name: "queue", value: single(&r.Queue, queueName), scout1: true, initial: "default", example: "background",
-			doc: "The Sidekiq queue of workers that name none."},
+			doc: "The Sidekiq queue of workers that do not name one."},
 		{name: "sidekiq", value: single(&r.Sidekiq, sidekiqVersion), example: "8",
 			doc: "The major version whose client's form jobs have, 6, 7 or 8; a form that all versions read if absent."},
 		{name: "timestamps", value: single(&r.Milliseconds, choice("seconds", false, "milliseconds", true)), initial: "seconds", example: "milliseconds",
@@ -71,10 +71,11 @@ func (r *Redis) section() value {
 	})
 }
 
-// checkKeys checks which keys go together, and sets what follows from others.
+// checkKeys checks which keys can be combined, and sets fields that follow from
+// others.
 func (r *Redis) checkKeys(n node) {
 	if unit := n.child("timestamps"); r.Sidekiq != 0 && unit.isSet() && r.Milliseconds != (r.Sidekiq >= 8) {
-		unit.fail("does not fit redis.sidekiq, which already determines it")
+		unit.fail("contradicts redis.sidekiq, which already determines it")
 	}
 	if r.Sidekiq != 0 {
 		r.Milliseconds = r.Sidekiq >= 8
@@ -92,7 +93,7 @@ func (r *Redis) checkKeys(n node) {
 func waitSection(w *sidekiq.Wait) value {
 	keys := []key{
 		{name: "replicas", value: single(&w.Replicas, integer(1, 100)), example: "2",
-			doc: "The number of replicas, which should be that of all that can become the master."},
+			doc: "How many replicas must have a job; it should be all that can become the master."},
 		{name: "timeout", value: single(&w.Timeout, waitTimeout), example: "1s",
 			doc: "How long they may take for each write of up to 1,000 jobs; 500ms if absent."},
 	}
@@ -141,7 +142,7 @@ var cacheName = form[string]{parse: func(text string) (string, error) {
 var replicationGroup = matching(`^[A-Za-z][A-Za-z0-9-]*$`, 40,
 	"must be the id of an ElastiCache replication group: a letter, then up to 39 letters, digits or hyphens")
 
-// checkURL checks what a URL must not be combined with.
+// checkURL checks the URL against the other keys.
 func (r *Redis) checkURL(n node, address *url.URL) {
 	scheme := address.Scheme
 	if product := clusterProduct(address.Hostname()); product != "" {
@@ -154,7 +155,7 @@ func (r *Redis) checkURL(n node, address *url.URL) {
 	if _, hasPassword := address.User.Password(); r.IAM.Cache != "" {
 		switch {
 		case scheme != "rediss" && scheme != "valkeys":
-			n.child("iam").fail("needs a Redis URL that begins with rediss://, because ElastiCache takes IAM only with TLS")
+			n.child("iam").fail("needs a Redis URL that begins with rediss://, because ElastiCache supports IAM only with TLS")
 		case len(r.Sentinels) > 0:
 			n.child("iam").fail("cannot be combined with redis.sentinels, which ElastiCache does not have")
 		case hasPassword:
@@ -176,7 +177,7 @@ func tlsSection(t *sidekiq.TLS) value {
 		{name: "ca", value: single(&t.CA, line), example: "/etc/myapp/redis-ca.pem",
 			doc: "A PEM file with the certificate authorities to trust, or with a self-signed certificate; the system's authorities if absent."},
 		{name: "cert", value: single(&t.Cert, line), example: "/etc/myapp/redis-cert.pem",
-			doc: "A PEM file with Scout's own certificate, if Redis wants one."},
+			doc: "A PEM file with Scout's own certificate, if Redis asks for one."},
 		{name: "key", value: single(&t.Key, line), example: "/etc/myapp/redis-key.pem",
 			doc: "A PEM file with the private key of cert."},
 		{name: "server_name", value: single(&t.ServerName, word), example: "redis.internal",
@@ -292,7 +293,7 @@ var sentinel = form[string]{parse: func(text string) (string, error) {
 	return host.Host, nil
 }}
 
-// sidekiqVersion is a major version of Sidekiq. Older ones than 6 write jobs like it.
+// sidekiqVersion is a major version of Sidekiq. Versions before 6 write jobs like 6.
 var sidekiqVersion = form[int]{types: "integer", parse: func(text string) (int, error) {
 	switch text {
 	case "6", "7", "8":

@@ -25,7 +25,7 @@ var (
 )
 
 // resolve replaces all references below root by what they stand for. It marks
-// those that it cannot resolve, and notes the error.
+// those that it cannot resolve, and records errors for them.
 func (l Loader) resolve(ctx context.Context, root node) {
 	waiting := map[string][]node{} // by parameter
 	root.eachScalar(func(n node) {
@@ -77,8 +77,8 @@ func (n node) put(text string) {
 }
 
 // awsSoFar reads as much of the section aws as is known before parameters are
-// resolved. Its errors are noted a second time when the whole section is read;
-// [Errors] drops duplicates.
+// resolved. Its errors are recorded a second time when the whole section is read;
+// inOrder removes duplicates.
 func awsSoFar(root node) AWS {
 	var a AWS
 	a.section("SSM").read(root.child("aws"))

@@ -36,8 +36,8 @@ func checkEncoding(text []byte) *Error {
 	return nil
 }
 
-// hints say what to write instead. They are found by a part of the message of the
-// YAML package.
+// hints say what to write instead. The first one whose message is a part of the
+// YAML package's message applies.
 var hints = []struct{ message, hint string }{
 	{"cannot start any token", "quote a key or value that starts with @, ` or %"},
 	{"alphabetic or numeric character", "quote a key or value that starts with * or &"},
@@ -86,9 +86,10 @@ func syntaxError(err error, text []byte) *Error {
 	return &Error{Line: line, Message: "is not valid YAML: " + message}
 }
 
-// withHint appends to a message of the YAML package what to do about it. It finds
-// the line of a tab, which may be the one after. If the message names the tab, the
-// line is where the value before it begins, and blank lines may be between the two.
+// withHint appends advice to a message of the YAML package. If a tab causes the
+// error, it returns the line of the tab, which may be the next one. If the message
+// names a tab, its line is where the value before the tab begins, and blank lines
+// may be between the two.
 func withHint(message string, line int, lines []string) (string, int) {
 	tab := regexp.MustCompile(`^[ -]*\t`)
 	last := line + 1

@@ -24,9 +24,8 @@ type value struct {
 	types string // see form
 	keys  []key  // the table of a section
 
-	// read stores the value of a node or notes what is wrong with it. It leaves
-	// the place alone if there is no value. If it is nil, the section's finish
-	// reads the value.
+	// read stores the value of a node, or records an error. It stores nothing if
+	// there is no value. If read is nil, the section's finish reads the value.
 	read func(node)
 
 	// show returns the stored value for YAML, or nil to leave the key out, which
@@ -155,7 +154,7 @@ func readInto[T any](n node, target *T, f form[T]) {
 	}
 }
 
-// parsed returns a single value, or notes what is wrong with it.
+// parsed returns a single value, or records an error.
 func parsed[T any](n node, f form[T]) (v T, ok bool) {
 	text, ok := n.text()
 	if !ok {

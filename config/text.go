@@ -8,11 +8,11 @@ import (
 	"unicode/utf8"
 )
 
-// This file finds values that were not meant: placeholders that another tool
+// This file finds values that cannot be intended: placeholders that another tool
 // should have filled in, references inside longer values, and characters that got
 // into a value by accident.
 
-// checkText returns an error if a value is not what its author meant. Every value
+// checkText returns an error if a value cannot be what its author meant. Every value
 // passes through it, including those of environment variables and parameters.
 //
 // A secret may contain what looks like a placeholder or a reference; only one that

@@ -31,8 +31,8 @@ type emfDirective struct {
 	Metrics    []emfMetric
 }
 
-// write writes the line of a batch. Dashboards and alarms rely on the names of
-// the metrics.
+// write writes a batch's line. Dashboards and alarms rely on the names of the
+// metrics.
 func (e *emf) write(ctx context.Context, s handler.Stats) {
 	line := map[string]any{"FunctionName": e.function, "level": "INFO"}
 	if e.level != "" {

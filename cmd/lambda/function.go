@@ -36,7 +36,7 @@ type function struct {
 
 	mu       sync.Mutex       // guards what follows
 	handler  *handler.Handler // of the last configuration that could be loaded
-	loadedAt time.Time        // when that was last tried
+	loadedAt time.Time        // when a load was last tried
 }
 
 // newFunction loads the configuration and returns a function. It does not connect

@@ -16,20 +16,20 @@ var levels = map[string]slog.Level{
 	"trace": slog.LevelDebug, "warning": slog.LevelWarn, "fatal": slog.LevelError, "panic": slog.LevelError,
 }
 
-// logCloseTimeout is how long a command waits at its end for the last lines to be
-// written. Only a pipe that is full and not read makes it wait.
+// logCloseTimeout is how long a command waits at its end until the last lines are
+// written. It waits only if a pipe is full and not read.
 const logCloseTimeout = 150 * time.Millisecond
 
-// A commandLog is the log of a command that runs for long. It never blocks the
-// command, and counts floods of warnings.
+// A commandLog is the log of a long-running command. It never blocks the command,
+// and replaces floods of warnings by their count.
 type commandLog struct {
 	*slog.Logger
 	limiter *logging.Limiter
 	writer  *logging.Writer
 }
 
-// openLog returns a log that writes text or, with --json, JSON lines to w. What
-// the standard library logs goes there, too.
+// openLog returns a log that writes text or, with --json, JSON lines to w. The
+// standard library logs there, too.
 func (o *options) openLog(w io.Writer) (*commandLog, error) {
 	level, ok := levels[strings.ToLower(o.logLevel)]
 	if !ok {
@@ -48,7 +48,7 @@ func (o *options) openLog(w io.Writer) (*commandLog, error) {
 	return l, nil
 }
 
-// close writes what is left.
+// close writes the remaining lines.
 func (l *commandLog) close() {
 	l.limiter.Flush()
 	_ = l.writer.Close(logCloseTimeout)

@@ -88,9 +88,9 @@ func withExitCode(f func(cmd *cobra.Command, args []string) error) func(*cobra.C
 	}
 }
 
-// untilSignal is withExitCode for a command that ends when the context does: at
-// the first SIGTERM or SIGINT. The second ends the process at once. An error after
-// a signal is not one, because the signal has interrupted f.
+// untilSignal is withExitCode for a command that runs until the first SIGTERM or
+// SIGINT, which ends its context. The second signal ends the process at once. An
+// error of f after a signal is ignored, because the signal may have caused it.
 func untilSignal(f func(ctx context.Context, cmd *cobra.Command) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
 		ctx, cancel := earlysignal.Until(cmd.Context())

@@ -36,7 +36,7 @@ func (r *runCommand) run(ctx context.Context, cmd *cobra.Command) error {
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
-	// A reader of standard error that goes away must not end the daemon.
+	// If the reader of standard error goes away, the daemon must go on.
 	signal.Ignore(syscall.SIGPIPE)
 	log, err := r.openLog(cmd.ErrOrStderr())
 	if err != nil {
@@ -51,8 +51,8 @@ func (r *runCommand) run(ctx context.Context, cmd *cobra.Command) error {
 
 func (r *runCommand) serve(ctx context.Context, reload <-chan os.Signal, log *commandLog) error {
 	if os.Getenv("GOGC") == "" {
-		// The heap is small and nearly all of it soon garbage: 6 MB more save
-		// a tenth of the CPU time.
+		// The heap is small, and nearly all of it soon becomes garbage. 6 MB more
+		// of it save a tenth of the CPU time.
 		debug.SetGCPercent(200)
 	}
 	load := func(ctx context.Context) (*config.Config, error) {

@@ -1,7 +1,7 @@
-// Package jsonscan reads JSON the way a Sidekiq process would, in one pass
-// over the text and without recursion. Start at [Check], which says whether
-// Ruby's json can load a text and generate it again. [Scanner.Object] and
-// [Members] also return the members of an object, as parts of the text.
+// Package jsonscan reads JSON as a Sidekiq process would, in one pass over the
+// text. Start at [Check], which says whether Ruby's json can load a text and
+// generate it again. [Scanner.Object] and [Members] also return the members of an
+// object, as parts of the text. A [Reader] reads a text whose keys are known.
 package jsonscan
 
 import (
@@ -16,7 +16,7 @@ import (
 const MaxDepth = 90
 
 // A Verdict is the result of Check. The zero value means that the text is JSON
-// without a fault.
+// without any of these faults.
 type Verdict struct {
 	// Syntax is set if the text is not JSON (RFC 8259). Nothing else is set then.
 	Syntax error
