@@ -27,7 +27,7 @@ func TestClientOnRedis(t *testing.T) {
 	testClient(t, func(t *testing.T) string { return env.Redis(t).Addr })
 }
 
-// Push and Ready recognise the reasons why Redis cannot take jobs.
+// Push and Ready recognize the reasons why Redis cannot take jobs.
 func TestRedisInTrouble(t *testing.T) {
 	for _, c := range []struct {
 		name  string

@@ -11,7 +11,8 @@ import (
 	"github.com/alicebob/miniredis/v2"
 )
 
-// Each connection has a new password, and is renewed when it is old.
+// Each connection logs in with a new password, and an old connection is
+// replaced.
 func TestPasswordForEachConnection(t *testing.T) {
 	m := miniredis.RunT(t)
 	n := 0

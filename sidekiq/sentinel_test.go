@@ -95,7 +95,7 @@ func TestFindMaster(t *testing.T) {
 	}
 }
 
-// The list of sentinels follows what they report, in bounds, and always has the
+// The list of sentinels follows their reports, is bounded, and always has the
 // configured ones.
 func TestSentinelsAreRefreshed(t *testing.T) {
 	master := startMaster(t, "master")
@@ -111,7 +111,7 @@ func TestSentinelsAreRefreshed(t *testing.T) {
 	}
 }
 
-// A master that is still, or already, a replica is asked for again.
+// If the named master is a replica, the sentinels are asked again.
 func TestMasterIsReplica(t *testing.T) {
 	becoming := serve(t, sentinelReply(startMaster(t, "slave", "slave", "master"), 0), nil)
 	client := newTestClient(t, "", func(o *Options) {

@@ -58,7 +58,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TLS at one end only is an error that says so.
+// If only one end uses TLS, the error says so.
 func TestTLSOnOneSide(t *testing.T) {
 	authority := env.NewAuthority(t)
 	plain, secure := env.Redis(t), env.RedisTLS(t, authority.Issue(), nil)

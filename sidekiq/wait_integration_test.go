@@ -88,8 +88,8 @@ func TestWait(t *testing.T) {
 	}
 }
 
-// A push that finds only markers has to wait for replicas as well, because the
-// jobs may be nowhere else.
+// A push that finds only markers also waits for replicas, because they may not
+// have the jobs.
 func TestWaitForMarkers(t *testing.T) {
 	master, replica := startReplicated(t)
 	replica.Pause()
@@ -148,7 +148,8 @@ func TestWaitInOrder(t *testing.T) {
 	}
 }
 
-// The time to wait is neither longer than the caller has, nor without an end.
+// The timeout of WAIT is never longer than the caller's deadline allows, and
+// never 0.
 func TestWaitEnds(t *testing.T) {
 	master, _ := startReplicated(t)
 	client := newTestClient(t, master.Addr, func(o *Options) { o.Wait = Wait{Replicas: 2, Timeout: time.Minute} })
@@ -192,7 +193,7 @@ func commandCalls(t *testing.T, server *env.RedisServer, command string) string 
 	return n
 }
 
-// The permission for WAIT is needed, and missed by its name.
+// If the permission for WAIT is missing, the error names it.
 func TestWaitNeedsPermission(t *testing.T) {
 	master, _ := startReplicated(t)
 	master.Must("ACL", "SETUSER", "default", "-wait")

@@ -111,8 +111,8 @@ func TestFunction(t *testing.T) {
 	checkLog(t, log)
 }
 
-// Whatever one record holds, the others become jobs. A payload that is not an SQS
-// event is an error that says so.
+// Whatever one record contains, the others become jobs. A payload that is not an
+// SQS event is an error that says so.
 func TestOddEvents(t *testing.T) {
 	redis := miniredis.RunT(t)
 	f, _ := newBootstrap(t, sampleConfig(t, "redis://"+redis.Addr()))

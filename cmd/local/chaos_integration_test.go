@@ -103,7 +103,7 @@ func testTerminated(t *testing.T, times int) {
 	cancel()
 	messages := <-published
 	if inLongPoll == 0 {
-		t.Error("no signal came during a long poll")
+		t.Error("no signal arrived during a long poll")
 	}
 	p := startScout(t, "-c", config)
 	checkJobs(t, e, server.Addr, messages)

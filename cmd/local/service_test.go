@@ -102,8 +102,8 @@ func (p *process) metric(t *testing.T, name string) string {
 	return ""
 }
 
-// After SIGHUP during a long poll, what the poll receives is handled by the new
-// configuration. An invalid configuration changes nothing.
+// After SIGHUP during a long poll, the messages that it receives are handled
+// with the new configuration. An invalid configuration changes nothing.
 func TestReload(t *testing.T) {
 	e := newEndpoint(t, 30, 5)
 	first, second := startTestRedis(t), startTestRedis(t)
@@ -156,7 +156,7 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// A configuration whose password Redis rejects is not taken over.
+// A configuration whose password Redis rejects does not take effect.
 func TestReloadWithWrongPassword(t *testing.T) {
 	e := newEndpoint(t, 30, 5)
 	server, err := devstack.StartRedis("127.0.0.1:0")

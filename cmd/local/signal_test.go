@@ -48,7 +48,7 @@ func TestSignalBeforeMain(t *testing.T) {
 	}
 }
 
-// The first signal ends a command that is no daemon.
+// The first signal ends a command that is not the daemon.
 func TestSignalEndsOtherCommands(t *testing.T) {
 	cmd := exec.Command(os.Args[0], "explain", "-")
 	cmd.Env = append(os.Environ(), runScout+"=1", "SCOUT_CONFIG=redis: {url: redis://localhost}\nqueue: {topics: {a: W}}")

@@ -175,13 +175,13 @@ func TestRoom(t *testing.T) {
 		}
 	}
 	if hears(a) || hears(other) {
-		t.Error("an account hears of room that it does not wait for")
+		t.Error("an account is told of room that it does not wait for")
 	}
 	if _, ok := a.Reserve(10); ok {
 		t.Fatal("there is room for 20 MiB")
 	}
 	if hears(a) {
-		t.Error("it hears of room although nothing has changed")
+		t.Error("it is told of room although nothing has changed")
 	}
 	a.Release(first)
 	if !hears(a) || hears(other) {
@@ -244,7 +244,7 @@ func TestRefusedAccountThatGoesAway(t *testing.T) {
 		}
 		time.Sleep(refusalLifetime)
 		if reserve(busy, 1) != 1 {
-			t.Error("the busy queue waits for one that has gone away")
+			t.Error("the busy queue waits for one that no longer wants to receive")
 		}
 		busy.Release(second)
 	})

@@ -270,7 +270,7 @@ func TestRunDrains(t *testing.T) {
 	}
 }
 
-// What is wrong at the start ends Run with an error.
+// A problem at the start ends Run with an error.
 func TestRunFails(t *testing.T) {
 	w := newWorld(t, "app")
 	w.redis.RequireAuth("right")
@@ -304,7 +304,7 @@ func TestRunFails(t *testing.T) {
 	}
 }
 
-// A reload takes over everything: routes, queues and Redis.
+// A reload changes everything: routes, queues and Redis.
 func TestReload(t *testing.T) {
 	w := newWorld(t, "app", "users")
 	second := startRedis(t)
@@ -443,7 +443,7 @@ func TestReloadIsChecked(t *testing.T) {
 	}
 }
 
-// A certificate that is not verified is no secret.
+// A warning says that a certificate is not verified.
 func TestUnverifiedCertificate(t *testing.T) {
 	w := newWorld(t, "app")
 	selfSigned := miniredis.NewMiniRedis()
@@ -481,7 +481,7 @@ func TestReloadWithoutAnyRedis(t *testing.T) {
 	r.end(t)
 }
 
-// A reload that does not touch Redis is taken over while Redis is down.
+// A reload that does not change Redis succeeds while Redis is down.
 func TestReloadWhileRedisIsDown(t *testing.T) {
 	w := newWorld(t, "app")
 	r := run(t, w.appConfig(t, w.redis.Addr(), "OldWorker"))

@@ -29,7 +29,7 @@ func TestWatchdog(t *testing.T) {
 	}
 }
 
-// A consumer whose loop does not run is noticed.
+// alive reports a consumer whose loop does not run.
 func TestAlive(t *testing.T) {
 	s := &Service{consumers: map[string]*consumer{"app": {poller: &poller.Poller{}}}}
 	if s.alive() {

@@ -116,7 +116,8 @@ func TestOddVisibilityResponses(t *testing.T) {
 	}
 }
 
-// What Handle and Ready write in an error is bounded and escaped wherever it is shown.
+// The text of errors from Handle and Ready is bounded and escaped wherever it is
+// shown.
 func TestErrorTextsAreBounded(t *testing.T) {
 	hostile := errors.New("\x1b[31m" + strings.Repeat("A", 3_000_000))
 	for name, p := range map[string]*Poller{

@@ -79,7 +79,7 @@ func TestBudgetBoundsBytesInFlight(t *testing.T) {
 	}
 }
 
-// Whatever becomes of a poll, nothing of it stays in flight.
+// However a poll ends, none of its bytes stay in flight.
 func TestBudgetIsReleased(t *testing.T) {
 	for name, change := range map[string]func(*Poller, *fakeSQS){
 		"receives fail": func(_ *Poller, queue *fakeSQS) { queue.receiveErr = errors.New("access denied") },

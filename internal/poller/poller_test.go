@@ -324,8 +324,8 @@ func TestNoPollAfterStop(t *testing.T) {
 	})
 }
 
-// While Handle is held up, no more messages are received, and those in flight
-// are not given up.
+// While Handle makes no progress, no more messages are received, and those in
+// flight are not given up.
 func TestNoReceiveWhileFailing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()
@@ -623,7 +623,7 @@ func TestEvent(t *testing.T) {
 	}
 }
 
-// While OverLimit is true, nothing is received, but what is in flight is finished.
+// While OverLimit is true, nothing is received, but polls in flight finish.
 func TestNoReceiveWhileOverLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := newFakeSQS()

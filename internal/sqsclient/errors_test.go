@@ -16,8 +16,8 @@ import (
 	"scout/internal/printable"
 )
 
-// The errors of AWS say what to do, keep their types, and show nothing that
-// others wrote at length or unescaped.
+// Errors of AWS say what to do and keep their types. Text from others in them
+// is short and escaped.
 func TestErrorsExplain(t *testing.T) {
 	for _, test := range []struct {
 		name, code string // as SQS sends it

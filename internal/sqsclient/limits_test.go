@@ -109,7 +109,7 @@ func TestLargestResponse(t *testing.T) {
 	}
 }
 
-// Five interim responses are read over.
+// Five interim responses are skipped.
 func TestFiveInterimResponses(t *testing.T) {
 	url := newWire(t, func(r *http.Request, c net.Conn) {
 		_, _ = io.WriteString(c, strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", maxInterim)+plain(r))
@@ -155,7 +155,7 @@ func TestManyValues(t *testing.T) {
 	}
 }
 
-// Structural characters within strings are no values.
+// Structural characters within strings do not count as values.
 func TestManyValuesInStrings(t *testing.T) {
 	text := strings.Repeat(`,[{\"`, 100_000)
 	body := `{"Messages":[{"MessageId":"\\","Body":` + string(jsonscan.AppendQuote(nil, text)) + `,"ReceiptHandle":"h"}]}`
