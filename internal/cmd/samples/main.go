@@ -111,21 +111,26 @@ func files() map[string][]sample {
 		},
 		"eventbridge.json": bridgeEvents(),
 		"s3.json":          notificationsOfS3(),
-		"poison.json": {
-			publish("orders", `{"id":1006}`), // the only good one
-			{body: "not JSON"},
-			{body: `{"Type":"SubscriptionConfirmation","TopicArn":"` + devstack.TopicARN("orders") + `","Token":"t","SubscribeURL":"https://sns.us-east-1.amazonaws.com/?Action=ConfirmSubscription"}`},
-			{body: bridgeEvent("shop.billing", "Invoice Disputed", `{"invoice":41}`)},
-			{body: bridgeEvent("shop.billing", "Invoice Paid", `{"total":1e999}`)},
-			{body: notification(record("other-bucket", "ObjectCreated:Put", "a.txt", "1"))},
-			publish("unheard-of", `{"id":1}`),
-			publish("orders", `{"total":1e999}`),
-			publish("orders", `{"id":1,"id":2}`),
-			publish("orders", strings.Repeat("[", 100)+strings.Repeat("]", 100)),
-			publish("orders", `{"name":"\ud800"}`),
-			publish("billing", `{"_aj_globalid":"gid://app/User/1"}`),
-		},
-		"hundred.json": hundred,
+		"poison.json":      poison(),
+		"hundred.json":     hundred,
+	}
+}
+
+// poison returns messages that Scout rejects, after a good one.
+func poison() []sample {
+	return []sample{
+		publish("orders", `{"id":1006}`), // the good one
+		{body: "not JSON"},
+		{body: `{"Type":"SubscriptionConfirmation","TopicArn":"` + devstack.TopicARN("orders") + `","Token":"t","SubscribeURL":"https://sns.us-east-1.amazonaws.com/?Action=ConfirmSubscription"}`},
+		{body: bridgeEvent("shop.billing", "Invoice Disputed", `{"invoice":41}`)},
+		{body: bridgeEvent("shop.billing", "Invoice Paid", `{"total":1e999}`)},
+		{body: notification(record("other-bucket", "ObjectCreated:Put", "a.txt", "1"))},
+		publish("unheard-of", `{"id":1}`),
+		publish("orders", `{"total":1e999}`),
+		publish("orders", `{"id":1,"id":2}`),
+		publish("orders", strings.Repeat("[", 100)+strings.Repeat("]", 100)),
+		publish("orders", `{"name":"\ud800"}`),
+		publish("billing", `{"_aj_globalid":"gid://app/User/1"}`),
 	}
 }
 
