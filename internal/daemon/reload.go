@@ -22,6 +22,9 @@ func (s *Service) reload(ctx context.Context) {
 	} else {
 		err = s.takeOver(ctx, c)
 	}
+	if err != nil && ctx.Err() != nil {
+		return // the Service is stopping, which may have caused the error
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {

@@ -328,7 +328,7 @@ func TestReload(t *testing.T) {
 	r.end(t)
 }
 
-// max_bytes bounds what all queues have in flight, and the memory limit follows it.
+// max_bytes bounds the bytes in flight of all queues together, and the memory limit follows it.
 func TestMaxBytes(t *testing.T) {
 	w := newWorld(t, "app")
 	var limit atomic.Int64
@@ -389,6 +389,25 @@ func TestReloadFails(t *testing.T) {
 		t.Errorf("after a good reload: status = %+v", s)
 	}
 	r.end(t)
+}
+
+// A reload that is interrupted because the Service stops has not failed.
+func TestStopDuringReload(t *testing.T) {
+	w := newWorld(t, "app")
+	loading := make(chan struct{})
+	r := run(t, w.appConfig(t, w.redis.Addr(), "Worker"), func(s *Service) {
+		s.Load = func(ctx context.Context) (*config.Config, error) {
+			close(loading)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+	})
+	r.reload <- syscall.SIGHUP
+	<-loading
+	r.end(t)
+	if strings.Contains(r.log.String(), "reload failed") {
+		t.Errorf("log:\n%s", r.log.String())
+	}
 }
 
 // What a reload brings is checked as a whole: a Redis that fails while the one in
