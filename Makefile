@@ -63,7 +63,7 @@ fuzz:
 	$(GO) test -run '^$$' -fuzz '^FuzzLoad$$' -fuzztime 1m ./config
 	$(GO) test -run '^$$' -fuzz '^FuzzReplies$$' -fuzztime 1m ./sidekiq
 
-# make bench    run the Go benchmarks, and measure what the daemon moves from SQS to Redis; TLS=1 what TLS costs it
+# make bench    run the Go benchmarks, and measure the daemon from SQS to Redis; with TLS=1, what TLS costs
 bench: scout
 ifdef TLS
 	$(GO) run ./internal/cmd/bench -tls

@@ -5,8 +5,8 @@
 // and, in this process, an SQS that costs as little as possible (see stub), so
 // that Scout is the bottleneck: the report says how much of its processor it
 // used, which should be nearly all. The messages are SNS envelopes of 1 KB, or of
-// -size bytes, each with its own ids, and Scout de-duplicates them, as it does by default.
-// The jobs and markers are removed from Redis all the time.
+// -size bytes, each with its own ids, and Scout de-duplicates them, as it does by
+// default. Jobs and markers are continuously removed from Redis.
 //
 // Scout reaches both without TLS, Redis through a unix socket. With -tls, Scout
 // over https and rediss takes turns with Scout over http and redis, both over TCP,
@@ -52,7 +52,7 @@ func main() {
 	}
 }
 
-// options are the command line's.
+// options are the options of the command line.
 type options struct {
 	contenders []contender
 	duration   time.Duration
