@@ -23,9 +23,9 @@ const bareCommand = "bare"
 // bareLoops is the number of loops, the same as the maximum of Scout's polls.
 const bareLoops = 64
 
-// bareLoop does the minimum that moving messages from SQS to Redis takes with
-// the AWS SDK: receive ten, push their bodies as they are, and delete them. It
-// checks nothing, and pushes a redelivered message again.
+// bareLoop does the minimum that it takes to move messages from SQS to Redis with
+// the AWS SDK: receive ten, push their bodies unchanged, and delete them. It checks
+// nothing, and pushes a redelivered message again.
 func bareLoop() contender {
 	return contender{name: "bare loop", command: func(s *stand, metricsAddr string) ([]string, bool, error) {
 		self, err := os.Executable()

@@ -37,8 +37,8 @@ const (
 	overTLS                // Redis over rediss, SQS over https
 )
 
-// scoutCommand returns the command of the daemon with a minimal configuration:
-// only where things are.
+// scoutCommand returns the command of the daemon with a minimal configuration,
+// which says only where SQS and Redis are.
 func scoutCommand(path string) func(s *stand, metricsAddr string) ([]string, bool, error) {
 	return func(s *stand, metricsAddr string) ([]string, bool, error) {
 		config := filepath.Join(s.dir, "scout.yml")

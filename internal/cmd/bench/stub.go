@@ -28,7 +28,7 @@ type stub struct {
 	listener  net.Listener
 }
 
-// newStub starts a stub. It takes only TLS if it gets a configuration for that.
+// newStub starts a stub, with TLS if it gets a configuration for that.
 func newStub(q *queue, latency time.Duration, size int, config *tls.Config) (*stub, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -158,8 +158,8 @@ func (s *stub) appendResponse(b []byte, action string, request []byte) ([]byte, 
 }
 
 // appendSuccessful appends the response that every entry of a batch succeeded,
-// and returns their number. In what Scout sends, only the ids of entries look
-// like ids.
+// and returns their number. In Scout's requests, only the ids of entries look like
+// ids.
 func appendSuccessful(b, request []byte) (response []byte, n int) {
 	b = append(b, `{"Failed":[],"Successful":[`...)
 	for {
@@ -207,7 +207,7 @@ type template struct {
 	idEnds []int // the positions in text where the number ends
 }
 
-// defaultSize is the size of an envelope unless -size has another one.
+// defaultSize is the size of an envelope without -size.
 const defaultSize = 1 << 10
 
 // newTemplate returns a template whose envelope has about size bytes, and at most 40 more.

@@ -75,7 +75,8 @@ func (s *stand) measure(ctx context.Context, d time.Duration) (figures, error) {
 	}, err
 }
 
-// receivesInFlight returns the average number of them during d from now on.
+// receivesInFlight returns the average number of receives in flight during d from
+// now on.
 func (s *stub) receivesInFlight(ctx context.Context, d time.Duration) (float64, error) {
 	const samples = 100
 	var sum int64

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// An Authority is a certificate authority of one test. This file's functions panic
-// if they cannot write a file.
+// An Authority is the certificate authority of one test. The functions in this file
+// panic if they cannot write a file.
 type Authority struct {
 	File string // its certificate, in PEM
 
@@ -69,7 +69,7 @@ func SelfSignedIn(dir string) KeyPair {
 	return pair
 }
 
-// Expired makes a certificate one that was valid until a minute ago.
+// Expired makes a certificate expire a minute ago.
 func Expired(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
 
 // OnlyFor makes a certificate valid for one host name and nothing else.
@@ -85,8 +85,8 @@ func newLeaf() *x509.Certificate {
 	return c
 }
 
-// newCertificate returns what all certificates have in common. It has been valid
-// for an hour, so that Expired can end that.
+// newCertificate returns a template of all certificates. It is valid since an hour
+// ago, so that Expired can make it end before now.
 func newCertificate(name string) *x509.Certificate {
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
 	must(err)

@@ -1,6 +1,6 @@
 // Package env provides the environment of integration tests: real servers, each
-// on a free loopback port and for one test, and the paths of real programs. A
-// test that needs what is not installed is skipped or, with CI=true, fails.
+// on a free loopback port and for one test, and the paths of real programs. If a
+// program is not installed, the test is skipped or, with CI=true, fails.
 package env
 
 import (
@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// need skips the test, or fails it with CI=true, because a part is not installed.
-// how says where make deps gets it from.
+// need skips the test or, with CI=true, fails it, because a part is not installed.
+// how says how make deps installs it.
 func need(t testing.TB, part, how string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {

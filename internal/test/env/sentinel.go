@@ -27,17 +27,17 @@ type Replication struct {
 }
 
 // ReplicationOptions say how the servers of a Replication are protected. The zero
-// value: not at all.
+// value does not protect them.
 type ReplicationOptions struct {
 	Password         string     // of the nodes, for clients and for each other
 	SentinelPassword string     // of the sentinels
-	TLS              *KeyPair   // of all servers, which then take only TLS
-	Authority        *Authority // that has signed it, and whose certificates all servers want from clients
+	TLS              *KeyPair   // of all servers, which then accept only TLS
+	Authority        *Authority // signed TLS; all servers require clients to have a certificate of it
 }
 
 // NewReplication starts a master, its replicas and three sentinels, and returns
-// when they have found each other. They are stopped when the test ends. The data
-// is only in memory, so a node that was killed has to get it from another.
+// when they have found each other. They are stopped when the test ends. Data is
+// kept only in memory, so a node that was killed gets it from another.
 func NewReplication(t testing.TB, replicas int, options ReplicationOptions) *Replication {
 	t.Helper()
 	r := &Replication{t: t, options: options, replicas: replicas}
@@ -89,7 +89,7 @@ func (r *Replication) startSentinel() *RedisServer {
 		config = append(config, "requirepass "+r.options.SentinelPassword, "sentinel sentinel-pass "+r.options.SentinelPassword)
 	}
 	s := r.start(r.options.SentinelPassword, config, "--sentinel")
-	// Sentinels look after most things every few seconds. A test need not wait so
+	// Sentinels do most of their work every few seconds. A test should not wait that
 	// long until a killed master becomes a replica.
 	s.Must("SENTINEL", "DEBUG", "INFO-PERIOD", 250, "PUBLISH-PERIOD", 250, "ASK-PERIOD", 250, "PING-PERIOD", 250,
 		"MIN-LINK-RECONNECT-PERIOD", 500, "TILT-TRIGGER", 10_000)
@@ -139,8 +139,8 @@ func (r *Replication) SentinelAddrs() []string {
 	return addrs
 }
 
-// Master returns the node that the sentinels call the master, or nil if they do
-// not agree or if it does not say so itself.
+// Master returns the node that the sentinels and the node itself call the master,
+// or nil if they do not agree.
 func (r *Replication) Master() *RedisServer {
 	var master *RedisServer
 	for _, sentinel := range r.Sentinels {
