@@ -12,11 +12,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/smithy-go"
+
+	"scout/internal/printable"
 )
 
 const (
-	ssmTimeout = 2 * time.Second // of a call, including its retries
-	ssmBatch   = 10              // maximum number of names in a GetParameters call
+	ssmTimeout   = 2 * time.Second // of a call, including its retries
+	ssmBatch     = 10              // maximum number of names in a GetParameters call
+	maxErrorText = 300             // bytes of AWS's text in an error
 )
 
 // A parameter is the text of a parameter in Parameter Store, or why it could not be read.
@@ -126,9 +129,9 @@ func reason(name string, err error) error {
 	case !errors.As(err, &api):
 		return fmt.Errorf("parameter %s: %w", name, err)
 	case api.ErrorCode() == "AccessDeniedException":
-		return fmt.Errorf("parameter %s: access denied; allow ssm:GetParameters on it, and kms:Decrypt on its key if it is a SecureString with a customer managed key (AWS: %s)", name, api.ErrorMessage())
+		return fmt.Errorf("parameter %s: access denied; allow ssm:GetParameters on it, and kms:Decrypt on its key if it is a SecureString with a customer managed key (AWS: %s)", name, printable.Text(api.ErrorMessage(), maxErrorText))
 	case api.ErrorCode() == "ThrottlingException":
 		return fmt.Errorf("parameter %s: Parameter Store is throttling; try again, or enable higher throughput", name)
 	}
-	return fmt.Errorf("parameter %s: %s: %s", name, api.ErrorCode(), api.ErrorMessage())
+	return fmt.Errorf("parameter %s: %s", name, printable.Text(api.ErrorCode()+": "+api.ErrorMessage(), maxErrorText))
 }

@@ -204,6 +204,8 @@ func TestParameterErrors(t *testing.T) {
 			want: "parameter /scout/pw: Parameter Store is throttling; try again, or enable higher throughput"},
 		"expired token": {text: text, fail: respondError(400, "ExpiredTokenException", "The security token is expired"),
 			want: "parameter /scout/pw: ExpiredTokenException: The security token is expired"},
+		"unprintable": {text: text, fail: respondError(400, "Odd\nException", strings.Repeat("\u202e", 200)),
+			want: `parameter /scout/pw: Odd\u000aException: ` + strings.Repeat(`\u202e`, 46) + "…"},
 		"silent": {text: text, fail: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 			want: "parameter /scout/pw: Parameter Store did not respond within 2s; a function in a VPC needs a VPC endpoint for ssm"},
 	}
