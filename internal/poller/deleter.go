@@ -91,12 +91,12 @@ func (p *Poller) deleteBatch(ctx context.Context, messages []message) (retry []m
 	defer cancel()
 	out, err := p.SQS.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &p.QueueURL, Entries: entries})
 	if err != nil {
-		p.log().Warn("deleting messages failed", "messages", len(messages), "error", bounded(err))
+		p.log().Warn("delete request failed", "messages", len(messages), "error", bounded(err))
 		return messages
 	}
 	done, err := succeeded(len(messages), out.Successful, func(e *types.DeleteMessageBatchResultEntry) *string { return e.Id }, out.Failed)
 	if err != nil {
-		p.log().Error("deleting messages", "error", err)
+		p.log().Error("unexpected response to a delete request", "error", err)
 	}
 	p.count(func(s *Stats) { s.Deleted += int64(done.len()) })
 	var rejected bitset
