@@ -9,7 +9,7 @@ import (
 )
 
 // need skips the test or, with CI=true, fails it, because a part is not installed.
-// how says how make deps installs it.
+// how says from where and to where make deps installs it.
 func need(t testing.TB, part, how string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
