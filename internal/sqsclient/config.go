@@ -75,6 +75,7 @@ func newSDKClient(ctx context.Context, c config.AWS, log *slog.Logger) (*sqs.Cli
 	loaded.Logger = logging.LoggerFunc(func(_ logging.Classification, format string, args ...any) {
 		log.Debug("AWS SDK", "message", fmt.Sprintf(format, args...))
 	})
+	loaded.Credentials = credentialsProvider{loaded.Credentials}
 	return sqs.NewFromConfig(loaded, func(o *sqs.Options) {
 		o.DisableMessageChecksumValidation = true
 		if c.Endpoint != "" {

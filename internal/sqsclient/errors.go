@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
 	"github.com/aws/smithy-go"
@@ -37,6 +38,27 @@ func explainErrors(stack *middleware.Stack) error {
 		}), middleware.Before)
 }
 
+// setCredentials says where credentials may come from.
+const setCredentials = "set aws.access_key and aws.secret_key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine an IAM role"
+
+// A credentialsError is the error of a credentialsProvider.
+type credentialsError struct{ err error }
+
+func (e *credentialsError) Error() string { return e.err.Error() }
+func (e *credentialsError) Unwrap() error { return e.err }
+
+// A credentialsProvider returns credentialsErrors, so that explain can tell them
+// from errors of the call that needs the credentials.
+type credentialsProvider struct{ aws.CredentialsProvider }
+
+func (p credentialsProvider) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	c, err := p.CredentialsProvider.Retrieve(ctx)
+	if err != nil {
+		err = &credentialsError{err}
+	}
+	return c, err
+}
+
 // explain returns the text for the error of a call. It says what to do, if that
 // is known.
 func explain(err error, operation, region string) string {
@@ -53,10 +75,16 @@ func explain(err error, operation, region string) string {
 	if inner, ok := errors.AsType[*smithy.OperationError](err); ok {
 		switch {
 		case inner.ServiceID == "ec2imds": // the SDK's last source of credentials
-			return "no AWS credentials found; set aws.access_key and aws.secret_key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine an IAM role"
+			return "no AWS credentials found; " + setCredentials
 		case isAPI:
 			return fmt.Sprintf("AWS gave no credentials for the configured role or profile; %s of %s failed (%s)", inner.OperationName, inner.ServiceID, detail)
 		}
+	}
+	if c, ok := errors.AsType[*credentialsError](err); ok {
+		if errors.Is(err, context.DeadlineExceeded) { // the SDK tries the metadata service of EC2 for longer than a call may take
+			return "no AWS credentials found in time; " + setCredentials
+		}
+		return "AWS credentials could not be loaded; check the configured role, profile or process (" + printable.Text(c.Error(), 300) + ")"
 	}
 	if isAPI {
 		if advice := advise(api.ErrorCode(), operation, region); advice != "" {

@@ -1,13 +1,16 @@
 package sqsclient
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go"
@@ -101,6 +104,7 @@ func TestNoCredentials(t *testing.T) {
 		fmt.Fprint(w, `<ErrorResponse><Error><Code>AccessDenied</Code><Message>no role for you</Message></Error></ErrorResponse>`)
 	})
 	metadata := newParty(t, http.NotFound)
+
 	all := logins(t)
 	expired := all["SSO"]
 	expired.files = map[string]string{".aws/config": expired.files[".aws/config"]}
@@ -111,16 +115,37 @@ func TestNoCredentials(t *testing.T) {
 	}{
 		"nothing":        {login{}, nil, none},
 		"no role":        {login{}, []string{"AWS_EC2_METADATA_DISABLED=false", "AWS_EC2_METADATA_SERVICE_ENDPOINT=" + metadata.URL}, none},
+		"no token file":  {login{}, []string{"AWS_ROLE_ARN=arn:aws:iam::123456789012:role/app", "AWS_WEB_IDENTITY_TOKEN_FILE=/nowhere/token"}, `AWS credentials could not be loaded; check the configured role, profile or process (failed to `},
 		"role denied":    {all["web identity"], []string{"AWS_ENDPOINT_URL_STS=" + denied.URL}, `AWS gave no credentials for the configured role or profile; AssumeRoleWithWebIdentity of STS failed (AccessDenied: no role for you)`},
 		"no SSO session": {expired, nil, `the AWS SSO session has expired; run aws sso login`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			output := test.login.findQueue(t, "", "", test.env...)
-			want := regexp.QuoteMeta(`looking for the SQS queue "app": operation error SQS: GetQueueUrl, `+test.want) + "\n"
+			want := regexp.QuoteMeta(`looking for the SQS queue "app": operation error SQS: GetQueueUrl, ` + test.want)
 			if !regexp.MustCompile(want).MatchString(output) {
 				t.Errorf("output:\n%s\nwant %s", output, want)
 			}
 		})
 	}
+}
+
+// The metadata service of a machine outside of AWS may never respond.
+func TestNoCredentialsInTime(t *testing.T) {
+	silent := newParty(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ROLE_ARN", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("AWS_CONFIG_FILE", "/nowhere")
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "false")
+	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", silent.URL)
+	c, err := newSDKClient(t.Context(), config.AWS{Region: "us-east-1"}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err = receive(ctx, c)
+	checkError(t, err, "operation error SQS: ReceiveMessage, no AWS credentials found in time; set aws.access_key and aws.secret_key, or AWS_ACCESS_KEY_ID")
 }
