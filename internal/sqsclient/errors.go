@@ -47,6 +47,10 @@ type credentialsError struct{ err error }
 func (e *credentialsError) Error() string { return e.err.Error() }
 func (e *credentialsError) Unwrap() error { return e.err }
 
+// RetryableError tells the SDK not to repeat the call. The sources of credentials
+// repeat their own calls, and after them there would be no time left.
+func (e *credentialsError) RetryableError() bool { return false }
+
 // A credentialsProvider returns credentialsErrors, so that explain can tell them
 // from errors of the call that needs the credentials.
 type credentialsProvider struct{ aws.CredentialsProvider }
