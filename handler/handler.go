@@ -90,7 +90,7 @@ func (h *Handler) translateMessages(ctx context.Context, b *batch, now time.Time
 		group := fifoGroup(m)
 		if failedGroups[group] {
 			b.failures[i] = reject(ReasonHeldBack, "an earlier message of its group failed")
-			h.log().InfoContext(ctx, heldBackText, "sqs_message_id", m.MessageId)
+			h.log().InfoContext(ctx, heldBackText, "sqs_message_id", b.sqsID(i))
 			continue
 		}
 		translation, dead, err := h.translateSafely(ctx, &t, m, b.jobs)
@@ -115,7 +115,7 @@ func (h *Handler) translateMessages(ctx context.Context, b *batch, now time.Time
 		}
 		if translation.Ignored {
 			b.set(i, special{ignored: true})
-			h.log().DebugContext(ctx, "message ignored", "sqs_message_id", m.MessageId, "topic", b.labels[i])
+			h.log().DebugContext(ctx, "message ignored", "sqs_message_id", b.sqsID(i), "topic", b.labels[i])
 			continue
 		}
 		for range translation.Jobs[len(b.jobs):] {

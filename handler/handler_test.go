@@ -320,6 +320,31 @@ func TestLogNamesMessagesAndJobs(t *testing.T) {
 	}
 }
 
+// What SQS, or an endpoint in its place, calls a message is bounded in the log.
+func TestLogBoundsIDs(t *testing.T) {
+	long := "\x1b[31m" + strings.Repeat("x", 100_000)
+	for name, group := range map[string]string{"standard": "", "FIFO": "g"} {
+		var log bytes.Buffer
+		h, _ := newTestHandler(t)
+		h.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		batch := event(notification("nowhere", "1"), notification("orders", "2"), notification("debug", "3"))
+		for i := range batch.Records {
+			m := &batch.Records[i]
+			m.MessageId = fmt.Sprint(long, i)
+			m.Attributes = map[string]string{"ApproximateReceiveCount": long}
+			if i < 2 && group != "" {
+				m.Attributes["MessageGroupId"] = group
+			}
+		}
+		if _, err := h.Handle(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+		if n := log.Len(); n > 3000 || bytes.Contains(log.Bytes(), []byte("\x1b")) {
+			t.Errorf("%s: %d bytes of log:\n%.3000s", name, n, log.String())
+		}
+	}
+}
+
 func TestReleaseBodies(t *testing.T) {
 	for _, release := range []bool{false, true} {
 		batch := event(notification("orders", "1"), &events.SQSMessage{Body: "poison"})

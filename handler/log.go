@@ -13,17 +13,19 @@ import (
 
 func (h *Handler) log() *slog.Logger { return cmp.Or(h.Log, slog.Default()) }
 
-// maxIDLength bounds how much of an id is logged that others choose.
+// maxIDLength is the maximum of what is logged of an id, in bytes, because others
+// choose it.
 const maxIDLength = 100
 
 func (b *batch) snsID(i int) string { return printable.Text(b.snsIDs[i], maxIDLength) }
 
+func (b *batch) sqsID(i int) string { return printable.Text(b.messages[i].MessageId, maxIDLength) }
+
 // logRejection logs why message i was rejected.
 func (h *Handler) logRejection(ctx context.Context, b *batch, i int, rejection error, more ...any) {
-	m := &b.messages[i]
 	attrs := append([]any{
-		"sqs_message_id", m.MessageId, "sns_message_id", b.snsID(i), "topic", b.labels[i],
-		"reason", reasonOf(rejection), "error", rejection, "receive_count", m.Attributes["ApproximateReceiveCount"],
+		"sqs_message_id", b.sqsID(i), "sns_message_id", b.snsID(i), "topic", b.labels[i],
+		"reason", reasonOf(rejection), "error", rejection, "receive_count", printable.Text(b.messages[i].Attributes["ApproximateReceiveCount"], maxIDLength),
 	}, more...)
 	if h.MaxReceiveCount > 0 {
 		attrs = append(attrs, "max_receive_count", h.MaxReceiveCount)
@@ -63,7 +65,7 @@ func (h *Handler) logResult(ctx context.Context, b *batch, n int, result sidekiq
 	}
 	i, job := b.messageOf[n], &b.jobs[n]
 	attrs := []any{
-		"sqs_message_id", b.messages[i].MessageId, "sns_message_id", b.snsID(i), "topic", b.labels[i],
+		"sqs_message_id", b.sqsID(i), "sns_message_id", b.snsID(i), "topic", b.labels[i],
 		"class", job.Class, "queue", job.Queue, "jid", job.JID,
 	}
 	if result.Err != nil {
