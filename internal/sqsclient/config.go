@@ -15,6 +15,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"scout/config"
+	"scout/internal/printable"
 )
 
 // AWSConfig returns how to reach AWS: as configured, and otherwise as the SDK's
@@ -36,6 +37,9 @@ func AWSConfig(ctx context.Context, c config.AWS) (aws.Config, error) {
 		options = append(options, awsconfig.WithCredentialsProvider(credentials.StaticCredentialsProvider{Value: keys}))
 	}
 	loaded, err := awsconfig.LoadDefaultConfig(ctx, options...)
+	if missing, ok := errors.AsType[awsconfig.SharedConfigProfileNotExistError](err); ok {
+		return aws.Config{}, fmt.Errorf("the AWS profile %s does not exist; set AWS_PROFILE to a profile in ~/.aws/config, or unset it", printable.Text(missing.Profile, 100))
+	}
 	if err != nil {
 		return aws.Config{}, err
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -148,4 +149,16 @@ func TestNoCredentialsInTime(t *testing.T) {
 	defer cancel()
 	_, err = receive(ctx, c)
 	checkError(t, err, "operation error SQS: ReceiveMessage, no AWS credentials found in time; set aws.access_key and aws.secret_key, or AWS_ACCESS_KEY_ID")
+}
+
+// A profile that does not exist is an error that says what to set.
+func TestUnknownProfile(t *testing.T) {
+	t.Setenv("AWS_PROFILE", "no\x1bsuch")
+	t.Setenv("AWS_CONFIG_FILE", filepath.Join(t.TempDir(), "config"))
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(t.TempDir(), "credentials"))
+	_, err := AWSConfig(t.Context(), config.AWS{Region: "us-east-1"})
+	const want = `the AWS profile no\u001bsuch does not exist; set AWS_PROFILE to a profile in ~/.aws/config, or unset it`
+	if err == nil || err.Error() != want {
+		t.Errorf("error = %v, want %s", err, want)
+	}
 }
