@@ -16,12 +16,21 @@ type node struct {
 	value  *yaml.Node // never an alias; nil if there is no value
 	source string
 	line   int
-	key    string // the full key
+	path   path
+}
+
+// A path says where in the document a node is. Only errors need its text, so it is
+// not made before: most of the time that loading takes would go into it.
+type path struct {
+	parent *path
+	key    string
+	list   bool // the node is the element of a list with this index
+	index  int
 }
 
 // fail records an error, which must not contain the value.
 func (n node) fail(format string, args ...any) {
-	n.errs = append(n.errs, &Error{n.source, n.line, n.key, fmt.Sprintf(format, args...)})
+	n.errs = append(n.errs, &Error{n.source, n.line, n.path.String(), fmt.Sprintf(format, args...)})
 }
 
 // failUnknown records that the key, whose last part is name, is not one of the allowed keys.
@@ -63,7 +72,7 @@ func (n node) child(key string) node {
 			return child
 		}
 	}
-	return node{document: n.document, source: n.source, line: n.line, key: join(n.key, key)}
+	return node{document: n.document, source: n.source, line: n.line, path: path{parent: &n.path, key: key}}
 }
 
 // mapping returns the values of a mapping by key. Duplicate keys are skipped and
@@ -198,14 +207,14 @@ func (n node) children() iter.Seq2[string, node] {
 				if key.Kind != yaml.ScalarNode {
 					continue // an error; see mapping
 				}
-				child.value, child.line, child.key = value, key.Line, join(n.key, key.Value)
+				child.value, child.line, child.path = value, key.Line, path{parent: &n.path, key: key.Value}
 				if !yield(key.Value, child) {
 					return
 				}
 			}
 		case yaml.SequenceNode:
 			for i, value := range n.value.Content {
-				child.value, child.line, child.key = value, value.Line, fmt.Sprintf("%s[%d]", n.key, i)
+				child.value, child.line, child.path = value, value.Line, path{parent: &n.path, list: true, index: i}
 				if !yield("", child) {
 					return
 				}
@@ -232,9 +241,17 @@ const maxKey = 400
 
 var printableKey = regexp.MustCompile(`^(arn:[\w:-]+|[\w.*?-]+|[\w.*?-]+/[\w.*? -]+)$`) // or an event's source/detail-type
 
-// join returns the full key. A key with unusual characters is not shown, since
+// String returns the full key. A key with unusual characters is not shown, since
 // in {password:hunter2}, where a space is missing, all of it is the key.
-func join(parent, key string) string {
+func (p path) String() string {
+	if p.parent == nil {
+		return ""
+	}
+	parent := p.parent.String()
+	if p.list {
+		return fmt.Sprintf("%s[%d]", parent, p.index)
+	}
+	key := p.key
 	if len(key) > maxKey || !printableKey.MatchString(key) {
 		key = "(not shown)"
 	}

@@ -109,15 +109,15 @@ func (q *Queue) section(sidekiqQueue string, needQueue bool) value {
 	return section(keys, func(n node) {
 		switch byName, byURL := n.child("name"), n.child("url"); {
 		case byName.isSet() && byURL.value != nil:
-			byURL.fail("cannot be combined with %s", byName.key)
+			byURL.fail("cannot be combined with %s", byName.path)
 		case needQueue && !byName.isSet() && byURL.value == nil:
-			byName.fail("is required unless %s is set", byURL.key)
+			byName.fail("is required unless %s is set", byURL.path)
 		}
 		if topics := n.child("topics"); !topics.isSet() && n.child("eventbridge").value == nil && n.child("s3").value == nil && n.child("plain").value == nil {
 			topics.fail("is required")
 		}
 		if id := n.child("message_id"); id.value != nil && n.child("plain").value == nil {
-			id.fail("is only for messages of %s, which is absent", n.child("plain").key)
+			id.fail("is only for messages of %s, which is absent", n.child("plain").path)
 		}
 		readInto(n.variable("SCOUT_SQS_MAX_NUMBER_OF_MESSAGES"), &q.MaxMessages, integer(1, maxMessages))
 		readInto(n.variable("SCOUT_SQS_WAIT_TIME_SECONDS"), &q.WaitTime, seconds(0, maxWaitTime))

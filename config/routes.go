@@ -89,7 +89,7 @@ func (r routing) readList(n node) handler.Outcome {
 		for w := range handler.Workers(element) {
 			t := target{w.Class, w.Queue}
 			if first, ok := taken[t]; ok && w.Class != "" {
-				item.fail("has the same class and queue as %s, so only one of the two jobs would run", first.key)
+				item.fail("has the same class and queue as %s, so only one of the two jobs would run", first.path)
 				break
 			}
 			own[t] = item
