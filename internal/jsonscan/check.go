@@ -64,7 +64,7 @@ func (s *Scanner) Check(text []byte) Verdict {
 }
 
 func (s *Scanner) scan(text []byte) Verdict {
-	if s.keys == nil { // room for what most texts need
+	if s.keys == nil { // enough for most texts
 		s.open, s.objects, s.keys = make([]byte, 0, 16), make([]object, 0, 8), make([][]byte, 0, 16)
 	}
 	s.text, s.pos, s.verdict = text, 0, Verdict{}

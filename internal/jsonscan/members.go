@@ -33,7 +33,7 @@ type Member struct {
 // the object's members. They share memory with the text and the Scanner and
 // are valid until the Scanner's next use.
 func (s *Scanner) Object(text []byte) ([]Member, Verdict) {
-	if s.members == nil { // room for what most objects need
+	if s.members == nil { // enough for most objects
 		s.members = make([]Member, 0, 12)
 	}
 	s.collecting = true

@@ -102,9 +102,8 @@ func (s *Scanner) readEscape() error {
 	return nil
 }
 
-// escapes maps the byte after a backslash to the character that it stands for,
-// if that is another one. It is 0 for u, which needs more bytes, and for what is
-// not an escape.
+// escapes maps the byte after a backslash to the character that it stands for, if
+// the two differ. It is 0 for u, which needs more bytes, and for invalid escapes.
 var escapes = [256]byte{'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
 // hex4 decodes the \uXXXX that text begins with.
