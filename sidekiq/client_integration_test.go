@@ -10,15 +10,20 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/gomodule/redigo/redis"
 
 	"scout/internal/test/env"
 )
@@ -379,9 +384,55 @@ func freePort(t *testing.T) string {
 	return strings.TrimPrefix(env.FreeAddr(t), "127.0.0.1:")
 }
 
-// When Redis stops to remember jobs, at most one window of them is pushed before
-// Failing says so and Push fails, until Redis remembers again.
+// From Redis 7.0 on, nothing is pushed that could not be marked, however many
+// pushes are in flight when the permission is revoked.
+func TestPermissionToMarkRevoked(t *testing.T) {
+	server := env.Redis(t)
+	client := newTestClient(t, server.Addr, nil)
+	var unmarked, enqueued atomic.Int64
+	var pushes sync.WaitGroup
+	for i := range 8 {
+		pushes.Go(func() {
+			for n := 0; ; n++ {
+				results, err := client.Push(t.Context(), testJobs(fmt.Sprintf("q%d-%d-", i, n), 200))
+				unmarked.Add(int64(count(results, Unmarked)))
+				enqueued.Add(int64(count(results, Enqueued)))
+				if err != nil {
+					if !errors.Is(err, ErrUnusable) {
+						t.Errorf("error = %v, want ErrUnusable", err)
+					}
+					return
+				}
+			}
+		})
+	}
+	for enqueued.Load() == 0 {
+		runtime.Gosched()
+	}
+	do(t, server.Addr, "ACL", "SETUSER", "default", "-set")
+	pushes.Wait()
+	if unmarked.Load() != 0 {
+		t.Errorf("%d jobs were pushed without a marker, of %d", unmarked.Load(), enqueued.Load())
+	}
+}
+
+// withoutACLCheck makes push.lua run as on a Redis before 7.0, which has no
+// redis.acl_check_cmd.
+func withoutACLCheck(t *testing.T) {
+	t.Helper()
+	source := strings.Replace(pushSource, "redis.acl_check_cmd and", "false and", 1)
+	if source == pushSource {
+		t.Fatal("push.lua does not check the ACL")
+	}
+	script := pushScript
+	t.Cleanup(func() { pushScript = script })
+	pushScript = redis.NewScript(-1, source)
+}
+
+// When a Redis before 7.0 sets no markers any more, at most one window of jobs is
+// pushed before Failing says so and Push fails, until Redis sets markers again.
 func TestUnmarked(t *testing.T) {
+	withoutACLCheck(t)
 	server := env.Redis(t)
 	client := newTestClient(t, server.Addr, nil)
 	mustPush(t, client, testJobs("first", 1))
@@ -416,6 +467,7 @@ func TestUnmarked(t *testing.T) {
 
 // A caller that never asks Ready, as the Lambda function, recovers as well.
 func TestUnmarkedRecoversByItself(t *testing.T) {
+	withoutACLCheck(t)
 	server := env.Redis(t)
 	client := newTestClient(t, server.Addr, nil)
 	do(t, server.Addr, "ACL", "SETUSER", "default", "-set")

@@ -14,6 +14,12 @@
 local ttl, renew = tonumber(ARGV[1]), ARGV[2] == '1'
 local known, failed, results = {}, {}, {}
 
+-- A job that is pushed but not marked would be pushed again. Redis before 7.0
+-- cannot tell beforehand whether the user may set a marker.
+if ttl > 0 and #KEYS > 1 and redis.acl_check_cmd and not redis.acl_check_cmd('SET', KEYS[3], 1, 'PX', ttl) then
+  return redis.error_reply("NOPERM this user has no permissions to run the 'set' command on the markers of jobs")
+end
+
 for i = 1, (#KEYS - 1) / 2 do
   local list, marker = KEYS[2 * i], KEYS[2 * i + 1]
   local queue, payload, group = ARGV[3 * i], ARGV[3 * i + 1], ARGV[3 * i + 2]
