@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -12,10 +13,35 @@ import (
 // them would cost the app more than it is worth: OpenTelemetry's propagator for
 // Ruby takes 400 ms to parse 1 MiB of baggage.
 const (
-	maxTracestate     = 512
-	maxBaggage        = 8192
-	maxBaggageMembers = 180
+	maxTracestate        = 512
+	maxTracestateMembers = 32
+	maxBaggage           = 8192
+	maxBaggageMembers    = 180
 )
+
+// The forms of a whole tracestate (W3C Trace Context, section 3.3.1) and baggage (W3C
+// Baggage, section 3.3.1).
+var (
+	tracestateForm = listOf(`[a-z0-9][a-z0-9_*/@-]*=[ -+\--<>-~]*[!-+\--<>-~]`)
+	baggageForm    = listOf(token + ` *= *` + text + `( *; *` + token + `( *= *` + text + `)?)*`)
+)
+
+const (
+	token = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+	text  = `[!#-+\--:<-\[\]-~]*`
+)
+
+// listOf returns the form of a list of members, which commas separate. Members
+// may be empty.
+func listOf(member string) *regexp.Regexp {
+	return regexp.MustCompile(`^(` + member + `)?( *, *(` + member + `)?)*$`)
+}
+
+// hasForm reports whether value is a list of at most members members in the given form,
+// and of 1 to bytes bytes.
+func hasForm(form *regexp.Regexp, value string, bytes, members int) bool {
+	return value != "" && len(value) <= bytes && strings.Count(value, ",") < members && form.MatchString(value)
+}
 
 // traceFields returns the fields of W3C Trace Context and Baggage among the
 // message's attributes. Those of SNS win over those of SQS. A field that does
@@ -32,13 +58,13 @@ func (r *Router) traceFields(e *envelope, m *events.SQSMessage) []sidekiq.TraceF
 	var fields []sidekiq.TraceField
 	if parent := attributeValue("traceparent", attributes, m); isTraceparent(parent) {
 		fields = append(fields, sidekiq.TraceField{Key: "traceparent", Value: parent})
-		if state := attributeValue("tracestate", attributes, m); isPrintableASCII(state, maxTracestate) {
+		if state := attributeValue("tracestate", attributes, m); hasForm(tracestateForm, state, maxTracestate, maxTracestateMembers) {
 			fields = append(fields, sidekiq.TraceField{Key: "tracestate", Value: state})
 		}
 	} else if parent := fromXRay(m.Attributes["AWSTraceHeader"]); parent != "" {
 		fields = append(fields, sidekiq.TraceField{Key: "traceparent", Value: parent})
 	}
-	if baggage := attributeValue("baggage", attributes, m); isPrintableASCII(baggage, maxBaggage) && strings.Count(baggage, ",") < maxBaggageMembers {
+	if baggage := attributeValue("baggage", attributes, m); hasForm(baggageForm, baggage, maxBaggage, maxBaggageMembers) {
 		fields = append(fields, sidekiq.TraceField{Key: "baggage", Value: baggage})
 	}
 	return fields
@@ -104,19 +130,6 @@ func isTraceparent(value string) bool {
 	for i := range len(form) {
 		isHex := '0' <= value[i] && value[i] <= '9' || 'a' <= value[i] && value[i] <= 'f'
 		if form[i] == '-' && value[i] != '-' || form[i] == '0' && !isHex {
-			return false
-		}
-	}
-	return true
-}
-
-// isPrintableASCII reports whether value has 1 to max bytes, all printable ASCII.
-func isPrintableASCII(value string, max int) bool {
-	if value == "" || len(value) > max {
-		return false
-	}
-	for i := range len(value) {
-		if value[i] < ' ' || value[i] > '~' {
 			return false
 		}
 	}

@@ -31,16 +31,24 @@ func TestTrace(t *testing.T) {
 		{"other separators", strings.ReplaceAll(traceparent, "-", "_"), "", "", "[]"},
 		{"line break", traceparent[:54] + "\n", "", "", "[]"},
 
-		{"longest tracestate", traceparent, strings.Repeat("x", 512), "", "[{traceparent " + traceparent + "} {tracestate " + strings.Repeat("x", 512) + "}]"},
-		{"tracestate too long", traceparent, strings.Repeat("x", 513), "k=v", "[{traceparent " + traceparent + "} {baggage k=v}]"},
+		{"longest tracestate", traceparent, "k=" + strings.Repeat("x", 510), "", "[{traceparent " + traceparent + "} {tracestate k=" + strings.Repeat("x", 510) + "}]"},
+		{"tracestate too long", traceparent, "k=" + strings.Repeat("x", 511), "k=v", "[{traceparent " + traceparent + "} {baggage k=v}]"},
 		{"tracestate of 900 KB", traceparent, strings.Repeat("x", 900_000), "", "[{traceparent " + traceparent + "}]"},
 		{"tracestate with a control character", traceparent, "vendor=\x1b", "", "[{traceparent " + traceparent + "}]"},
+		{"tracestate without a value", traceparent, "vendor", "", "[{traceparent " + traceparent + "}]"},
+		{"tracestate with a key in upper case", traceparent, "Vendor=1", "", "[{traceparent " + traceparent + "}]"},
+		{"tracestate of a tenant, with an empty member", traceparent, "1a@b=x y ,, c/d=!", "", "[{traceparent " + traceparent + "} {tracestate 1a@b=x y ,, c/d=!}]"},
+		{"33 members of tracestate", traceparent, strings.Repeat("k=v,", 32) + "k=v", "", "[{traceparent " + traceparent + "}]"},
 		{"tracestate beyond ASCII", traceparent, "vendor=é", "", "[{traceparent " + traceparent + "}]"},
 
 		{"longest baggage", "", "", "k=" + strings.Repeat("v", 8190), "[{baggage k=" + strings.Repeat("v", 8190) + "}]"},
 		{"baggage too long", traceparent, "", "k=" + strings.Repeat("v", 8191), "[{traceparent " + traceparent + "}]"},
 		{"180 members", "", "", members(180), "[{baggage " + members(180) + "}]"},
 		{"181 members", "", "", members(181), "[]"},
+		{"baggage without a value", "", "", "k", "[]"},
+		{"baggage with a blank in a value", "", "", "k=a b", "[]"},
+		{"baggage with a quote", "", "", `k="v"`, "[]"},
+		{"baggage with properties", "", "", "k = v ; p ; q=%20,l=", "[{baggage k = v ; p ; q=%20,l=}]"},
 		{"baggage with line breaks", "", "", "k=v\r\nx: y", "[]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
