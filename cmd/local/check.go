@@ -29,6 +29,8 @@ only from empty queues, because a receive can move a message to the dead-letter
 queue; --try-receive receives from all queues.
 
 FILE is the configuration, as with --config.`,
+		Example: `  scout check scout.yml
+  scout check -c scout.yml --online`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: withExitCode(func(cmd *cobra.Command, args []string) error {
 			if err := o.takeFile(args); err != nil {

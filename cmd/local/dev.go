@@ -51,6 +51,8 @@ With --demo, Scout publishes the sample events and always uses its own Redis.
 SNS and SQS reject requests from web pages of other origins. They serve localhost,
 loopback addresses and the host in --listen; with --listen 0.0.0.0:4566 also other
 IP addresses, names without a dot, and host.docker.internal.`,
+		Example: `  scout dev
+  scout dev --demo --once`,
 		Args: cobra.NoArgs,
 		RunE: untilSignal(d.run),
 	}

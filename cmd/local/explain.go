@@ -10,25 +10,26 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/aws/aws-lambda-go/events"
 	"github.com/spf13/cobra"
 
 	"scout/config"
 	"scout/handler"
+	"scout/internal/explain"
 	"scout/internal/printable"
 )
 
 func newExplainCommand(o *options) *cobra.Command {
 	var strict bool
+	var format string
 	cmd := &cobra.Command{
 		Use:   "explain FILE",
 		Short: "Show the jobs that Scout would make from a Lambda event or a message",
 		Long: `Show for each message in FILE (- for standard input) its source, its route, and
 the jobs that Scout would push, that it would ignore the message, or the reason
-why it would reject it. Scout pushes nothing. If the configuration has several queues and a message does
-not name the one that it comes from, it is shown for each queue.
+why it would reject it. Scout pushes nothing. If the configuration has several
+queues and a message does not name the one that it comes from, it is shown for
+each queue.
 
 FILE holds a Lambda event, the output of aws sqs receive-message, one record or
 message of these, or the body of one message.
@@ -36,6 +37,8 @@ message of these, or the body of one message.
 The exit code is 0 if all messages are explained, 1 if FILE contains no messages
 or, with --strict, if Scout would reject one of them, and 2 if the arguments or
 the configuration are invalid.`,
+		Example: `  scout explain -c scout.yml message.json
+  aws sqs receive-message --queue-url URL | scout explain -c scout.yml --strict -`,
 		Args: cobra.ExactArgs(1),
 		RunE: withExitCode(func(cmd *cobra.Command, args []string) error {
 			// Explaining pushes nothing and therefore needs no secrets.
@@ -51,15 +54,21 @@ the configuration are invalid.`,
 			if len(messages) == 0 {
 				return errors.New("nothing to explain: the input contains no messages")
 			}
-			e := &explainer{w: cmd.OutOrStdout(), config: c}
-			e.explain(messages)
-			if strict && e.rejected > 0 {
-				return fmt.Errorf("%d of %d messages would be rejected", e.rejected, len(messages))
+			p := &explainPrinter{w: cmd.OutOrStdout(), config: c}
+			explained := explainAll(c, messages)
+			if format == "json" {
+				err = p.printJSON(explained)
+			} else {
+				p.printText(explained)
 			}
-			return nil
+			if rejected := countRejected(explained); err == nil && strict && rejected > 0 {
+				return fmt.Errorf("%d of %d messages would be rejected", rejected, len(messages))
+			}
+			return err
 		}),
 	}
 	cmd.Flags().BoolVar(&strict, "strict", false, "exit with 1 if Scout would reject a message")
+	addOutputFlag(cmd, &format, "text", "json")
 	return cmd
 }
 
@@ -70,38 +79,82 @@ func readInput(stdin io.Reader, file string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-// An explainer prints what Scout would do with messages. It escapes text that others
-// wrote.
-type explainer struct {
-	w        io.Writer
-	config   *config.Config
-	jobs     int // that were printed
-	rejected int // messages
+// An explained message has a result for the queue that it comes from or, if it
+// names none, for each queue.
+type explained struct {
+	message
+	results []explain.Result
 }
 
-func (e *explainer) explain(messages []message) {
-	for i := range messages {
-		m := &messages[i]
-		fmt.Fprintf(e.w, "message %d of %d  %s\n", i+1, len(messages), printable.Text(m.MessageId, maxShown))
-		for _, oddity := range m.oddities {
-			e.line("odd", printable.Text(oddity, maxShown))
-		}
+func explainAll(c *config.Config, messages []message) []explained {
+	explainer := explain.New(c)
+	all := make([]explained, len(messages))
+	for i, m := range messages {
 		if m.isBody {
 			m.MessageId = unknownID
 		}
-		rejected := false
-		for _, q := range queuesOf(&m.SQSMessage, e.config.Queues) {
-			if len(e.config.Queues) > 1 {
-				e.line("queue", cmp.Or(q.Name, q.URL))
-			}
-			rejected = !e.explainIn(q, m.SQSMessage) || rejected
-		}
-		if rejected {
-			e.rejected++
+		all[i].message = m
+		for _, q := range explainer.Queues(&m.SQSMessage) {
+			all[i].results = append(all[i].results, explainer.Explain(q, m.SQSMessage))
 		}
 	}
-	if ttl := e.config.Redis.DedupTTL; ttl > 0 && e.jobs > 0 {
-		fmt.Fprintf(e.w, "\nWithin dedup_ttl (%v), a message with the same jid makes no second job, even if SNS replays it.\n", ttl)
+	return all
+}
+
+// countRejected returns how many messages at least one queue would reject.
+func countRejected(all []explained) (n int) {
+	for _, m := range all {
+		if slices.ContainsFunc(m.results, func(r explain.Result) bool { return r.Rejection != nil }) {
+			n++
+		}
+	}
+	return n
+}
+
+// An explainPrinter prints what Scout would do with messages. It escapes text that
+// others wrote.
+type explainPrinter struct {
+	w      io.Writer
+	config *config.Config
+	jobs   int // that were printed
+}
+
+// printJSON prints the results. A body alone has no SQS message id.
+func (p *explainPrinter) printJSON(all []explained) error {
+	out := struct {
+		Messages []explain.Result `json:"messages"`
+	}{}
+	for _, m := range all {
+		for _, r := range m.results {
+			if m.isBody {
+				r.SQSMessageID = ""
+			}
+			r.Oddities = m.oddities
+			out.Messages = append(out.Messages, r)
+		}
+	}
+	return writeJSON(p.w, out)
+}
+
+func (p *explainPrinter) printText(all []explained) {
+	for i, m := range all {
+		id := m.MessageId
+		if m.isBody {
+			id = ""
+		}
+		fmt.Fprintf(p.w, "message %d of %d  %s\n", i+1, len(all), printable.Text(id, maxShown))
+		for _, oddity := range m.oddities {
+			p.line("odd", printable.Text(oddity, maxShown))
+		}
+		for _, r := range m.results {
+			if len(p.config.Queues) > 1 {
+				p.line("queue", cmp.Or(r.Queue.Name, r.Queue.URL))
+			}
+			p.printResult(r)
+		}
+	}
+	if ttl := p.config.Redis.DedupTTL; ttl > 0 && p.jobs > 0 {
+		fmt.Fprintf(p.w, "\nWithin dedup_ttl (%v), a message with the same jid makes no second job, even if SNS replays it.\n", ttl)
 	}
 }
 
@@ -113,37 +166,33 @@ const (
 	unknownID = "00000000-0000-0000-0000-000000000000"
 )
 
-// explainIn explains a message of a queue. It reports whether Scout would accept it.
-func (e *explainer) explainIn(q config.Queue, m events.SQSMessage) bool {
-	m.EventSourceARN = cmp.Or(m.EventSourceARN, ":"+q.Label()) // the id of plain messages depends on the queue's name
-	t, err := e.config.Router(q).Translate(&m, time.Now())
-	e.line("source", source(t))
-	if t.TopicARN != "" {
-		e.line("topic", printable.Text(t.TopicARN, maxShown))
+func (p *explainPrinter) printResult(r explain.Result) {
+	p.line("source", source(r.Translation))
+	if r.TopicARN != "" {
+		p.line("topic", printable.Text(r.TopicARN, maxShown))
 	}
-	if route, ok := findRoute(q, t); ok {
-		e.line("route", describe(route))
+	if route, ok := r.MatchedRoute(); ok {
+		p.line("route", describe(route))
 	}
-	if rejection, ok := errors.AsType[*handler.Rejection](err); ok {
-		e.line("rejected", fmt.Sprintf("%s (%s)", printable.Text(rejection.Detail, 0), rejection.Reason))
-		if q.DeadSet {
-			e.line("dead set", "the message goes there, because of rejected: dead, instead of back to the queue")
+	if r.Rejection != nil {
+		p.line("rejected", fmt.Sprintf("%s (%s)", printable.Text(r.Rejection.Detail, 0), r.Rejection.Reason))
+		if r.Queue.DeadSet {
+			p.line("dead set", "the message goes there, because of rejected: dead, instead of back to the queue")
 		}
 	}
-	if t.Ignored {
-		e.line("ignored", "Scout deletes the message without a job")
+	if r.Ignored {
+		p.line("ignored", "Scout deletes the message without a job")
 	}
-	if identity := describeIdentity(q, t); len(t.Jobs) > 0 && identity != "" {
-		if m.MessageId == unknownID {
+	if identity := describeIdentity(r.Queue, r.Translation); len(r.Jobs) > 0 && identity != "" {
+		if r.SQSMessageID == unknownID {
 			identity += "; the input has none, so this jid is an example"
 		}
-		e.line("identity", identity)
+		p.line("identity", identity)
 	}
-	for _, job := range t.Jobs {
-		e.line("job", displayJSON(job.Payload))
+	for _, job := range r.Jobs {
+		p.line("job", displayJSON(job.Payload))
 	}
-	e.jobs += len(t.Jobs)
-	return err == nil
+	p.jobs += len(r.Jobs)
 }
 
 // source returns where a message comes from: the source and, unless it is a topic,
@@ -153,21 +202,6 @@ func source(t handler.Translation) string {
 		return string(t.Source)
 	}
 	return string(t.Source) + " " + t.Label
-}
-
-// findRoute returns the route of the queue that a translation followed.
-func findRoute(q config.Queue, t handler.Translation) (handler.Route, bool) {
-	routes := map[handler.Source][]handler.Route{
-		handler.SourceSNS:         q.Topics,
-		handler.SourceEventBridge: q.EventBridge,
-		handler.SourceS3:          q.S3,
-		handler.SourcePlain:       {{Key: "plain", Outcome: q.Plain}},
-	}[t.Source]
-	i := slices.IndexFunc(routes, func(r handler.Route) bool { return r.Key == t.Route })
-	if i < 0 {
-		return handler.Route{}, false
-	}
-	return routes[i], true
 }
 
 // describeIdentity says that the jid depends on the SQS message id, "" if it does not.
@@ -184,20 +218,8 @@ func describeIdentity(q config.Queue, t handler.Translation) string {
 	return ""
 }
 
-func (e *explainer) line(label, text string) {
-	fmt.Fprintf(e.w, "  %-8s  %s\n", label, text)
-}
-
-// queuesOf returns the queue that the message comes from, or all queues if the
-// message does not name one.
-func queuesOf(m *events.SQSMessage, queues []config.Queue) []config.Queue {
-	for _, q := range queues {
-		name := q.Label()
-		if name != "" && strings.HasSuffix(m.EventSourceARN, ":"+name) {
-			return []config.Queue{q}
-		}
-	}
-	return queues
+func (p *explainPrinter) line(label, text string) {
+	fmt.Fprintf(p.w, "  %-8s  %s\n", label, text)
 }
 
 // describe returns a route in one line: its key in the configuration and what

@@ -129,6 +129,8 @@ finds the worker for its topic in the configuration, pushes a Sidekiq job to
 Redis, and only then deletes the message.
 
 Without a command, scout runs as a daemon until SIGTERM or SIGINT.`,
+		Example: `  scout -c scout.yml --listen 9464
+  scout check -c scout.yml --online`,
 		Args:          cobra.NoArgs,
 		Version:       versionOf(debug.ReadBuildInfo()),
 		SilenceErrors: true,
@@ -145,8 +147,10 @@ Without a command, scout runs as a daemon until SIGTERM or SIGINT.`,
 	run := &cobra.Command{
 		Use:   "run",
 		Short: "Poll the queue and push jobs until a signal (default)",
-		Args:  cobra.NoArgs,
-		RunE:  untilSignal(daemon.run),
+		Example: `  scout run -c scout.yml
+  scout run -c ssm:/scout/shop -j --listen 9464`,
+		Args: cobra.NoArgs,
+		RunE: untilSignal(daemon.run),
 	}
 	daemon.addFlags(run)
 	root.AddCommand(run, newDevCommand(o), newCheckCommand(o), newExplainCommand(o), newManCommand())

@@ -41,7 +41,7 @@ func manual(root *cobra.Command) string {
 		if about == "" {
 			about = cmd.Short + "."
 		}
-		fmt.Fprintf(&b, ".SS %s\n%s\n%s", roff("scout "+cmd.Use), roff(about), manualFlags(cmd))
+		fmt.Fprintf(&b, ".SS %s\n%s\n%s%s", roff("scout "+cmd.Use), roff(about), manualFlags(cmd), manualExample(cmd))
 	}
 	return b.String() + manualEnd
 }
@@ -55,6 +55,18 @@ func manualFlags(cmd *cobra.Command) string {
 		fmt.Fprintf(&b, ".TP\n.B %s\n%s\n", roff(flag), roff(strings.TrimSpace(about)))
 	}
 	return b.String()
+}
+
+// manualExample returns a command's examples, line by line.
+func manualExample(cmd *cobra.Command) string {
+	if cmd.Example == "" {
+		return ""
+	}
+	var b strings.Builder
+	for line := range strings.Lines(cmd.Example) {
+		fmt.Fprintln(&b, roff(strings.TrimSpace(line)))
+	}
+	return ".PP\nExamples:\n.PP\n.RS\n.nf\n" + b.String() + ".fi\n.RE\n"
 }
 
 // roff escapes text for the page: hyphens can be copied, no line starts with a

@@ -24,6 +24,25 @@ func TestManualFormats(t *testing.T) {
 	}
 }
 
+// TestExamples checks that the help of every command shows an example, which runs
+// that command.
+func TestExamples(t *testing.T) {
+	root := newRootCommand(&options{})
+	for _, cmd := range append(root.Commands(), root) {
+		if cmd.Hidden || cmd.HasAvailableSubCommands() && cmd != root {
+			continue
+		}
+		for line := range strings.Lines(cmd.Example) {
+			if !strings.HasPrefix(line, "  ") || !strings.Contains(line, cmd.CommandPath()) {
+				t.Errorf("%s: %q is no example", cmd.CommandPath(), line)
+			}
+		}
+		if cmd.Example == "" {
+			t.Errorf("%s has no example", cmd.CommandPath())
+		}
+	}
+}
+
 // TestManualIsComplete checks that the manual page has every command and flag
 // that the help shows.
 func TestManualIsComplete(t *testing.T) {

@@ -1,0 +1,132 @@
+// Package explain says what would become of messages: the jobs that Scout would
+// push, that it would ignore the message, or why it would reject it. It uses neither
+// Redis nor SQS. Start at [Explainer.Explain].
+package explain
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"scout/config"
+	"scout/handler"
+)
+
+// An Explainer explains messages by a configuration. It is not safe for concurrent
+// use.
+type Explainer struct {
+	config  *config.Config
+	routers map[string]*handler.Router // by the queue's label
+}
+
+// New returns an Explainer for the messages of the configured queues.
+func New(c *config.Config) *Explainer {
+	return &Explainer{c, map[string]*handler.Router{}}
+}
+
+// An Outcome is what becomes of a message.
+type Outcome string
+
+// The outcomes.
+const (
+	Job      Outcome = "job" // one or more
+	Ignored  Outcome = "ignored"
+	Rejected Outcome = "rejected"
+)
+
+// A Result is what would become of a message of a queue.
+type Result struct {
+	handler.Translation
+	SQSMessageID string
+	Queue        config.Queue
+	Rejection    *handler.Rejection // nil unless the message is rejected
+	Oddities     []string           // of the message's record, set by the caller; see MarshalJSON
+}
+
+// Explain returns what would become of a message of q, one of the configured
+// queues.
+func (e *Explainer) Explain(q config.Queue, m events.SQSMessage) Result {
+	router := e.routers[q.Label()]
+	if router == nil {
+		router = e.config.Router(q)
+		e.routers[q.Label()] = router
+	}
+	m.EventSourceARN = cmp.Or(m.EventSourceARN, ":"+q.Label()) // the id of plain messages depends on the queue's name
+	t, err := router.Translate(&m, time.Now())
+	r := Result{Translation: t, SQSMessageID: m.MessageId, Queue: q}
+	r.Rejection, _ = errors.AsType[*handler.Rejection](err)
+	return r
+}
+
+// Queues returns the configured queue that a message comes from, or all of them if
+// the message does not name one.
+func (e *Explainer) Queues(m *events.SQSMessage) []config.Queue {
+	for _, q := range e.config.Queues {
+		name := q.Label()
+		if name != "" && strings.HasSuffix(m.EventSourceARN, ":"+name) {
+			return []config.Queue{q}
+		}
+	}
+	return e.config.Queues
+}
+
+// Outcome returns what becomes of the message.
+func (r Result) Outcome() Outcome {
+	switch {
+	case r.Rejection != nil:
+		return Rejected
+	case r.Ignored:
+		return Ignored
+	}
+	return Job
+}
+
+// MatchedRoute returns the route of the queue that the message follows, false if
+// there is none.
+func (r Result) MatchedRoute() (handler.Route, bool) {
+	routes := map[handler.Source][]handler.Route{
+		handler.SourceSNS:         r.Queue.Topics,
+		handler.SourceEventBridge: r.Queue.EventBridge,
+		handler.SourceS3:          r.Queue.S3,
+		handler.SourcePlain:       {{Key: "plain", Outcome: r.Queue.Plain}},
+	}[r.Source]
+	i := slices.IndexFunc(routes, func(route handler.Route) bool { return route.Key == r.Route })
+	if i < 0 {
+		return handler.Route{}, false
+	}
+	return routes[i], true
+}
+
+// MarshalJSON returns the form of scout explain --output json. Its keys are part of
+// Scout's interface: new ones may be added, but none is renamed or removed.
+func (r Result) MarshalJSON() ([]byte, error) {
+	out := struct {
+		SQSMessageID string            `json:"sqs_message_id"`
+		Queue        string            `json:"queue"`
+		Source       handler.Source    `json:"source"`
+		Label        string            `json:"label,omitempty"`
+		TopicARN     string            `json:"topic_arn,omitempty"`
+		Route        string            `json:"route,omitempty"`
+		Outcome      Outcome           `json:"outcome"`
+		Reason       handler.Reason    `json:"reason,omitempty"`
+		Detail       string            `json:"detail,omitempty"`
+		DeadSet      bool              `json:"dead_set,omitempty"`
+		Oddities     []string          `json:"oddities,omitempty"`
+		Jobs         []json.RawMessage `json:"jobs"`
+	}{
+		SQSMessageID: r.SQSMessageID, Queue: r.Queue.Label(), Source: r.Source, Label: r.Label, TopicARN: r.TopicARN,
+		Route: r.Route, Outcome: r.Outcome(), Oddities: r.Oddities, Jobs: []json.RawMessage{},
+	}
+	if r.Rejection != nil {
+		out.Reason, out.Detail, out.DeadSet = r.Rejection.Reason, r.Rejection.Detail, r.Queue.DeadSet
+	}
+	for _, job := range r.Jobs {
+		out.Jobs = append(out.Jobs, job.Payload)
+	}
+	return json.Marshal(out)
+}
