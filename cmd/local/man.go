@@ -33,17 +33,29 @@ func manual(root *cobra.Command) string {
 	fmt.Fprintf(&b, ".SH NAME\nscout \\- %s\n", roff(strings.TrimPrefix(root.Short, "Scout ")))
 	fmt.Fprintf(&b, ".SH SYNOPSIS\n.B scout\n[\\fICOMMAND\\fR] [\\fIOPTION\\fR]...\n")
 	fmt.Fprintf(&b, ".SH DESCRIPTION\n%s\n.SH OPTIONS\n%s.SH COMMANDS\n", roff(root.Long), manualFlags(root))
-	for _, cmd := range root.Commands() {
-		if cmd.Name() == "help" || !cmd.IsAvailableCommand() {
-			continue
-		}
+	for _, cmd := range runnable(root) {
 		about := cmd.Long
 		if about == "" {
 			about = cmd.Short + "."
 		}
-		fmt.Fprintf(&b, ".SS %s\n%s\n%s%s", roff("scout "+cmd.Use), roff(about), manualFlags(cmd), manualExample(cmd))
+		fmt.Fprintf(&b, ".SS %s\n%s\n%s%s", roff(cmd.CommandPath()+strings.TrimPrefix(cmd.Use, cmd.Name())), roff(about), manualFlags(cmd), manualExample(cmd))
 	}
 	return b.String() + manualEnd
+}
+
+// runnable returns the commands below cmd that are neither hidden nor only a group
+// of commands.
+func runnable(cmd *cobra.Command) (commands []*cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		switch {
+		case sub.Name() == "help" || !sub.IsAvailableCommand():
+		case sub.HasAvailableSubCommands():
+			commands = append(commands, runnable(sub)...)
+		default:
+			commands = append(commands, sub)
+		}
+	}
+	return commands
 }
 
 // manualFlags returns a command's own flags. Each line of FlagUsages has a flag

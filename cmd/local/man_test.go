@@ -28,10 +28,7 @@ func TestManualFormats(t *testing.T) {
 // that command.
 func TestExamples(t *testing.T) {
 	root := newRootCommand(&options{})
-	for _, cmd := range append(root.Commands(), root) {
-		if cmd.Hidden || cmd.HasAvailableSubCommands() && cmd != root {
-			continue
-		}
+	for _, cmd := range append(runnable(root), root) {
 		for line := range strings.Lines(cmd.Example) {
 			if !strings.HasPrefix(line, "  ") || !strings.Contains(line, cmd.CommandPath()) {
 				t.Errorf("%s: %q is no example", cmd.CommandPath(), line)
@@ -48,9 +45,12 @@ func TestExamples(t *testing.T) {
 func TestManualIsComplete(t *testing.T) {
 	root := newRootCommand(&options{})
 	page := manual(root)
-	for _, cmd := range root.Commands() {
-		if named := strings.Contains(page, ".SS scout "+cmd.Name()); named == cmd.Hidden {
-			t.Errorf("%s: in the manual %v, hidden %v", cmd.Name(), named, cmd.Hidden)
+	if strings.Contains(page, ".SS scout man") {
+		t.Error("a hidden command is in the manual")
+	}
+	for _, cmd := range runnable(root) {
+		if !strings.Contains(page, ".SS "+cmd.CommandPath()) {
+			t.Errorf("%s is not in the manual", cmd.CommandPath())
 		}
 		for word := range strings.FieldsSeq(cmd.UsageString()) {
 			if flag := strings.TrimRight(word, ","); strings.HasPrefix(flag, "-") && !strings.Contains(page, roff(flag)) {
