@@ -42,6 +42,10 @@ type Config struct {
 
 	// ShutdownTimeout is how long the daemon may run after a signal to stop.
 	ShutdownTimeout time.Duration
+
+	// Tests are read only if Loader.Tests is true. Printing the Config leaves
+	// them out.
+	Tests []Test
 }
 
 // Redis says where jobs go and how they are written.
@@ -112,6 +116,8 @@ type Limits struct {
 	RedisMemory int           // percent of Redis's maxmemory
 }
 
+const testsKey = "tests"
+
 // section is the whole file. The queues are read last, because redis.queue is the
 // default of every worker.
 func (c *Config) section(needQueue bool) value {
@@ -132,6 +138,8 @@ func (c *Config) section(needQueue bool) value {
 			doc: "Whether the trace context of messages is copied into jobs."},
 		{name: "shutdown_timeout", value: single(&c.ShutdownTimeout, duration(time.Second, 15*time.Minute)), example: "40s",
 			doc: "How long the daemon may run after a signal to stop; the longest wait_time plus 5 seconds if absent."},
+		{name: testsKey, value: value{types: "array", show: func(bool) any { return nil }}, example: "[{topic: orders, message: {id: 1}, jobs: [{class: OrderWorker}]}]",
+			doc: "Messages and what must become of them, for scout test; Scout itself ignores them."},
 	}
 	return section(keys, func(n node) {
 		readInto(n.variable("SCOUT_SQS_CLIENT"), &c.AWS.SDKOnly, sqsClient)
@@ -141,5 +149,8 @@ func (c *Config) section(needQueue bool) value {
 			c.Redis.IAM.AWS = AWS{Region: c.AWS.Region, AccessKey: c.AWS.AccessKey, SecretKey: c.AWS.SecretKey}
 		}
 		c.checkShutdownTimeout(n.child("shutdown_timeout"))
+		if tests := n.child(testsKey); n.readsTests && tests.value != nil {
+			c.Tests = c.readTests(tests)
+		}
 	})
 }

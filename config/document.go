@@ -13,13 +13,15 @@ import (
 type document struct {
 	source     string
 	ignoresAWS bool // see Loader.LocalRedis
+	readsTests bool // see Loader.Tests
 	env        func(string) (string, bool)
 	unresolved map[*yaml.Node]bool // references without a value, which must not be read
 	errs       Errors
 }
 
-// parse returns the root mapping of text, without aliases and merge keys.
-func (d *document) parse(text []byte) (node, *Error) {
+// parse returns the root of text, which must be a mapping or a list, without aliases
+// and merge keys.
+func (d *document) parse(text []byte, kind yaml.Kind) (node, *Error) {
 	tree, err := decode(text)
 	if err == nil {
 		e := expander{left: maxValues, open: map[*yaml.Node]bool{}}
@@ -29,8 +31,10 @@ func (d *document) parse(text []byte) (node, *Error) {
 	case err != nil:
 	case isNull(tree):
 		err = &Error{Message: "is empty"}
-	case tree.Kind != yaml.MappingNode:
+	case tree.Kind != kind && kind == yaml.MappingNode:
 		err = &Error{Line: tree.Line, Message: "must be a mapping with keys such as redis and queue"}
+	case tree.Kind != kind:
+		err = &Error{Line: tree.Line, Message: "must be a list of tests, each of which starts with a dash and a space"}
 	default:
 		return node{document: d, value: tree, source: d.source, line: tree.Line}, nil
 	}

@@ -26,13 +26,14 @@ func FuzzLoad(f *testing.F) {
 		"queue: {url: 'http://SECRET/q'}\n", "redis: {host: h, namespace: '${SECRET}'}\n", "redis: {url: 'redis://SECRET:env:SECRET@h'}\n",
 		"redis:\n\tpassword: SECRET\n", "redis: {host: h, password: &SECRET }\n", "\xff\xfes\x00", "max_bytes: SECRET\n",
 		"redis: {host: h}\nqueue:\n  plain: {by: SECRET, to: {a: ignore}}\n  message_id: SECRET\n  s3: {SECRET/x y: W}\n  eventbridge: {a/SECRET: [W, {by: body:/SECRET, to: {SECRET: V}}]}\n",
+		"redis: {host: h}\nqueue: {plain: W}\ntests: [{topic: SECRET, rejected: SECRET}, {body: [1, {a: .5, SECRET: b}], jobs: [{SECRET: 1, clas: SECRET}], queue: SECRET}, SECRET]\n",
 		"SECRET", "{redis: {password: SECRET}}",
 	} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		text = strings.ReplaceAll(text, "SECRET", secret) + "\n" // YAML instead of a file name
-		c, err := Loader{Env: vars("PASSWORD", secret)}.Load(t.Context(), text)
+		c, err := Loader{Env: vars("PASSWORD", secret), Tests: true}.Load(t.Context(), text)
 		if (c == nil) == (err == nil) {
 			t.Fatalf("got %v and %v", c, err)
 		}

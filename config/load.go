@@ -34,6 +34,10 @@ type Loader struct {
 	// references that cannot be resolved, in keys that do not change a job. A laptop
 	// therefore needs none of the secrets.
 	LocalRedis string
+
+	// Tests reads and checks the tests of the configuration, which are ignored
+	// otherwise.
+	Tests bool
 }
 
 // Load loads the configuration from a location: the path of a file,
@@ -47,12 +51,12 @@ func (l Loader) Load(ctx context.Context, location string) (*Config, error) {
 	if l.Env == nil {
 		l.Env = os.LookupEnv
 	}
-	doc := &document{env: l.Env, unresolved: map[*yaml.Node]bool{}}
+	doc := &document{env: l.Env, readsTests: l.Tests, unresolved: map[*yaml.Node]bool{}}
 	text, err := l.open(ctx, location, doc)
 	if err != nil {
 		return nil, err
 	}
-	root, bad := doc.parse(text)
+	root, bad := doc.parse(text, yaml.MappingNode)
 	if bad != nil {
 		return nil, Errors{bad}
 	}

@@ -157,6 +157,15 @@ limits: {queue_length: 100000, latency: 5m, redis_memory: 80%}
 max_bytes: 32MiB
 trace: false
 shutdown_timeout: 40s
+tests:
+  - name: an order
+    topic: orders
+    message: {id: 1.0, big: 12345678901234567890, at: 2026-11-26, text: [é, "1", ~, True]}
+    attributes: {event_type: order.created, n: 1}
+    queue: myapp
+    jobs: [{class: "Orders::SyncJob", retry: 5, lock: until_executed}]
+  - {event: events/order.json, rejected: no_route}
+  - {body: "env:NOT_RESOLVED {{", ignored: true}
 `
 
 func TestFull(t *testing.T) {

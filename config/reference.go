@@ -24,11 +24,11 @@ var (
 	ssmName = regexp.MustCompile(`^[\w./-]+$`)
 )
 
-// resolve replaces all references below root by what they stand for. It marks
-// those that it cannot resolve, and records errors for them.
+// resolve replaces all references below root, except those in tests, by what they
+// stand for. It marks those that it cannot resolve, and records errors for them.
 func (l Loader) resolve(ctx context.Context, root node) {
 	waiting := map[string][]node{} // by parameter
-	root.eachScalar(func(n node) {
+	visit := func(n node) {
 		if name, ok := strings.CutPrefix(n.value.Value, envPrefix); ok {
 			n.resolveVariable(name)
 		} else if name, ok := strings.CutPrefix(n.value.Value, ssmPrefix); ok {
@@ -39,7 +39,12 @@ func (l Loader) resolve(ctx context.Context, root node) {
 				n.fail("must name a parameter after ssm:, such as ssm:/myapp/redis-password; a reference must be the whole value")
 			}
 		}
-	})
+	}
+	for key, child := range root.children() {
+		if key != testsKey {
+			child.eachScalar(visit)
+		}
+	}
 	if len(waiting) == 0 {
 		return
 	}

@@ -24,6 +24,7 @@ func tables() map[string]value {
 		"queue.topics.x.": workerSection(new(handler.Worker)),
 		"queue.topics.y.": routing{"default", true}.choiceSection(new(handler.Choice)),
 		"limits.":         new(Limits).section(),
+		"tests[0].":       new(Test).section(new(Config)),
 	}
 }
 

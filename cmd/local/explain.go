@@ -50,7 +50,7 @@ the configuration are invalid.`,
 			if err != nil {
 				return err
 			}
-			messages := parseMessages(text)
+			messages := explain.Parse(text)
 			if len(messages) == 0 {
 				return errors.New("nothing to explain: the input contains no messages")
 			}
@@ -82,18 +82,18 @@ func readInput(stdin io.Reader, file string) ([]byte, error) {
 // An explained message has a result for the queue that it comes from or, if it
 // names none, for each queue.
 type explained struct {
-	message
+	explain.Message
 	results []explain.Result
 }
 
-func explainAll(c *config.Config, messages []message) []explained {
+func explainAll(c *config.Config, messages []explain.Message) []explained {
 	explainer := explain.New(c)
 	all := make([]explained, len(messages))
 	for i, m := range messages {
-		if m.isBody {
+		if m.IsBody {
 			m.MessageId = unknownID
 		}
-		all[i].message = m
+		all[i].Message = m
 		for _, q := range explainer.Queues(&m.SQSMessage) {
 			all[i].results = append(all[i].results, explainer.Explain(q, m.SQSMessage))
 		}
@@ -126,10 +126,10 @@ func (p *explainPrinter) printJSON(all []explained) error {
 	}{}
 	for _, m := range all {
 		for _, r := range m.results {
-			if m.isBody {
+			if m.IsBody {
 				r.SQSMessageID = ""
 			}
-			r.Oddities = m.oddities
+			r.Oddities = m.Oddities
 			out.Messages = append(out.Messages, r)
 		}
 	}
@@ -139,11 +139,11 @@ func (p *explainPrinter) printJSON(all []explained) error {
 func (p *explainPrinter) printText(all []explained) {
 	for i, m := range all {
 		id := m.MessageId
-		if m.isBody {
+		if m.IsBody {
 			id = ""
 		}
 		fmt.Fprintf(p.w, "message %d of %d  %s\n", i+1, len(all), printable.Text(id, maxShown))
-		for _, oddity := range m.oddities {
+		for _, oddity := range m.Oddities {
 			p.line("odd", printable.Text(oddity, maxShown))
 		}
 		for _, r := range m.results {

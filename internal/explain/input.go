@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"bytes"
@@ -15,18 +15,18 @@ import (
 	"scout/internal/sqsevent"
 )
 
-// A message is a message to explain, with the oddities of its record.
-type message struct {
+// A Message is a message to explain.
+type Message struct {
 	events.SQSMessage
-	oddities []string
-	isBody   bool // the input is only the body of a message
+	Oddities []string // what SQS would never send in its record
+	IsBody   bool     // the input is only the body of a message, so it has no SQS message id
 }
 
-// parseMessages returns the messages in text: those of a Lambda event or of the
+// Parse returns the messages in text: those of a Lambda event or of the
 // output of aws sqs receive-message, or a part of either. Any other text is the
 // body of one message. That includes the events of other services, which have
 // Records too.
-func parseMessages(text []byte) []message {
+func Parse(text []byte) []Message {
 	text = decodeText(text)
 	if len(bytes.TrimSpace(text)) == 0 {
 		return nil
@@ -34,14 +34,14 @@ func parseMessages(text []byte) []message {
 	if records, ok := findRecords(text); ok {
 		payload := slices.Concat([]byte(`{"Records":[`), bytes.Join(records, []byte(",")), []byte("]}"))
 		if event, err := sqsevent.Decode(payload); err == nil {
-			messages := make([]message, len(event.Records))
+			messages := make([]Message, len(event.Records))
 			for i, m := range event.Records {
-				messages[i] = message{SQSMessage: m, oddities: oddities(records[i])}
+				messages[i] = Message{SQSMessage: m, Oddities: oddities(records[i])}
 			}
 			return messages
 		}
 	}
-	return []message{{SQSMessage: events.SQSMessage{Body: string(text)}, isBody: true}}
+	return []Message{{SQSMessage: events.SQSMessage{Body: string(text)}, IsBody: true}}
 }
 
 // decodeText returns text in UTF-8 without a byte order mark. Programs on Windows
