@@ -37,7 +37,7 @@ FILE is the configuration, as with --config.`,
 				return err
 			}
 			online = online || tryReceive
-			c, err := o.load(cmd.Context(), config.Loader{AWS: sqsclient.AWSConfig})
+			c, err := o.load(cmd.Context(), config.Loader{AWS: sqsclient.AWSConfig, Tests: true})
 			if err != nil {
 				return err
 			}
