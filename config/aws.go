@@ -40,7 +40,7 @@ func (a *AWS) section(service string) value {
 var region = matching(`^[a-z0-9-]+$`, 64, "must be the name of an AWS region, such as us-east-1")
 
 // scout1Region corrects the spelling "us_east_1", as Scout 1.x does.
-var scout1Region = form[string]{parse: func(text string) (string, error) {
+var scout1Region = form[string]{shape: shape{pattern: "^[a-z0-9._-]+$"}, parse: func(text string) (string, error) {
 	return region.parse(strings.NewReplacer(".", "-", "_", "-").Replace(text))
 }}
 

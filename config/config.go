@@ -126,9 +126,9 @@ func (c *Config) section(needQueue bool) value {
 			doc: "Where jobs go and how they are written."},
 		{name: "aws", value: c.AWS.section("SQS"), example: "{region: us-east-1}",
 			doc: "How to reach AWS."},
-		{name: "queue", value: value{types: "object", show: c.showQueue}, example: "{name: myapp_queue, topics: {orders: OrderWorker}}",
+		{name: "queue", value: value{schema: func() object { return refer("queue") }, allowed: func() string { return "a mapping" }, show: c.showQueue}, example: "{name: myapp_queue, topics: {orders: OrderWorker}}",
 			doc: "The SQS queue, how it is polled, and the workers for its messages."},
-		{name: "queues", value: value{types: "array", show: c.showQueues}, example: "[{name: a, topics: {orders: OrderWorker}}, {name: b, topics: {users: UserWorker}}]",
+		{name: "queues", value: value{schema: func() object { return arrayOf(refer("queue")) }, allowed: func() string { return "a list of mappings like queue" }, show: c.showQueues}, example: "[{name: a, topics: {orders: OrderWorker}}, {name: b, topics: {users: UserWorker}}]",
 			doc: "Several SQS queues, instead of queue; only the daemon uses those after the first."},
 		{name: "limits", value: c.Limits.section(), example: "{queue_length: 100000}",
 			doc: "How full Redis and Sidekiq's queues may get; the daemon leaves messages in SQS while a limit is exceeded."},
@@ -138,7 +138,7 @@ func (c *Config) section(needQueue bool) value {
 			doc: "Whether the trace context of messages is copied into jobs."},
 		{name: "shutdown_timeout", value: single(&c.ShutdownTimeout, duration(time.Second, 15*time.Minute)), example: "40s",
 			doc: "How long the daemon may run after a signal to stop; the longest wait_time plus 5 seconds if absent."},
-		{name: testsKey, value: value{types: "array", show: func(bool) any { return nil }}, example: "[{topic: orders, message: {id: 1}, jobs: [{class: OrderWorker}]}]",
+		{name: testsKey, value: c.tests(), example: "[{topic: orders, message: {id: 1}, jobs: [{class: OrderWorker}]}]",
 			doc: "Messages and what must become of them, for scout test; Scout itself ignores them."},
 	}
 	return section(keys, func(n node) {

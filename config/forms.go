@@ -16,8 +16,8 @@ import (
 
 // A form is what single values of one kind look like.
 type form[T any] struct {
-	secret bool   // see checkText
-	types  string // the types of JSON Schema that a value may have, separated by spaces; "" is string
+	shape
+	secret bool // see checkText
 
 	// parse returns the value of a text. Its error says what is allowed, and
 	// never shows the text, which may be a misplaced secret.
@@ -40,7 +40,7 @@ func (f form[T]) shown(v T) any {
 // at each start of the Lambda function.
 func matching(pattern string, maximum int, message string) form[string] {
 	re := regexp.MustCompile(pattern)
-	return form[string]{parse: func(text string) (string, error) {
+	return form[string]{shape: shape{pattern: pattern, maxLength: maximum}, parse: func(text string) (string, error) {
 		if len(text) > maximum || !re.MatchString(text) {
 			return "", errors.New(message)
 		}
@@ -57,8 +57,11 @@ var (
 	topicARN  = regexp.MustCompile(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:`)
 	topicName = matching(`^[A-Za-z0-9_-]+(\.fifo)?$|^[A-Za-z0-9_.*?-]*[*?][A-Za-z0-9_.*?-]*$`, 256, topicForms)
 
-	class = matching(`^[A-Z]\w*(::[A-Z]\w*)*$`, 1024, "must be a Ruby class, such as FooWorker or Orders::SyncJob")
+	className = matching(`^[A-Z]\w*(::[A-Z]\w*)*$`, 1024, "must be a Ruby class, such as FooWorker or Orders::SyncJob")
 )
+
+// topicKey is the pattern of keys that checkTopic accepts.
+const topicKey = `^(arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:)?[A-Za-z0-9_-]+(\.fifo)?$|^[A-Za-z0-9_.*?-]*[*?][A-Za-z0-9_.*?-]*$`
 
 const topicForms = "must be the name of a topic, its full ARN, or a pattern for names with * and ?"
 
@@ -93,12 +96,14 @@ func checkBucket(text string) error {
 
 // selector is a place in a message.
 var selector = form[handler.Selector]{
+	shape: shape{pattern: "^(attribute:.|body:/)"},
 	parse: handler.ParseSelector,
 	show:  func(s handler.Selector) any { return s.String() },
 }
 
 // messageID is a selector, or sqs for none.
 var messageID = form[handler.Selector]{
+	shape: shape{pattern: "^(sqs$|attribute:.|body:/)"},
 	parse: func(text string) (handler.Selector, error) {
 		if text == "sqs" {
 			return handler.Selector{}, nil
@@ -113,7 +118,7 @@ var messageID = form[handler.Selector]{
 }
 
 // word is printable text without spaces.
-var word = form[string]{parse: func(text string) (string, error) {
+var word = form[string]{shape: shape{pattern: "^[^ ]+$"}, parse: func(text string) (string, error) {
 	if _, err := line.parse(text); err != nil || strings.ContainsFunc(text, unicode.IsSpace) {
 		return "", errors.New("must be text without spaces")
 	}
@@ -122,7 +127,7 @@ var word = form[string]{parse: func(text string) (string, error) {
 
 // queueName is the name of a Sidekiq queue. Slips make it a name that no Sidekiq
 // process reads: a Redis key, or the name and weight of Sidekiq's configuration.
-var queueName = form[string]{parse: func(text string) (string, error) {
+var queueName = form[string]{shape: shape{pattern: "^[^ ,]+$"}, parse: func(text string) (string, error) {
 	switch {
 	case strings.HasPrefix(text, "queue:") || strings.Contains(text, ":queue:"):
 		return "", errors.New("must be the name of the queue alone, without the queue: of its Redis key")
@@ -135,7 +140,7 @@ var queueName = form[string]{parse: func(text string) (string, error) {
 }}
 
 // namespace is a prefix of Redis keys. It may contain colons, as in redis-namespace.
-var namespace = form[string]{parse: func(text string) (string, error) {
+var namespace = form[string]{shape: word.shape, parse: func(text string) (string, error) {
 	switch {
 	case strings.Trim(text, ":") != text:
 		return "", errors.New("must be the namespace alone, without a colon at its start or end; Scout adds the colon that follows it in Redis keys")
@@ -146,20 +151,20 @@ var namespace = form[string]{parse: func(text string) (string, error) {
 }}
 
 // line is printable text.
-var line = form[string]{parse: func(text string) (string, error) {
+var line = form[string]{shape: shape{pattern: "."}, parse: func(text string) (string, error) {
 	if text == "" || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return "", errors.New("must be a single line of text")
 	}
 	return text, nil
 }}
 
-var secret = form[Secret]{secret: true, parse: func(text string) (Secret, error) { return Secret(text), nil }}
+var secret = form[Secret]{shape: shape{about: "text"}, secret: true, parse: func(text string) (Secret, error) { return Secret(text), nil }}
 
-var boolean = form[bool]{types: "boolean", parse: parseBool}
+var boolean = form[bool]{shape: shape{types: "boolean"}, parse: parseBool}
 
 // negated is a boolean that is stored as its opposite.
 var negated = form[bool]{
-	types: "boolean",
+	shape: shape{types: "boolean"},
 	parse: func(text string) (bool, error) {
 		b, err := parseBool(text)
 		return !b, err
@@ -180,7 +185,7 @@ func parseBool(text string) (bool, error) {
 // boolOrInt is true, false, or a number.
 func boolOrInt(minimum int) form[sidekiq.BoolOrInt] {
 	return form[sidekiq.BoolOrInt]{
-		types: "boolean integer",
+		shape: shape{types: "boolean integer", limits: []int64{int64(minimum)}},
 		parse: func(text string) (sidekiq.BoolOrInt, error) {
 			if b, err := parseBool(text); err == nil {
 				return sidekiq.Bool(b), nil
@@ -200,7 +205,7 @@ func boolOrInt(minimum int) form[sidekiq.BoolOrInt] {
 }
 
 func integer(minimum, maximum int) form[int] {
-	return form[int]{types: "integer", parse: func(text string) (int, error) {
+	return form[int]{shape: shape{types: "integer", limits: []int64{int64(minimum), int64(maximum)}}, parse: func(text string) (int, error) {
 		i, err := strconv.Atoi(text)
 		if err != nil || i < minimum || i > maximum {
 			return 0, fmt.Errorf("must be a whole number from %d to %d", minimum, maximum)
@@ -218,7 +223,7 @@ var byteUnits = []struct {
 // byteSize is a number of bytes, with or without a unit.
 func byteSize(minimum, maximum int64) form[int64] {
 	return form[int64]{
-		types: "string integer",
+		shape: shape{types: "string integer", pattern: `^\+?[0-9]+(B|KiB|MiB|GiB)?$`, limits: []int64{minimum, maximum}},
 		parse: func(text string) (int64, error) {
 			number, unit := text, int64(1)
 			for _, u := range byteUnits {
@@ -250,6 +255,7 @@ func formatBytes(i int64) string {
 
 // percent is a number with a percent sign.
 var percent = form[int]{
+	shape: shape{pattern: `^\+?0*[1-9][0-9]?%$`},
 	parse: func(text string) (int, error) {
 		number, ok := strings.CutSuffix(text, "%")
 		i, err := integer(1, 99).parse(number)
@@ -264,6 +270,7 @@ var percent = form[int]{
 // duration is a Go duration in whole seconds.
 func duration(minimum, maximum time.Duration) form[time.Duration] {
 	return form[time.Duration]{
+		shape: durationShape(minimum == 0),
 		parse: func(text string) (time.Duration, error) {
 			d, err := time.ParseDuration(text)
 			if err != nil || d < minimum || d > maximum || d%time.Second != 0 {
@@ -276,9 +283,18 @@ func duration(minimum, maximum time.Duration) form[time.Duration] {
 	}
 }
 
+// durationShape is that of Go durations. A 0 needs no unit.
+func durationShape(zero bool) shape {
+	s := shape{pattern: `^[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$|^[+-]?0$`}
+	if zero {
+		s.types, s.limits = "string integer", []int64{0, 0}
+	}
+	return s
+}
+
 // seconds is a duration as a bare number, which Scout 1.x reads from the environment.
 func seconds(minimum, maximum time.Duration) form[time.Duration] {
-	return form[time.Duration]{types: "integer", parse: func(text string) (time.Duration, error) {
+	return form[time.Duration]{parse: func(text string) (time.Duration, error) {
 		i, err := integer(int(minimum/time.Second), int(maximum/time.Second)).parse(text)
 		if err != nil {
 			return 0, fmt.Errorf("%w (seconds)", err)
@@ -301,6 +317,7 @@ func formatDuration(d time.Duration) string {
 // choice is one of two texts, each of which stands for a value.
 func choice[T comparable](text1 string, value1 T, text2 string, value2 T) form[T] {
 	return form[T]{
+		shape: shape{enum: []any{text1, text2}},
 		parse: func(text string) (v T, err error) {
 			switch text {
 			case text1:
@@ -319,7 +336,7 @@ func choice[T comparable](text1 string, value1 T, text2 string, value2 T) form[T
 	}
 }
 
-var httpURL = form[string]{parse: func(text string) (string, error) {
+var httpURL = form[string]{shape: shape{pattern: "^[hH][tT][tT][pP][sS]?://"}, parse: func(text string) (string, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
 		return "", errors.New("must be an http:// or https:// URL without a user name or password")

@@ -34,6 +34,7 @@ func FuzzLoad(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		text = strings.ReplaceAll(text, "SECRET", secret) + "\n" // YAML instead of a file name
 		c, err := Loader{Env: vars("PASSWORD", secret), Tests: true}.Load(t.Context(), text)
+		checkAgreement(t, text, err)
 		if (c == nil) == (err == nil) {
 			t.Fatalf("got %v and %v", c, err)
 		}

@@ -315,6 +315,7 @@ func checkInvalid(t *testing.T, text, want string) {
 	if err == nil {
 		t.Fatal("no error")
 	}
+	checkAgreement(t, text, err)
 	got := strings.ReplaceAll(err.Error(), "SCOUT_CONFIG:", "")
 	got = strings.TrimPrefix(strings.ReplaceAll(got, "\n ", "\n"), " ")
 	check(t, "errors", got, want)

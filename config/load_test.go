@@ -33,7 +33,9 @@ func vars(pairs ...string) func(string) (string, bool) {
 // load loads text for the daemon, with an otherwise empty environment.
 func load(t *testing.T, text string) (*Config, error) {
 	t.Helper()
-	return Loader{Env: vars("SCOUT_CONFIG", text+"\n"), NeedQueue: true}.Load(t.Context(), "")
+	c, err := Loader{Env: vars("SCOUT_CONFIG", text+"\n"), NeedQueue: true}.Load(t.Context(), "")
+	checkAgreement(t, text, err)
+	return c, err
 }
 
 func mustLoad(t *testing.T, text string) *Config {

@@ -92,23 +92,20 @@ func (r *Redis) checkKeys(n node) {
 
 func waitSection(w *sidekiq.Wait) value {
 	keys := []key{
-		{name: "replicas", value: single(&w.Replicas, integer(1, 100)), example: "2",
+		{name: "replicas", value: single(&w.Replicas, integer(1, 100)), required: true, example: "2",
 			doc: "How many replicas must have a job; it should be all that can become the master."},
-		{name: "timeout", value: single(&w.Timeout, waitTimeout), example: "1s",
-			doc: "How long they may take for each write of up to 1,000 jobs; 500ms if absent."},
+		{name: "timeout", value: single(&w.Timeout, waitTimeout), implied: "500ms", example: "1s",
+			doc: "How long they may take for each write of up to 1,000 jobs."},
 	}
 	return section(keys, func(n node) {
-		switch {
-		case n.value == nil:
-		case n.child("replicas").value == nil:
-			n.child("replicas").fail("is required")
-		case w.Timeout == 0:
+		if w.Replicas > 0 && w.Timeout == 0 {
 			w.Timeout = 500 * time.Millisecond
 		}
 	})
 }
 
 var waitTimeout = form[time.Duration]{
+	shape: durationShape(false),
 	parse: func(text string) (time.Duration, error) {
 		d, err := time.ParseDuration(text)
 		if err != nil || d < time.Millisecond || d > time.Minute || d%time.Millisecond != 0 {
@@ -121,19 +118,15 @@ var waitTimeout = form[time.Duration]{
 
 func iamSection(i *IAM) value {
 	keys := []key{
-		{name: "cache", value: single(&i.Cache, cacheName), example: "my-replication-group",
+		{name: "cache", value: single(&i.Cache, cacheName), required: true, example: "my-replication-group",
 			doc: "The id of the replication group."},
 	}
-	return section(keys, func(n node) {
-		if n.value != nil && n.child("cache").value == nil {
-			n.child("cache").fail("is required")
-		}
-	})
+	return section(keys, func(node) {})
 }
 
 // cacheName is the id of an ElastiCache replication group, which AWS stores in
 // lower case.
-var cacheName = form[string]{parse: func(text string) (string, error) {
+var cacheName = form[string]{shape: replicationGroup.shape, parse: func(text string) (string, error) {
 	text, err := replicationGroup.parse(text)
 	return strings.ToLower(text), err
 }}
@@ -182,8 +175,8 @@ func tlsSection(t *sidekiq.TLS) value {
 			doc: "A PEM file with the private key of cert."},
 		{name: "server_name", value: single(&t.ServerName, word), example: "redis.internal",
 			doc: "The name in the certificate of Redis, if it is not the host of the URL."},
-		{name: "verify", value: single(&t.SkipVerify, negated), example: "false",
-			doc: "Whether the certificate of Redis is verified, true if absent; without that, anybody on the network can pose as Redis."},
+		{name: "verify", value: single(&t.SkipVerify, negated), implied: "true", example: "false",
+			doc: "Whether the certificate of Redis is verified; without that, anybody on the network can pose as Redis."},
 	}
 	return section(keys, func(n node) {
 		switch cert, key := n.child("cert"), n.child("key"); {
@@ -256,7 +249,7 @@ func (n node) redisVariable() node {
 }
 
 // redisURL explains what is wrong with a URL more precisely than its parser.
-var redisURL = form[*url.URL]{parse: func(text string) (*url.URL, error) {
+var redisURL = form[*url.URL]{shape: shape{about: "a URL", pattern: "^[A-Za-z]+:"}, parse: func(text string) (*url.URL, error) {
 	if strings.ContainsFunc(text, unicode.IsSpace) {
 		return nil, errors.New("must be a URL, which contains no blanks; write a blank in a password as %20")
 	}
@@ -294,7 +287,7 @@ var sentinel = form[string]{parse: func(text string) (string, error) {
 }}
 
 // sidekiqVersion is a major version of Sidekiq. Versions before 6 write jobs like 6.
-var sidekiqVersion = form[int]{types: "integer", parse: func(text string) (int, error) {
+var sidekiqVersion = form[int]{shape: shape{enum: []any{6, 7, 8, "6", "7", "8"}}, parse: func(text string) (int, error) {
 	switch text {
 	case "6", "7", "8":
 		return int(text[0] - '0'), nil
@@ -305,6 +298,7 @@ var sidekiqVersion = form[int]{types: "integer", parse: func(text string) (int, 
 // dedupTTL is 0, or long enough to span a redelivery. SQS keeps a message for up
 // to 14 days in a queue, and as long again in its dead-letter queue.
 var dedupTTL = form[time.Duration]{
+	shape: durationShape(true),
 	parse: func(text string) (time.Duration, error) {
 		d, err := duration(0, 28*24*time.Hour).parse(text)
 		if err != nil || 0 < d && d < time.Minute {

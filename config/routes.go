@@ -18,10 +18,18 @@ type routing struct {
 	attributes   bool   // whether the messages have attributes
 }
 
-// routes is a mapping of keys to outcomes, stored in target. The example shows one.
-func (r routing) routes(target *[]handler.Route, checkKey func(string) error, example string) value {
+// routes is a mapping of keys to outcomes, stored in target. All keys that checkKey
+// accepts match the pattern. The example shows a key and an outcome.
+func (r routing) routes(target *[]handler.Route, checkKey func(string) error, pattern, example string) value {
 	return value{
-		types: "object",
+		schema: func() object {
+			s := object{"type": "object", "minProperties": 1, "additionalProperties": refer("outcome")}
+			if pattern != "" {
+				s["propertyNames"] = object{"pattern": pattern}
+			}
+			return s
+		},
+		allowed: func() string { return "a mapping with at least one " + example },
 		read: func(n node) {
 			for key, child := range n.mapping() {
 				if err := cmp.Or(checkText(key, false), checkKey(key)); err != nil {
@@ -49,7 +57,8 @@ func (r routing) routes(target *[]handler.Route, checkKey func(string) error, ex
 // outcome is one outcome.
 func (r routing) outcome(target *handler.Outcome) value {
 	return value{
-		types: "string object array",
+		schema:  func() object { return refer("outcome") },
+		allowed: func() string { return "a class, a worker, a choice, ignore, or a list of classes, workers and choices" },
 		read: func(n node) {
 			if n.value != nil {
 				*target = r.read(n)
@@ -112,7 +121,7 @@ func (r routing) readElement(n node) handler.Outcome {
 	case n.value.Kind == yaml.ScalarNode && n.value.Value == ignore && !n.unresolved[n.value]:
 		n.fail("cannot be ignore in a list, except as an outcome of by; leave it out")
 	case n.value.Kind == yaml.ScalarNode:
-		readInto(n, &w.Class, class)
+		readInto(n, &w.Class, className)
 	case n.child("by").value != nil || n.child("to").value != nil || n.child("else").value != nil:
 		var c handler.Choice
 		r.choiceSection(&c).read(n)
@@ -149,7 +158,7 @@ func (r routing) choiceSection(c *handler.Choice) value {
 	keys := []key{
 		{name: "by", value: single(&c.By, selector), required: true, example: "attribute:event_type",
 			doc: "What in the message chooses: attribute:NAME (SNS and plain messages), or body: and a JSON pointer into the argument message."},
-		{name: "to", value: r.routes(&c.To, func(string) error { return nil }, "key, such as order.created: CreatedWorker"), required: true, example: "{order.created: CreatedWorker, \"order.*\": OrderWorker, ping: ignore}",
+		{name: "to", value: r.routes(&c.To, func(string) error { return nil }, "", "key, such as order.created: CreatedWorker"), required: true, example: "{order.created: CreatedWorker, \"order.*\": OrderWorker, ping: ignore}",
 			doc: "Texts, or patterns with * and ?, and what becomes of the messages that they match."},
 		{name: "else", value: r.outcome(&c.Else), example: "OtherWorker",
 			doc: "What becomes of all other messages, which are rejected if it is absent."},
@@ -163,23 +172,23 @@ func (r routing) choiceSection(c *handler.Choice) value {
 
 func workerSection(w *handler.Worker) value {
 	keys := []key{
-		{name: "class", value: single(&w.Class, class), required: true, example: "Orders::SyncJob",
+		{name: "class", value: single(&w.Class, className), required: true, example: "Orders::SyncJob",
 			doc: "The Sidekiq worker, or the ActiveJob, that gets the messages."},
 		{name: "queue", value: single(&w.Queue, queueName), example: "critical",
 			doc: "The Sidekiq queue of the jobs; redis.queue if absent."},
-		{name: "args", value: list(&w.Args, choice("message", handler.ArgMessage, "metadata", handler.ArgMetadata)), example: "[message, metadata]",
-			doc: "The arguments of the jobs, in the order of the perform method's parameters; message alone if absent."},
-		{name: "retry", value: single(&w.Retry, boolOrInt(0)), example: "5",
-			doc: "How often Sidekiq retries a failed job: true (25 times, also if absent), false (never, and the job is lost) or a number."},
+		{name: "args", value: list(&w.Args, choice("message", handler.ArgMessage, "metadata", handler.ArgMetadata)), implied: "[message]", example: "[message, metadata]",
+			doc: "The arguments of the jobs, in the order of the perform method's parameters."},
+		{name: "retry", value: single(&w.Retry, boolOrInt(0)), implied: "true", example: "5",
+			doc: "How often Sidekiq retries a failed job: true (25 times), false (never, and the job is lost) or a number."},
 		{name: "retry_for", value: single(&w.RetryFor, duration(time.Second, 10*365*24*time.Hour)), example: "1h",
 			doc: "How long Sidekiq (7.1.3 and newer) retries a failed job, instead of retry."},
-		{name: "backtrace", value: single(&w.Backtrace, boolOrInt(1)), example: "20",
+		{name: "backtrace", value: single(&w.Backtrace, boolOrInt(1)), implied: "false", example: "20",
 			doc: "How much of a failed job's backtrace Sidekiq keeps: true (all), false (nothing) or a number of lines."},
-		{name: "dead", value: single(&w.NoDead, negated), example: "false",
-			doc: "Whether a job out of retries goes to Sidekiq's dead set (true, also if absent) or is discarded (false)."},
+		{name: "dead", value: single(&w.NoDead, negated), implied: "true", example: "false",
+			doc: "Whether a job out of retries goes to Sidekiq's dead set (true) or is discarded (false)."},
 		{name: "tags", value: list(&w.Tags, line), example: "[sns]",
 			doc: "Tags that Sidekiq's Web UI shows with the jobs."},
-		{name: "active_job", value: single(&w.ActiveJob, boolean), example: "true",
+		{name: "active_job", value: single(&w.ActiveJob, boolean), implied: "false", example: "true",
 			doc: "Whether the class is an ActiveJob, so that its jobs are wrapped as Rails does."},
 	}
 	return section(keys, func(n node) {

@@ -19,7 +19,7 @@ type sqsURL struct {
 
 const queueURLForm = "must be the URL of an SQS queue, such as https://sqs.us-east-1.amazonaws.com/123456789012/myapp_queue"
 
-var queueURL = form[string]{parse: func(text string) (string, error) {
+var queueURL = form[string]{shape: shape{about: "a URL", pattern: httpURL.pattern}, parse: func(text string) (string, error) {
 	q, err := parseQueueURL(text)
 	return q.url, err
 }}

@@ -13,16 +13,18 @@ type key struct {
 	name     string
 	value    value
 	scout1   bool   // null and "" mean that the key is absent, as in Scout 1.x
-	required bool   // its absence is an error
+	required bool   // its absence is an error, unless its section is absent
 	initial  string // the value if the key is absent; "" if that is not a constant
+	implied  string // like initial, but left out when the configuration is shown
 	doc      string // one sentence
 	example  string // YAML
 }
 
 // A value is what a key holds, bound to the place where it is stored.
 type value struct {
-	types string // see form
-	keys  []key  // the table of a section
+	keys    []key         // the table of a section
+	schema  func() object // a JSON Schema
+	allowed func() string // what the value may be, for people
 
 	// read stores the value of a node, or records an error. It stores nothing if
 	// there is no value. If read is nil, the section's finish reads the value.
@@ -36,8 +38,9 @@ type value struct {
 // single is a value of the given form, stored in target.
 func single[T comparable](target *T, f form[T]) value {
 	return value{
-		types: f.types,
-		read:  func(n node) { readInto(n, target, f) },
+		schema:  f.schema,
+		allowed: f.allowed,
+		read:    func(n node) { readInto(n, target, f) },
 		show: func(zeroes bool) any {
 			var zero T
 			if *target == zero && !zeroes {
@@ -51,7 +54,8 @@ func single[T comparable](target *T, f form[T]) value {
 // list is a list of values of the given form.
 func list[T any](target *[]T, f form[T]) value {
 	return value{
-		types: "array",
+		schema:  func() object { return arrayOf(f.schema()) },
+		allowed: func() string { return "a list, each item of which is " + f.allowed() },
 		read: func(n node) {
 			if n.value == nil {
 				return
@@ -82,8 +86,9 @@ func list[T any](target *[]T, f form[T]) value {
 // Nothing is read from a value that is not a mapping.
 func section(keys []key, finish func(node)) value {
 	return value{
-		types: "object",
-		keys:  keys,
+		keys:    keys,
+		schema:  func() object { return sectionSchema(keys) },
+		allowed: func() string { return "a mapping" },
 		read: func(n node) {
 			if !n.isSet() {
 				n.value = nil
@@ -127,18 +132,19 @@ func (n node) readKeys(keys []key) {
 		}
 	}
 	for _, k := range keys {
-		k.read(n.child(k.name))
+		k.read(n.child(k.name), n.value == nil)
 	}
 }
 
-func (k key) read(n node) {
+// read reads the value of the key in a section that may be absent itself.
+func (k key) read(n node, absent bool) {
 	if k.scout1 && !n.isSet() {
 		n.value = nil
 	}
 	if k.initial != "" {
 		k.value.read(n.with(k.initial))
 	}
-	if k.required && n.value == nil {
+	if k.required && n.value == nil && !absent {
 		n.fail("is required")
 		return
 	}

@@ -74,6 +74,15 @@ func (c *Config) LoadTests(file string) ([]Test, error) {
 	return tests, nil
 }
 
+// tests is the list of tests, which finish reads.
+func (c *Config) tests() value {
+	return value{
+		schema:  func() object { return arrayOf(refer("test")) },
+		allowed: func() string { return "a list of tests" },
+		show:    func(bool) any { return nil },
+	}
+}
+
 // readTests reads a list of tests. It must run after the queues have been read.
 func (c *Config) readTests(n node) (tests []Test) {
 	for _, item := range n.list() {
@@ -168,7 +177,7 @@ func (n node) count(keys ...string) (count int) {
 	return count
 }
 
-var testTopic = form[string]{parse: func(text string) (string, error) {
+var testTopic = form[string]{shape: shape{pattern: "^[A-Za-z0-9_.:-]+$"}, parse: func(text string) (string, error) {
 	if err := checkTopic(text); err != nil || strings.ContainsAny(text, "*?") {
 		return "", errors.New("must be the name of a topic, or its full ARN")
 	}
@@ -176,7 +185,7 @@ var testTopic = form[string]{parse: func(text string) (string, error) {
 }}
 
 // rejectedReason is a reason of the pure half of the handler.
-var rejectedReason = form[handler.Reason]{parse: func(text string) (handler.Reason, error) {
+var rejectedReason = form[handler.Reason]{shape: shape{enum: []any{"not_envelope", "no_route", "unacceptable"}}, parse: func(text string) (handler.Reason, error) {
 	reasons := []string{string(handler.ReasonNotEnvelope), string(handler.ReasonNoRoute), string(handler.ReasonUnacceptable)}
 	if slices.Contains(reasons, text) {
 		return handler.Reason(text), nil
@@ -188,7 +197,7 @@ var rejectedReason = form[handler.Reason]{parse: func(text string) (handler.Reas
 	return "", fmt.Errorf("must be not_envelope, no_route or unacceptable%s", hint)
 }}
 
-var isTrue = form[bool]{types: "boolean", parse: func(text string) (bool, error) {
+var isTrue = form[bool]{shape: shape{enum: []any{true, "true", "True", "TRUE"}}, parse: func(text string) (bool, error) {
 	if b, err := parseBool(text); err != nil || !b {
 		return false, errors.New("must be true, or absent")
 	}
@@ -197,7 +206,7 @@ var isTrue = form[bool]{types: "boolean", parse: func(text string) (bool, error)
 
 // freeText is any text, or any mapping or list, which becomes JSON.
 func freeText(target *string) value {
-	return value{types: "string object array", read: func(n node) {
+	return value{schema: jsonSchema, allowed: func() string { return "a text, a mapping or a list" }, read: func(n node) {
 		switch {
 		case n.value == nil:
 		case n.value.Kind == yaml.ScalarNode:
@@ -210,7 +219,7 @@ func freeText(target *string) value {
 
 // attributeValues is a mapping of names to texts.
 func attributeValues(target *map[string]string) value {
-	return value{types: "object", read: func(n node) {
+	return value{schema: attributesSchema, allowed: func() string { return "a mapping of names to texts" }, read: func(n node) {
 		if n.value != nil {
 			*target = map[string]string{}
 		}
@@ -228,7 +237,7 @@ var jobKeys = []string{"class", "queue", "args", "retry", "retry_for", "backtrac
 	"traceparent", "tracestate", "baggage"}
 
 func expectedJobs(target *[]ExpectedJob) value {
-	return value{types: "array", read: func(n node) {
+	return value{schema: jobsSchema, allowed: func() string { return "a list of mappings with keys of jobs" }, read: func(n node) {
 		if n.value == nil {
 			return
 		}
@@ -297,3 +306,19 @@ func appendComma(b []byte) []byte {
 }
 
 func quoted(text string) []byte { return jsonscan.AppendQuote(nil, text) }
+
+func jsonSchema() object {
+	return object{"type": []any{"string", "number", "boolean", "object", "array"}}
+}
+
+func attributesSchema() object {
+	return object{"type": "object", "additionalProperties": shape{}.schema()}
+}
+
+func jobsSchema() object {
+	properties := object{}
+	for _, key := range jobKeys {
+		properties[key] = object{}
+	}
+	return arrayOf(object{"type": "object", "properties": properties})
+}

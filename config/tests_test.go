@@ -122,6 +122,7 @@ func TestInvalidTests(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			text := "redis: {url: redis://h}\n" + c.queues + "\ntests: [" + c.test + "]\n"
 			_, err := Loader{Env: vars(), Tests: true}.Load(t.Context(), text)
+			checkAgreement(t, text, err)
 			checkTestErrors(t, "tests[0]", err, c.want)
 			config := mustLoad(t, "redis: {url: redis://h}\n"+c.queues)
 			file := filepath.Join(t.TempDir(), "x_test.yml")
@@ -132,7 +133,7 @@ func TestInvalidTests(t *testing.T) {
 			checkTestErrors(t, "[0]", err, c.want)
 		})
 	}
-	if _, err := load(t, minimal+"tests: {a: b}"); err != nil {
+	if _, err := (Loader{Env: vars()}).Load(t.Context(), minimal+"tests: {a: b}"); err != nil {
 		t.Errorf("tests are not ignored: %v", err)
 	}
 }

@@ -19,7 +19,7 @@ import (
 	"scout/internal/test/env"
 )
 
-// An acl is what the README says about permissions of a Redis user.
+// An acl is what docs/configuration.md says about permissions of a Redis user.
 type acl struct {
 	base      []string            // what Scout always needs
 	features  map[string][]string // what it also needs with a feature
@@ -33,10 +33,10 @@ var (
 
 func readACL(t *testing.T) acl {
 	t.Helper()
-	text := read(t, "../../../README.md")
+	text := read(t, "../../../docs/configuration.md")
 	commands := aclCommand.FindAllStringSubmatch(text, -1)
 	if len(commands) != 2 {
-		t.Fatalf("the README has the ACLs %q, want one of Redis and one of sentinels", commands)
+		t.Fatalf("docs/configuration.md has the ACLs %q, want one of Redis and one of sentinels", commands)
 	}
 	a := acl{base: strings.Fields(commands[0][1]), features: map[string][]string{"always": nil}, sentinels: strings.Fields(commands[1][1])}
 	for _, row := range aclRow.FindAllStringSubmatch(text, -1) {
@@ -45,7 +45,7 @@ func readACL(t *testing.T) acl {
 	return a
 }
 
-// The README's ACL for each feature is enough for it, and contains nothing that
+// The documented ACL for each feature is enough for it, and contains nothing that
 // the feature does not need: without any of the permissions, the check fails.
 func TestSmallestACL(t *testing.T) {
 	t.Parallel()
@@ -62,7 +62,7 @@ func TestSmallestACL(t *testing.T) {
 	}
 	names := slices.Sorted(maps.Keys(features))
 	if got := slices.Sorted(maps.Keys(documented.features)); !slices.Equal(got, names) {
-		t.Fatalf("the README has the features\n%q, want\n%q", got, names)
+		t.Fatalf("docs/configuration.md has the features\n%q, want\n%q", got, names)
 	}
 	// Not in parallel, because all have the same user.
 	for _, name := range names {

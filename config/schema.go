@@ -1,0 +1,222 @@
+package config
+
+import (
+	"cmp"
+	"encoding/json"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"scout/handler"
+)
+
+// Schema returns the JSON Schema (2020-12) of the configuration or, with tests, of a
+// file of tests. It allows all that [Loader.Load] accepts. The loader also rejects
+// what a schema cannot express, such as keys that exclude each other.
+func Schema(tests bool) []byte {
+	root := new(Config).section(false).schema()
+	root["$id"], root["title"] = "urn:scout:configuration", "The configuration of Scout"
+	if tests {
+		root = (&Config{}).tests().schema()
+		root["$id"], root["title"] = "urn:scout:tests", "Tests of a configuration of Scout"
+	}
+	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+	root["$defs"] = definitions()
+	text, _ := json.MarshalIndent(root, "", "  ") // cannot fail: it has only texts, numbers, bools, lists and objects
+	return append(text, '\n')
+}
+
+// definitions returns the schemas that others refer to.
+func definitions() object {
+	var r routing
+	element := []any{className.schema(), refer("worker"), refer("choice")}
+	return object{
+		"reference": object{"type": "string", "pattern": "^(env|ssm):", "description": "A value that is taken from an environment variable (env:NAME) or from Parameter Store (ssm:/path/name)."},
+		"queue":     new(Queue).section("", false).schema(),
+		"worker":    workerSection(new(handler.Worker)).schema(),
+		"choice":    r.choiceSection(new(handler.Choice)).schema(),
+		"element":   object{"anyOf": element},
+		"outcome":   object{"anyOf": append([]any{object{"const": ignore}, arrayOf(refer("element"))}, element...)},
+		"test":      new(Test).section(new(Config)).schema(),
+	}
+}
+
+// An object is an object of JSON, such as a schema.
+type object map[string]any
+
+func refer(name string) object { return object{"$ref": "#/$defs/" + name} }
+
+// arrayOf is a list of at least one item.
+func arrayOf(items object) object { return object{"type": "array", "minItems": 1, "items": items} }
+
+// A shape is what a schema can say about the texts of a form: it allows all that the
+// form takes, and may allow others.
+type shape struct {
+	about string // what the form takes, for people; "" if the form's error says so
+
+	types   string // of JSON, separated by spaces; "" is string
+	enum    []any  // the only values
+	pattern string // of strings; "" for any
+
+	maxLength int     // of strings that match the pattern; 0 for any
+	limits    []int64 // of integers: the minimum and, unless there is none, the maximum
+}
+
+// schema returns the schema of a single value. The loader reads every single value as
+// it is written, whatever its type in YAML: "5" is a number, and 5 is a text.
+func (s shape) schema() object {
+	var choices []any
+	for t := range strings.FieldsSeq(cmp.Or(s.types, "string")) {
+		switch {
+		case s.enum != nil:
+			choices = []any{object{"enum": s.enum}}
+		case t == "string" && s.pattern == "":
+			return object{"type": []any{"string", "number", "boolean"}}
+		case t == "string":
+			text := object{"type": typesMatching(s.pattern), "pattern": s.pattern}
+			if s.maxLength > 0 {
+				text["maxLength"] = s.maxLength
+			}
+			choices = append(choices, text)
+		case t == "boolean":
+			choices = append(choices, object{"type": "boolean"}, object{"enum": []any{"true", "false", "True", "False", "TRUE", "FALSE"}})
+		default:
+			number := object{"type": "integer"}
+			for i, limit := range s.limits {
+				number[[]string{"minimum", "maximum"}[i]] = limit
+			}
+			choices = append(choices, number)
+			if s.pattern == "" {
+				choices = append(choices, object{"type": "string", "pattern": "^[+-]?[0-9]+$"})
+			}
+		}
+	}
+	return object{"anyOf": append(choices, refer("reference"))}
+}
+
+// typesMatching returns the types whose values, as they are written, may match a
+// pattern.
+func typesMatching(pattern string) any {
+	types := []any{"string"}
+	re := regexp.MustCompile(pattern)
+	if re.MatchString("1") {
+		types = append(types, "number")
+	}
+	if re.MatchString("true") {
+		types = append(types, "boolean")
+	}
+	if len(types) == 1 {
+		return types[0]
+	}
+	return types
+}
+
+// sectionSchema returns the schema of a mapping with the given keys.
+func sectionSchema(keys []key) object {
+	properties, required := object{}, []any{}
+	for _, k := range keys {
+		s := k.value.schema()
+		if k.scout1 || k.value.keys != nil {
+			s = optional(s)
+		}
+		s["description"] = k.doc
+		s["examples"] = []any{jsonOf(k.example)}
+		if fallback := cmp.Or(k.initial, k.implied); fallback != "" {
+			s["default"] = jsonOf(fallback)
+		}
+		properties[k.name] = s
+		if k.required {
+			required = append(required, k.name)
+		}
+	}
+	s := object{"type": "object", "properties": properties, "additionalProperties": false}
+	if len(required) > 0 {
+		s["required"] = required
+	}
+	return s
+}
+
+// optional also allows null and "", which mean that a key is absent.
+func optional(s object) object {
+	return object{"anyOf": []any{s, object{"enum": []any{nil, ""}}}}
+}
+
+// jsonOf returns YAML of the tables as what JSON has for it.
+func jsonOf(text string) (v any) {
+	_ = yaml.Unmarshal([]byte(text), &v) // cannot fail: a test reads all examples
+	return v
+}
+
+// allowed returns what a form allows, which the error for any other text says unless
+// the form's shape does.
+func (f form[T]) allowed() string {
+	if f.about != "" {
+		return f.about
+	}
+	_, err := f.parse("\x00")
+	message, _, _ := strings.Cut(err.Error(), ";")
+	message, _, _ = strings.Cut(message, ", such as")
+	return strings.TrimPrefix(message, "must be ")
+}
+
+// A Section describes a mapping of the configuration.
+type Section struct {
+	Name string // the path of its key, such as redis.tls, or a title
+	Doc  string // a sentence
+	Keys []Key
+}
+
+// A Key describes a key.
+type Key struct {
+	Name     string
+	Allowed  string // what its value may be
+	Default  string // in YAML; "" if there is none or Doc says it
+	Example  string // in YAML
+	Doc      string // a sentence
+	Required bool
+}
+
+// Sections returns the descriptions of all mappings, in the order of the file.
+func Sections() (sections []Section) {
+	for _, s := range tables() {
+		out := Section{Name: s.name, Doc: s.doc}
+		for _, k := range s.value.keys {
+			out.Keys = append(out.Keys, Key{k.name, k.value.allowed(), cmp.Or(k.initial, k.implied), k.example, k.doc, k.required})
+		}
+		sections = append(sections, out)
+	}
+	return sections
+}
+
+// A table is a section with its place in the file.
+type table struct {
+	name, doc string
+	value     value
+}
+
+// tables returns the tables of all sections, in the order of the file.
+func tables() []table {
+	tables := []table{{"The file", "The whole file.", new(Config).section(false)}}
+	for _, k := range tables[0].value.keys {
+		tables = appendTables(tables, k.name, k)
+		if k.name == "queue" {
+			worker, choice := workerSection(new(handler.Worker)), routing{"", true}.choiceSection(new(handler.Choice))
+			tables = append(tables, table{"queue", k.doc, new(Queue).section("", false)},
+				table{"Worker", "What becomes of the messages of a route: a job of this class. The class alone may stand in place of the mapping.", worker},
+				table{"Choice", "A worker or another outcome, chosen by something in the message.", choice})
+		}
+	}
+	return append(tables, table{"Test", "A message and what must become of it.", new(Test).section(new(Config))})
+}
+
+func appendTables(tables []table, name string, k key) []table {
+	if k.value.keys == nil {
+		return tables
+	}
+	tables = append(tables, table{name, k.doc, k.value})
+	for _, child := range k.value.keys {
+		tables = appendTables(tables, name+"."+child.name, child)
+	}
+	return tables
+}
