@@ -54,13 +54,8 @@ the configuration are invalid.`,
 			if len(messages) == 0 {
 				return errors.New("nothing to explain: the input contains no messages")
 			}
-			p := &explainPrinter{w: cmd.OutOrStdout(), config: c}
 			explained := explainAll(c, messages)
-			if format == "json" {
-				err = p.printJSON(explained)
-			} else {
-				p.printText(explained)
-			}
+			err = (&explainPrinter{w: cmd.OutOrStdout(), config: c}).print(format, explained)
 			if rejected := countRejected(explained); err == nil && strict && rejected > 0 {
 				return fmt.Errorf("%d of %d messages would be rejected", rejected, len(messages))
 			}
@@ -117,6 +112,14 @@ type explainPrinter struct {
 	w      io.Writer
 	config *config.Config
 	jobs   int // that were printed
+}
+
+func (p *explainPrinter) print(format string, all []explained) error {
+	if format == "json" {
+		return p.printJSON(all)
+	}
+	p.printText(all)
+	return nil
 }
 
 // printJSON prints the results. A body alone has no SQS message id.

@@ -120,6 +120,9 @@ the path of a file, ssm:/path/name in Parameter Store, or the YAML itself.
 .B REDIS_URL
 The URL of Redis, used if the configuration has none.
 .TP
+.B NO_COLOR
+If not empty, the output on a terminal has no colors.
+.TP
 .B AWS_*
 Credentials, region and endpoint, as for every program that uses an AWS SDK.
 .SH FILES
