@@ -30,14 +30,22 @@ func Schema(tests bool) []byte {
 // definitions returns the schemas that others refer to.
 func definitions() object {
 	var r routing
-	element := []any{className.schema(), refer("worker"), refer("choice")}
+	// With if instead of anyOf, editors explain mistakes in the alternative that is meant.
+	isChoice := object{"anyOf": []any{object{"required": []any{"by"}}, object{"required": []any{"to"}}, object{"required": []any{"else"}}}}
+	element := func(others ...any) object {
+		return object{
+			"if":   object{"type": "object"},
+			"then": object{"if": isChoice, "then": refer("choice"), "else": refer("worker")},
+			"else": object{"anyOf": append(others, className.schema())},
+		}
+	}
 	return object{
-		"reference": object{"type": "string", "pattern": "^(env|ssm):", "description": "A value that is taken from an environment variable (env:NAME) or from Parameter Store (ssm:/path/name)."},
+		"reference": object{"type": "string", "pattern": "^(env|ssm):"},
 		"queue":     new(Queue).section("", false).schema(),
 		"worker":    workerSection(new(handler.Worker)).schema(),
 		"choice":    r.choiceSection(new(handler.Choice)).schema(),
-		"element":   object{"anyOf": element},
-		"outcome":   object{"anyOf": append([]any{object{"const": ignore}, arrayOf(refer("element"))}, element...)},
+		"element":   element(),
+		"outcome":   object{"if": object{"type": "array"}, "then": arrayOf(refer("element")), "else": element(object{"const": ignore})},
 		"test":      new(Test).section(new(Config)).schema(),
 	}
 }
