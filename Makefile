@@ -84,18 +84,19 @@ invoke: # without GOOS, because the function runs on this machine
 	$(BUILD) -tags lambda.norpc -ldflags '-s -w' -o bin/function ./cmd/lambda
 	$(GO) run ./internal/cmd/invoke -function bin/function -event "$(EVENT)" $(if $(CONFIG),-config "$(CONFIG)")
 
-# make deploy APP=shop STAGE=staging   create or update that stack; see docs/deploy.md
-deploy: answers = deploy/$(APP)-$(STAGE).yaml
-deploy: architecture = $(or $(shell sed -n 's/^Architecture: *//p' $(answers) 2>/dev/null),arm64)
+# make deploy APP=shop STAGE=staging   create or update that stack, with these two commands; see docs/deploy.md
+deploy: env = $(or $(APP),$(error APP is missing; use make deploy APP=shop STAGE=staging))-$(or $(STAGE),$(error STAGE is missing; use make deploy APP=shop STAGE=staging))
 deploy:
-	@test -f $(answers) || { echo "there is no $(answers); see docs/deploy.md" >&2; exit 2; }
-	ARCHITECTURE=$(architecture) $(SAM) build
-	$(SAM) deploy --config-env $(APP)-$(STAGE) --parameter-overrides file://$(answers) Architecture=$(architecture) \
-	  Release=$$(cat .aws-sam/build/ScoutFunction/bootstrap template.yaml $(answers) | git hash-object --stdin)
+	@$(SAM) --version | awk '{split($$NF, v, "."); if (v[1] < 1 || v[1] == 1 && v[2] < 160) {print $$0 " is too old for the template: install 1.160 or newer" >"/dev/stderr"; exit 1}}'
+	$(SAM) build --config-env $(env)
+	$(SAM) deploy --config-env $(env)
 
-# sam build calls this target. It does not pass the parameter Architecture on.
+# sam build runs this target through lambda/ARCHITECTURE/Makefile. The file release
+# changes with what the stack is made of, so that SAM publishes a version for a
+# changed parameter, too.
 build-ScoutFunction:
-	GOARCH=$(or $(subst x86_64,amd64,$(ARCHITECTURE)),arm64) $(BUILD_LAMBDA) -o "$(ARTIFACTS_DIR)/bootstrap" ./cmd/lambda
+	GOARCH=$(or $(GOARCH),arm64) $(BUILD_LAMBDA) -o "$(ARTIFACTS_DIR)/bootstrap" ./cmd/lambda
+	LC_ALL=C cksum template.yaml samconfig.toml deploy/*.yaml >"$(ARTIFACTS_DIR)/release"
 
 # make clean    remove everything that was built or installed into this folder
 clean:
