@@ -43,6 +43,7 @@ type stack struct {
 	document
 	parameters map[string]string
 	resources  map[string]resource
+	twice      []string // names that more than one resource has
 }
 
 type resource struct {
@@ -105,31 +106,57 @@ func expandTags(n *yaml.Node) {
 }
 
 // configure returns a stack that has only parameters: the given ones and defaults.
-func (d document) configure(answers map[string]string) *stack {
+func (d document) configure(parameters map[string]string) *stack {
 	s := &stack{document: d, parameters: maps.Clone(pseudo), resources: map[string]resource{}}
 	for name, p := range d.Parameters {
 		if p.Default != nil {
 			s.parameters[name] = *p.Default
 		}
 	}
-	maps.Copy(s.parameters, answers)
+	maps.Copy(s.parameters, parameters)
 	return s
 }
 
 // create returns the stack for the given parameters.
-func (d document) create(answers map[string]string) *stack {
-	s := d.configure(answers)
+func (d document) create(parameters map[string]string) *stack {
+	s := d.configure(parameters)
 	for name, r := range d.Resources {
-		r := r.(map[string]any)
-		if condition, ok := r["Condition"].(string); ok && !s.holds(condition) {
-			continue
+		if strings.HasPrefix(name, "Fn::ForEach::") {
+			s.loop(r.([]any))
+		} else {
+			s.add(name, r.(map[string]any))
 		}
-		text := func(key string) string { value, _ := r[key].(string); return value }
-		properties, _ := s.resolve(r["Properties"]).(map[string]any)
-		metadata, _ := r["Metadata"].(map[string]any)
-		s.resources[name] = resource{text("Type"), text("DeletionPolicy"), text("UpdateReplacePolicy"), r["DependsOn"], properties, metadata}
 	}
 	return s
+}
+
+// loop creates the resources of a Fn::ForEach, which is the name of its variable,
+// the values of the variable, and the resources to create for each of them.
+func (s *stack) loop(each []any) {
+	variable := each[0].(string)
+	for _, value := range s.resolve(each[1]).([]any) {
+		s.parameters[variable] = value.(string)
+		for name, r := range each[2].(map[string]any) {
+			s.add(strings.ReplaceAll(name, "&{"+variable+"}", notAlphanumeric.ReplaceAllString(value.(string), "")), r.(map[string]any))
+		}
+	}
+	delete(s.parameters, variable)
+}
+
+var notAlphanumeric = regexp.MustCompile("[^A-Za-z0-9]")
+
+// add creates a resource unless its condition does not hold.
+func (s *stack) add(name string, r map[string]any) {
+	if condition, ok := r["Condition"].(string); ok && !s.holds(condition) {
+		return
+	}
+	if _, ok := s.resources[name]; ok {
+		s.twice = append(s.twice, name)
+	}
+	text := func(key string) string { value, _ := r[key].(string); return value }
+	properties, _ := s.resolve(r["Properties"]).(map[string]any)
+	metadata, _ := r["Metadata"].(map[string]any)
+	s.resources[name] = resource{text("Type"), text("DeletionPolicy"), text("UpdateReplacePolicy"), r["DependsOn"], properties, metadata}
 }
 
 // violations returns the descriptions of the assertions that do not hold.
@@ -194,17 +221,23 @@ func (s *stack) call(function string, argument any) any {
 	case "Fn::Not":
 		return !s.resolve(list[0]).(bool)
 	case "Fn::Equals":
-		return s.resolve(list[0]) == s.resolve(list[1])
+		return fmt.Sprint(s.resolve(list[0])) == fmt.Sprint(s.resolve(list[1])) // all parameters are strings
 	case "Fn::Join":
 		var parts []string
 		for _, part := range s.resolve(list[1]).([]any) {
 			parts = append(parts, part.(string))
 		}
 		return strings.Join(parts, list[0].(string))
+	case "Fn::Split":
+		parts := []any{}
+		for part := range strings.SplitSeq(s.resolve(list[1]).(string), list[0].(string)) {
+			parts = append(parts, part)
+		}
+		return parts
 	case "Fn::FindInMap":
 		v := any(s.Mappings)
 		for _, key := range list {
-			v = v.(map[string]any)[s.resolve(key).(string)]
+			v = at(v, s.resolve(key))
 		}
 		return v
 	}

@@ -19,8 +19,9 @@ var mutations = []struct{ name, old, new, check string }{
 	{"large batch of FIFO", "    fifo: # AWS allows no larger batch and no window; survives 69 minutes without Redis\n      Timeout: 30\n      BatchSize: 10", "    fifo:\n      Timeout: 30\n      BatchSize: 11", "polling"},
 	{"window with FIFO", "!If [IsFifo, !Ref AWS::NoValue, !FindInMap [Profiles, !Ref Profile, BatchWindow]]", "!FindInMap [Profiles, !Ref Profile, BatchWindow]", "polling"},
 	{"no partial responses", "            FunctionResponseTypes: [ReportBatchItemFailures]", "           #", "polling"},
-	{"both kinds of scaling", "            ScalingConfig:", "            ProvisionedPollerConfig: {MinimumPollers: 2}\n            ScalingConfig:", "polling"},
-	{"no concurrency", "            ScalingConfig: {MaximumConcurrency: !Ref MaximumConcurrency}", "", "polling"},
+	{"both kinds of scaling", "ScalingConfig: !If [HasPollers, !Ref AWS::NoValue, {MaximumConcurrency: !Ref MaximumConcurrency}]", "ScalingConfig: {MaximumConcurrency: !Ref MaximumConcurrency}", "polling"},
+	{"pollers without being asked", "{MinimumPollers: !Ref MinimumPollers, MaximumPollers: !Ref MaximumPollers}, !Ref AWS::NoValue]", "{MinimumPollers: !Ref MinimumPollers, MaximumPollers: !Ref MaximumPollers}, {MinimumPollers: 2}]", "polling"},
+	{"no concurrency", "{MaximumConcurrency: !Ref MaximumConcurrency}]", "!Ref AWS::NoValue]", "polling"},
 	{"no event metrics", "            MetricsConfig: {Metrics: [EventCount]}", "", "polling"},
 	{"always polling", "Enabled: !If [IsPolling, true, false]", "Enabled: true", "polling"},
 
@@ -36,8 +37,7 @@ var mutations = []struct{ name, old, new, check string }{
 	{"FIFO without its name", "QueueName: !If [IsFifo, !Sub \"${AWS::StackName}-dead.fifo\", !Sub \"${AWS::StackName}-dead\"]", "QueueName: !Sub \"${AWS::StackName}-dead\"", "queues"},
 
 	{"any sender", "Principal: {Service: sns.amazonaws.com}", "Principal: '*'", "policies"},
-	{"topic missing in the policy", "                  - !If [HasTopic7, !Ref Topic7, !Ref AWS::NoValue]\n", "", "policies"},
-	{"empty topic in the policy", "- !If [HasTopic7, !Ref Topic7, !Ref AWS::NoValue]", "- !Ref Topic7", "policies"},
+	{"topics missing in the policy", `, !Join [",", !Ref FilteredTopics4]`, "", "policies"},
 	{"any topic", "ArnEquals:\n                aws:SourceArn:", "ArnLike:\n                aws:SourceArn:", "policies"},
 	{"more than sending", "Action: sqs:SendMessage", "Action: sqs:*", "policies"},
 	{"requests without TLS to the queue", "          - Effect: Deny # requests without TLS\n            Principal: \"*\"\n            Action: sqs:*\n            Resource: !GetAtt Queue.Arn\n            Condition: {Bool: {aws:SecureTransport: false}}\n", "", "policies"},
@@ -56,13 +56,15 @@ var mutations = []struct{ name, old, new, check string }{
 	{"rules send as another service", "events.amazonaws.com", "scheduler.amazonaws.com", "policies"},
 
 	{"raw delivery", "RawMessageDelivery: false", "RawMessageDelivery: true", "subscriptions"},
-	{"no condition", "    Condition: HasTopic4\n", "", "subscriptions"},
-	{"condition of another", "HasTopic4: !Not [!Equals [!Ref Topic4, \"\"]]", "HasTopic4: !Equals [!Ref Topic4, \"\"]", "subscriptions"},
-	{"topic of another", "TopicArn: !Ref Topic5", "TopicArn: !Ref Topic6", "subscriptions"},
-	{"filter of another", "!If [HasFilter5, !Ref Filter5,", "!If [HasFilter5, !Ref Filter6,", "subscriptions"},
-	{"empty filter", "FilterPolicy: !If [HasFilter1, !Ref Filter1, !Ref AWS::NoValue]", "FilterPolicy: !Ref Filter1", "subscriptions"},
-	{"subscribed too early", "    DependsOn: [QueuePolicy, UndeliveredQueuePolicy]\n", "", "subscriptions"},
-	{"no redrive", "      RedrivePolicy: {deadLetterTargetArn: !GetAtt UndeliveredQueue.Arn}\n", "", "subscriptions"},
+	{"subscription to the default", "        Condition: HasTopics\n", "", "subscriptions"},
+	{"subscription to the default of a filtered list", "        Condition: HasFilteredTopics2\n", "", "subscriptions"},
+	{"condition of another", "        Condition: HasFilteredTopics4\n", "        Condition: IsFifo\n", "subscriptions"},
+	{"other topics", "    - !Ref FilteredTopics4\n", "    - !Ref FilteredTopics3\n", "subscriptions"},
+	{"filter of another", "FilterPolicy: !Ref Filter5", "FilterPolicy: !Ref Filter4", "subscriptions"},
+	{"no filter", "          FilterPolicy: !Ref Filter1\n          FilterPolicyScope: !Ref FilterScope\n", "", "subscriptions"},
+	{"topic that cannot move between lists", "    - !Ref FilteredTopics1\n    - Subscription&", "    - !Ref FilteredTopics1\n    - Filtered&", "subscriptions"},
+	{"subscribed too early", "        DependsOn: [QueuePolicy, UndeliveredQueuePolicy]\n", "", "subscriptions"},
+	{"no redrive", "          RedrivePolicy: {deadLetterTargetArn: !GetAtt UndeliveredQueue.Arn}\n", "", "subscriptions"},
 
 	{"any queue", "Resource: !GetAtt Queue.Arn\n              - Sid: Log", "Resource: '*'\n              - Sid: Log", "role"},
 	{"one action more", "sqs:GetQueueAttributes]", "sqs:GetQueueAttributes, sqs:ChangeMessageVisibility]", "role"},
@@ -86,13 +88,15 @@ var mutations = []struct{ name, old, new, check string }{
 	{"fixed architecture", "[!Ref Architecture]", "[arm64]", "function"},
 	{"reserved concurrency", "      Handler: bootstrap", "      Handler: bootstrap\n      ReservedConcurrentExecutions: 5", "function"},
 	{"build by SAM", "BuildMethod: makefile", "BuildMethod: go1.x", "function"},
+	{"build in another folder", "      WorkingDirectory: .\n", "", "function"},
+	{"build for one architecture", "CodeUri: !Sub lambda/${Architecture}", "CodeUri: lambda/arm64", "function"},
 	{"log kept for ever", "      RetentionInDays: !Ref LogRetentionDays\n", "", "function"},
 
-	{"no release needed", "AllowedPattern: \"[0-9a-f]{10,64}\"", "Default: \"0000000000\"\n    AllowedPattern: \"[0-9a-f]{10,64}\"", "release"},
 	{"misspelt deployment", "Default: Canary10Percent5Minutes", "Default: Canary10Percent5Minute", "release"},
 	{"unknown deployment", "AllowedValues: [Canary10Percent5Minutes,", "AllowedValues: [Canary20Percent5Minutes,", "release"},
 	{"no roll-back", "        Alarms: [!Ref ReleaseErrorsAlarm]\n", "", "release"},
-	{"release not published", "AutoPublishCodeSha256: !Ref Release", "AutoPublishCodeSha256: 0000000000", "release"},
+	{"code not published", "AutoPublishAlias: live", "AutoPublishAlias: live\n      AutoPublishCodeSha256: 0000000000", "release"},
+	{"no alias", "      AutoPublishAlias: live\n", "", "release"},
 
 	{"alarm about another queue", "{Name: QueueName, Value: !GetAtt DeadLetterQueue.QueueName}", "{Name: QueueName, Value: !GetAtt Queue.QueueName}", "alarms"},
 	{"alarm without dimension", "      MetricName: Throttles\n      Dimensions:\n        - {Name: FunctionName, Value: !Ref ScoutFunction}", "      MetricName: Throttles\n      Dimensions: []", "alarms"},
@@ -143,38 +147,41 @@ func (m textMutation) test(t *testing.T, text string, complaints func(text strin
 	}
 }
 
-func TestMutatedAnswers(t *testing.T) {
+func TestMutatedParameterFiles(t *testing.T) {
 	d := parse(t, readFile(t, "../../../template.yaml"))
 	for _, m := range []textMutation{
 		{"MemorySize", "Memory", "no parameter Memory"},
 		{"MemorySize: 512", "RedisIamCache: shop-redis", "RedisIamCache needs RedisIamUser"},
 		{"MemorySize: 512", "RedisIamCache: Shop", "does not match"},
-		{"Topic1: arn:aws:sns:us-east-1:123456789012:orders\n", "", "Topic1 is missing"},
+		{"ConfigParameter: /scout/shop-production\n", "", "ConfigParameter is missing"},
 		{"ConfigParameter: /", "ConfigParameter: ", "does not match"},
-		{"Topic2: arn:aws:sns", "Topic2: arn:aws:sqs", "does not match"},
+		{"- arn:aws:sns", "- arn:aws:sqs", "does not match"},
 		{"throughput", "thruput", "is not one of"},
 		{"rule/invoices", "rule/*", "does not match"},
 		{"arn:aws:s3:::shop-uploads", "shop-uploads", "does not match"},
 		{`{"country"`, `{country`, "is not JSON"},
 		{"Profile: throughput", "Profile: fifo", "only FIFO topics"},
-		{"Profile: throughput", "Release: 0123456789ab", "by hand"},
+		{"audit-log", "user-signups", "exists twice"},
+		{"audit-log", "user_signups", "exists twice"},
+		{"FilteredTopics1: [arn:aws:sns:us-east-1:123456789012:user-signups]", "FilteredTopics1: []", "does not match"},
 		{`'{"country": ["de", "fr"]}'`, `{"country": ["de", "fr"]}`, "in quotes"},
 		{"MemorySize: 512", "Polling: false", "in quotes"},
 	} {
-		m.test(t, readFile(t, "../../../deploy/shop-production.yaml"), func(text string) []string { return answerComplaints(d, text) })
+		m.test(t, readFile(t, "../../../deploy/shop-production.yaml"), func(text string) []string { return parameterComplaints(d, text) })
 	}
 }
 
 func TestMutatedEnvironments(t *testing.T) {
-	d := parse(t, readFile(t, "../../../template.yaml"))
 	for _, m := range []textMutation{
-		{"deploy/shop-production.yaml", "deploy/shop-staging.yaml", "not its answer file"},
-		{`"Release=see-make-deploy"`, `"Release=0123456789ab"`, "does not fail"},
-		{`, "Release=see-make-deploy"`, "", "not its answer file"},
+		{"deploy/shop-production.yaml", "deploy/shop-staging.yaml", "not its parameter file"},
+		{`.yaml"]`, `.yaml", "MemorySize=128"]`, "not its parameter file"},
 		{"region = \"us-east-1\"\n", "", "region is missing"},
 		{`"scout-shop-production"`, `"scout-shop-staging"`, "another environment"},
-		{"[shop-staging.deploy.", "[shop-staging.build.", "fewer than two environments"},
+		{"[shop-staging.global.", "[shop-staging.build.", "fewer than two environments"},
+		{"[shop-staging.deploy.", "[shop-staging.build.", "capabilities is missing"},
+		{"[default.global.parameters]\nlanguage_extensions = true", "[default.global.parameters]", "default: SAM cannot read"},
+		{"[shop-staging.global.parameters]\nlanguage_extensions = true", "[shop-staging.global.parameters]", "shop-staging: SAM cannot read"},
 	} {
-		m.test(t, readFile(t, "../../../samconfig.toml"), func(text string) []string { return environmentComplaints(d, text) })
+		m.test(t, readFile(t, "../../../samconfig.toml"), environmentComplaints)
 	}
 }

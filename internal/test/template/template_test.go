@@ -14,24 +14,34 @@ import (
 	"testing"
 )
 
-const maxTopics = 10
+const filteredLists = 5 // FilteredTopics1 and so on
 
-func topicName(n int) string { return fmt.Sprintf("arn:aws:sns:us-east-1:123456789012:topic%d", n) }
+// topicNames returns the ARNs of the topics from first to last.
+func topicNames(first, last int) string {
+	var arns []string
+	for n := first; n <= last; n++ {
+		arns = append(arns, fmt.Sprintf("arn:aws:sns:us-east-1:123456789012:topic-%d", n))
+	}
+	return strings.Join(arns, ",")
+}
 
 var (
 	eventRules = []string{"arn:aws:events:us-east-1:123456789012:rule/invoices", "arn:aws:events:us-east-1:123456789012:rule/bus/uploads"}
 	bucketARNs = []string{"arn:aws:s3:::shop-uploads", "arn:aws:s3:::shop-invoices"}
 )
 
-// scenarios returns two stacks for each profile: one that sets only what is
-// required, and one that sets every parameter.
+// scenarios returns three stacks for each profile: one that sets only what is
+// required, one with a topic, and one that sets every parameter.
 func scenarios(d document) map[string]*stack {
-	little := map[string]string{"ConfigParameter": "/scout/app", "Topic1": topicName(1), "Release": "0123456789ab"}
+	required := map[string]string{"ConfigParameter": "/scout/app"}
+	little := map[string]string{"ConfigParameter": "/scout/app", "Topics": topicNames(1, 1)}
 	all := maps.Clone(little)
 	maps.Copy(all, map[string]string{ // each other than its default
 		"Architecture":       "x86_64",
 		"MemorySize":         "1024",
 		"MaximumConcurrency": "99",
+		"MinimumPollers":     "3",
+		"MaximumPollers":     "20",
 		"Polling":            "disabled",
 		"ReferencePath":      "/shared/redis",
 		"ConfigKeyArn":       "arn:aws:kms:us-east-1:123456789012:key/k",
@@ -47,16 +57,17 @@ func scenarios(d document) map[string]*stack {
 		"EventRules":         strings.Join(eventRules, ","),
 		"BucketArns":         strings.Join(bucketARNs, ","),
 	})
-	for n := range maxTopics {
-		all[fmt.Sprintf("Topic%d", n+1)] = topicName(n + 1)
+	all["Topics"] = topicNames(1, 15)
+	for n := range filteredLists {
+		all[fmt.Sprintf("FilteredTopics%d", n+1)] = topicNames(21+2*n, 22+2*n)
 		all[fmt.Sprintf("Filter%d", n+1)] = fmt.Sprintf(`{"n": [%d]}`, n+1)
 	}
 	stacks := map[string]*stack{}
 	for profile := range d.Mappings["Profiles"].(map[string]any) {
-		for size, answers := range map[string]map[string]string{"little": little, "all": all} {
-			answers := maps.Clone(answers)
-			answers["Profile"] = profile
-			stacks[profile+"/"+size] = d.create(answers)
+		for size, parameters := range map[string]map[string]string{"required": required, "little": little, "all": all} {
+			parameters := maps.Clone(parameters)
+			parameters["Profile"] = profile
+			stacks[profile+"/"+size] = d.create(parameters)
 		}
 	}
 	return stacks
@@ -166,11 +177,12 @@ func checkPolling(s *stack, complain complaint) {
 	if !reflect.DeepEqual(p["FunctionResponseTypes"], []any{"ReportBatchItemFailures"}) {
 		complain("the event source mapping ignores batch item failures: %v", p["FunctionResponseTypes"])
 	}
-	if at(p, "ScalingConfig", "MaximumConcurrency") != s.parameters["MaximumConcurrency"] {
-		complain("MaximumConcurrency is not the parameter's")
+	var scaling, pollers any = map[string]any{"MaximumConcurrency": s.parameters["MaximumConcurrency"]}, nil
+	if s.parameters["MaximumPollers"] != "0" {
+		scaling, pollers = nil, map[string]any{"MinimumPollers": s.parameters["MinimumPollers"], "MaximumPollers": s.parameters["MaximumPollers"]}
 	}
-	if _, ok := p["ProvisionedPollerConfig"]; ok {
-		complain("ProvisionedPollerConfig and ScalingConfig exclude each other")
+	if !reflect.DeepEqual(p["ScalingConfig"], scaling) || !reflect.DeepEqual(p["ProvisionedPollerConfig"], pollers) {
+		complain("the event source mapping scales by %v and %v, which exclude each other", p["ScalingConfig"], p["ProvisionedPollerConfig"])
 	}
 	if !reflect.DeepEqual(at(p, "MetricsConfig", "Metrics"), []any{"EventCount"}) {
 		complain("the event source mapping has no metrics")
@@ -214,14 +226,31 @@ func checkQueues(s *stack, complain complaint) {
 	}
 }
 
-// topics returns the ARNs of the topics in the parameters of a stack.
-func (s *stack) topics() (arns []any) {
-	for n := range maxTopics {
-		if arn := s.parameters[fmt.Sprintf("Topic%d", n+1)]; arn != "" {
-			arns = append(arns, arn)
+// topics returns the ARNs of the topics in the parameters of a stack, with their
+// filter policies, or "" for none.
+func (s *stack) topics() map[string]string {
+	topics := map[string]string{}
+	add := func(parameter, filter string) {
+		for arn := range strings.SplitSeq(s.parameters[parameter], ",") {
+			topics[arn] = filter
 		}
 	}
-	return arns
+	add("Topics", "")
+	for n := range filteredLists {
+		add(fmt.Sprintf("FilteredTopics%d", n+1), s.parameters[fmt.Sprintf("Filter%d", n+1)])
+	}
+	return topics
+}
+
+// unused begins the ARNs that stand for empty lists.
+const unused = "arn:aws:sns:us-east-1:000000000000:"
+
+// list returns the elements of parameters that are lists.
+func (s *stack) list(parameters ...string) (elements []any) {
+	for _, name := range parameters {
+		elements = append(elements, s.ref(name).([]any)...)
+	}
+	return elements
 }
 
 // otherSenders returns the statements for the rules and buckets in the parameters of
@@ -266,7 +295,7 @@ func checkPolicies(s *stack, complain complaint) {
 				"Principal": map[string]any{"Service": "sns.amazonaws.com"},
 				"Action":    "sqs:SendMessage",
 				"Resource":  arn,
-				"Condition": map[string]any{"ArnEquals": map[string]any{"aws:SourceArn": s.topics()}},
+				"Condition": map[string]any{"ArnEquals": map[string]any{"aws:SourceArn": s.list("Topics", "FilteredTopics1", "FilteredTopics2", "FilteredTopics3", "FilteredTopics4", "FilteredTopics5")}},
 			})
 		}
 		if queue == "Queue" {
@@ -282,30 +311,40 @@ func checkPolicies(s *stack, complain complaint) {
 }
 
 func checkSubscriptions(s *stack, complain complaint) {
-	if got, want := len(s.ofType("AWS::SNS::Subscription")), len(s.topics()); got != want {
-		complain("%d subscriptions to %d topics", got, want)
-	}
-	for n := range len(s.topics()) {
+	topics := s.topics()
+	maps.DeleteFunc(topics, func(arn, _ string) bool { return strings.HasPrefix(arn, unused) })
+	for _, name := range s.ofType("AWS::SNS::Subscription") {
+		r := s.resources[name]
+		arn := fmt.Sprint(r.Properties["TopicArn"])
+		filter, ok := topics[arn]
+		if !ok {
+			complain("%s subscribes to %s", name, arn)
+			continue
+		}
+		delete(topics, arn)
 		want := map[string]any{
-			"TopicArn":           topicName(n + 1),
+			"TopicArn":           arn,
 			"Protocol":           "sqs",
 			"Endpoint":           "${Queue.Arn}",
 			"RawMessageDelivery": false,
 			"RedrivePolicy":      map[string]any{"deadLetterTargetArn": "${UndeliveredQueue.Arn}"},
-			"FilterPolicy":       s.parameters[fmt.Sprintf("Filter%d", n+1)],
-			"FilterPolicyScope":  s.parameters["FilterScope"],
 		}
-		if want["FilterPolicy"] == "" {
-			delete(want, "FilterPolicy")
-			delete(want, "FilterPolicyScope")
+		if filter != "" {
+			want["FilterPolicy"], want["FilterPolicyScope"] = filter, s.parameters["FilterScope"]
 		}
-		r := s.resources[fmt.Sprintf("Subscription%d", n+1)]
 		if !reflect.DeepEqual(r.Properties, want) {
-			complain("subscription %d is %v", n+1, r.Properties)
+			complain("%s is %v", name, r.Properties)
 		}
 		if !reflect.DeepEqual(r.DependsOn, []any{"QueuePolicy", "UndeliveredQueuePolicy"}) {
-			complain("subscription %d does not wait for the queue policies", n+1)
+			complain("%s does not wait for the queue policies", name)
 		}
+		// The same for each list, so that a topic can move between them.
+		if want := "Subscription" + notAlphanumeric.ReplaceAllString(arn, ""); name != want {
+			complain("%s is not named %s", name, want)
+		}
+	}
+	if len(topics) > 0 {
+		complain("no subscription to %v", topics)
 	}
 }
 
@@ -388,6 +427,7 @@ func checkFunction(s *stack, complain complaint) {
 		"Runtime":       "provided.al2023",
 		"Handler":       "bootstrap",
 		"Architectures": []any{s.parameters["Architecture"]},
+		"CodeUri":       "lambda/" + s.parameters["Architecture"],
 		"MemorySize":    s.parameters["MemorySize"],
 		"Role":          "${Role.Arn}",
 		"Environment":   map[string]any{"Variables": map[string]any{"SCOUT_CONFIG": "ssm:/scout/app"}},
@@ -404,8 +444,8 @@ func checkFunction(s *stack, complain complaint) {
 			complain("the function's %s is %v", key, got)
 		}
 	}
-	if s.resources["ScoutFunction"].Metadata["BuildMethod"] != "makefile" {
-		complain("the function is not built by the Makefile")
+	if got, want := s.resources["ScoutFunction"].Metadata, map[string]any{"BuildMethod": "makefile", "WorkingDirectory": "."}; !reflect.DeepEqual(got, want) {
+		complain("the function is built by %v", got)
 	}
 	if s.property("LogGroup", "RetentionInDays") != s.parameters["LogRetentionDays"] {
 		complain("the log is not retained for LogRetentionDays")
@@ -414,11 +454,9 @@ func checkFunction(s *stack, complain complaint) {
 
 // checkRelease checks how a release is published.
 func checkRelease(s *stack, complain complaint) {
-	if s.property("ScoutFunction", "AutoPublishAlias") != "live" || s.property("ScoutFunction", "AutoPublishCodeSha256") != s.parameters["Release"] {
-		complain("a new Release publishes nothing")
-	}
-	if p := s.Parameters["Release"]; p.Default != nil || !strings.Contains(p.AllowedPattern, "{10,") {
-		complain("Release is optional, or too short for SAM to tell two releases apart")
+	// With AutoPublishCodeSha256, SAM would not look at the code.
+	if s.property("ScoutFunction", "AutoPublishAlias") != "live" || s.property("ScoutFunction", "AutoPublishCodeSha256") != nil {
+		complain("changed code publishes no version")
 	}
 	known := []string{"AllAtOnce"}
 	for _, minutes := range []int{5, 10, 15, 30} {
@@ -567,8 +605,11 @@ func metricComplaints(d document, emitted map[string]bool) (all []string) {
 	return all
 }
 
-// checkNames checks that everything the template refers to exists.
+// checkNames checks that everything the template refers to exists, once.
 func checkNames(s *stack, complain complaint) {
+	for _, name := range s.twice {
+		complain("%s exists twice", name)
+	}
 	made := []string{"ScoutFunctionQueue"} // by SAM
 	text, _ := json.Marshal(s.resources)
 	for _, match := range variable.FindAllStringSubmatch(string(text), -1) {

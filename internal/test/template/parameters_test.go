@@ -12,64 +12,64 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// answers are the parameters of an answer file, by name, as SAM passes them on.
-type answers map[string]string
-
-func parseAnswers(text string) (answers, error) {
+// parseParameters returns the parameters of a parameter file, by name, as SAM passes
+// them on.
+func parseParameters(text string) (map[string]string, error) {
 	var file map[string]any
 	if err := yaml.Unmarshal([]byte(text), &file); err != nil {
 		return nil, err
 	}
-	a := answers{}
+	parameters := map[string]string{}
 	for name, value := range file {
 		switch value := value.(type) {
 		case string:
-			a[name] = value
+			parameters[name] = value
 		case int:
-			a[name] = fmt.Sprint(value)
+			parameters[name] = fmt.Sprint(value)
 		case []any:
 			items := make([]string, len(value))
 			for i, item := range value {
 				items[i] = fmt.Sprint(item)
 			}
-			a[name] = strings.Join(items, ",")
+			parameters[name] = strings.Join(items, ",")
 		default: // SAM would write it in Python's syntax
 			return nil, fmt.Errorf("%s: put %v in quotes", name, value)
 		}
 	}
-	return a, nil
+	return parameters, nil
 }
 
-// answerComplaints checks answers as CloudFormation would.
-func answerComplaints(d document, text string) (all []string) {
+// parameterComplaints checks a parameter file as CloudFormation would.
+func parameterComplaints(d document, text string) (all []string) {
 	complain := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
-	a, err := parseAnswers(text)
+	parameters, err := parseParameters(text)
 	if err != nil {
 		complain("%v", err)
 		return all
 	}
-	for name, value := range a {
+	for name, value := range parameters {
 		p, ok := d.Parameters[name]
 		switch {
 		case !ok:
 			complain("the template has no parameter %s", name)
-		case name == "Release":
-			complain("Release must not be set by hand")
 		case !p.allows(value):
 			complain("%s: %q does not match %s", name, value, p.AllowedPattern)
 		case !slices.Contains(p.AllowedValues, value) && p.AllowedValues != nil:
 			complain("%s: %q is not one of %v", name, value, p.AllowedValues)
-		case value != "" && strings.HasPrefix(name, "Filter") && name != "FilterScope" && json.Unmarshal([]byte(value), &map[string]any{}) != nil:
+		case strings.HasPrefix(name, "Filter") && p.Type == "String" && name != "FilterScope" && json.Unmarshal([]byte(value), &map[string]any{}) != nil:
 			complain("%s: %q is not JSON", name, value)
-		case value != "" && strings.HasPrefix(name, "Topic") && a["Profile"] == "fifo" && !strings.HasSuffix(value, ".fifo"):
+		case strings.Contains(name, "Topics") && parameters["Profile"] == "fifo" && strings.Count(value+",", ".fifo,") != strings.Count(value+",", ","):
 			complain("%s: only FIFO topics can deliver to a FIFO queue", name)
 		}
 	}
-	for _, violation := range d.configure(a).violations() {
+	for _, name := range d.create(parameters).twice {
+		complain("%s exists twice", name)
+	}
+	for _, violation := range d.configure(parameters).violations() {
 		complain("%s", violation)
 	}
 	for name, p := range d.Parameters {
-		if _, ok := a[name]; !ok && p.Default == nil && name != "Release" {
+		if _, ok := parameters[name]; !ok && p.Default == nil {
 			complain("%s is missing", name)
 		}
 	}
@@ -86,15 +86,15 @@ func (p parameter) allows(value string) bool {
 	return p.AllowedPattern == "" || !slices.ContainsFunc(values, func(v string) bool { return !pattern.MatchString(v) })
 }
 
-func TestAnswers(t *testing.T) {
+func TestParameterFiles(t *testing.T) {
 	d := parse(t, readFile(t, "../../../template.yaml"))
 	files, err := filepath.Glob("../../../deploy/*.yaml")
 	if err != nil || len(files) < 2 {
-		t.Fatalf("the answer files are %v (%v)", files, err)
+		t.Fatalf("the parameter files are %v (%v)", files, err)
 	}
 	environments := environments(readFile(t, "../../../samconfig.toml"))
 	for _, file := range files {
-		for _, c := range answerComplaints(d, readFile(t, file)) {
+		for _, c := range parameterComplaints(d, readFile(t, file)) {
 			t.Errorf("%s: %s", file, c)
 		}
 		name := strings.TrimSuffix(filepath.Base(file), ".yaml")
@@ -105,44 +105,43 @@ func TestAnswers(t *testing.T) {
 }
 
 func TestEnvironments(t *testing.T) {
-	d := parse(t, readFile(t, "../../../template.yaml"))
-	for _, c := range environmentComplaints(d, readFile(t, "../../../samconfig.toml")) {
+	for _, c := range environmentComplaints(readFile(t, "../../../samconfig.toml")) {
 		t.Error(c)
 	}
 }
 
 // environmentComplaints checks samconfig.toml.
-func environmentComplaints(d document, text string) (all []string) {
-	release := regexp.MustCompile("^" + d.Parameters["Release"].AllowedPattern + "$")
+func environmentComplaints(text string) (all []string) {
 	stacks := map[string]bool{}
-	for section, settings := range environments(text) {
-		name, isDeploy := strings.CutSuffix(section, ".deploy")
-		if !isDeploy {
+	sections := environments(text)
+	for section, global := range sections {
+		name, ok := strings.CutSuffix(section, ".global")
+		if !ok {
 			continue
 		}
 		complain := func(format string, args ...any) {
 			all = append(all, name+": "+fmt.Sprintf(format, args...))
 		}
-		var overrides []string
-		_ = json.Unmarshal([]byte(settings["parameter_overrides"]), &overrides)
-		if len(overrides) != 2 || overrides[0] != "file://deploy/"+name+".yaml" {
-			complain("the overrides are not its answer file and a release: %s", settings["parameter_overrides"])
+		if global["language_extensions"] != "true" {
+			complain("SAM cannot read Fn::ForEach")
+		}
+		if name == "default" { // for sam validate and sam local invoke
 			continue
 		}
-		// Only make deploy knows the release. Without one, SAM would silently
-		// reuse that of the last deployment and publish nothing.
-		if made, ok := strings.CutPrefix(overrides[1], "Release="); !ok || release.MatchString(made) {
-			complain("sam deploy without a release does not fail")
+		// For sam build, too, which takes the architecture from it.
+		if got := global["parameter_overrides"]; got != `["file://deploy/`+name+`.yaml"]` {
+			complain("the overrides are not its parameter file: %s", got)
 		}
-		for _, key := range []string{"stack_name", "region", "capabilities", "resolve_s3"} {
-			if settings[key] == "" {
+		for _, setting := range []string{"global stack_name", "global region", "deploy capabilities", "deploy resolve_s3"} {
+			command, key, _ := strings.Cut(setting, " ")
+			if sections[name+"."+command][key] == "" {
 				complain("%s is missing", key)
 			}
 		}
-		if stacks[settings["stack_name"]] {
-			complain("another environment deploys the stack %s", settings["stack_name"])
+		if stacks[global["stack_name"]] {
+			complain("another environment deploys the stack %s", global["stack_name"])
 		}
-		stacks[settings["stack_name"]] = true
+		stacks[global["stack_name"]] = true
 	}
 	if len(stacks) < 2 {
 		all = append(all, "there are fewer than two environments")
