@@ -36,8 +36,11 @@ deps:
 
 # The tests wait more than they compute, so more of them than there are
 # processors run at a time.
-test: deps
-	@echo "Running all tests with the race detector; this takes some minutes. To run those that need only Go: go test ./..."
+test:
+	@echo "make test: step 1 of 2: installing what the tests need"
+	@$(MAKE) --no-print-directory deps
+	@echo "make test: step 2 of 2: testing $$($(GO) list -tags integration ./... | wc -l) packages with the race detector, which takes some minutes."
+	@echo "A line appears for each package that is done. To run only the tests that need nothing but Go: go test ./..."
 	$(GO) test -race -count 1 -parallel 6 -tags integration ./...
 
 # make aws-test run the tests that need an AWS account; see CONTRIBUTING.md
@@ -93,10 +96,11 @@ deploy:
 
 # sam build runs this target through lambda/ARCHITECTURE/Makefile. The file release
 # changes with what the stack is made of, so that SAM publishes a version for a
-# changed parameter, too.
+# changed parameter, too. LC_ALL sets the order of its lines.
+build-ScoutFunction: export LC_ALL = C
 build-ScoutFunction:
 	GOARCH=$(or $(GOARCH),arm64) $(BUILD_LAMBDA) -o "$(ARTIFACTS_DIR)/bootstrap" ./cmd/lambda
-	LC_ALL=C cksum template.yaml samconfig.toml deploy/*.yaml >"$(ARTIFACTS_DIR)/release"
+	cksum template.yaml samconfig.toml deploy/*.yaml >"$(ARTIFACTS_DIR)/release"
 
 # make clean    remove everything that was built or installed into this folder
 clean:

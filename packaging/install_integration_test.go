@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,11 +44,14 @@ func testDeb(t *testing.T, deb string) {
 		"/usr/share/fish/vendor_completions.d/scout.fish":  0o644,
 		"/usr/share/scout/monitoring/alerts.yml":           0o644,
 		"/usr/share/scout/monitoring/scout-dashboard.json": 0o644,
+		"/usr/share/doc/scout/README.md":                   0o644,
+		"/usr/share/doc/scout/queue.yaml":                  0o644,
 	} {
 		if info, err := os.Stat(filepath.Join(d.root, name)); err != nil || info.Mode() != mode {
 			t.Errorf("%s: %v (%v)", name, info, err)
 		}
 	}
+	d.verifyDocs(t)
 	unit := read(t, filepath.Join(d.root, "/usr/lib/systemd/system/scout@.service"))
 	d.verify(t)
 	d.run(t, unit, config)
@@ -108,6 +112,25 @@ func (d debian) dpkg(t *testing.T, args ...string) (out []byte) {
 // files returns the files that the package installed.
 func (d debian) files(t *testing.T) []string {
 	return strings.Fields(string(d.dpkg(t, "--listfiles", "scout")))
+}
+
+// verifyDocs checks that all pages are installed, where the alerts and the dashboard
+// say that they are.
+func (d debian) verifyDocs(t *testing.T) {
+	t.Helper()
+	pages, err := filepath.Glob("../docs/*.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("the pages are %v (%v)", pages, err)
+	}
+	installed := filepath.Join(d.root, filepath.Dir(strings.TrimPrefix(runbooks, "file://")))
+	for _, page := range pages {
+		if read(t, filepath.Join(installed, filepath.Base(page))) != read(t, page) {
+			t.Errorf("%s is not installed as it is", page)
+		}
+	}
+	for _, m := range regexp.MustCompile(`/usr/share/doc/scout/([a-z/.-]+\.md)`).FindAllString(loadDashboard(t).Description, -1) {
+		read(t, filepath.Join(d.root, m))
+	}
 }
 
 // verify checks the installed unit with systemd-analyze.

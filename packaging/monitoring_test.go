@@ -242,6 +242,9 @@ func TestAlerts(t *testing.T) {
 		if s := a.Labels["severity"]; s != "critical" && s != "warning" {
 			t.Errorf("%s has the severity %q", a.Alert, s)
 		}
+		if want := runbooks + "#" + strings.ToLower(a.Alert); a.Annotations["runbook_url"] != want {
+			t.Errorf("%s has the runbook %s, want %s", a.Alert, a.Annotations["runbook_url"], want)
+		}
 		for _, name := range []string{"summary", "description"} {
 			text := a.Annotations[name]
 			if text == "" {
@@ -251,6 +254,26 @@ func TestAlerts(t *testing.T) {
 				if !strings.Contains(fires[a.Alert], m[1]+"=") {
 					t.Errorf("the %s of %s uses a label that the alert lacks: %s", name, a.Alert, m[1])
 				}
+			}
+		}
+	}
+}
+
+// runbooks is the address of docs/troubleshooting.md where a package installs it.
+const runbooks = "file:///usr/share/doc/scout/docs/troubleshooting.md"
+
+// TestRunbooks checks that docs/troubleshooting.md has a section about each alert,
+// which says what it means, what to look at and what to do.
+func TestRunbooks(t *testing.T) {
+	sections := map[string]string{}
+	for section := range strings.SplitSeq(read(t, "../docs/troubleshooting.md"), "\n### ") {
+		title, text, _ := strings.Cut(section, "\n")
+		sections[title] = text
+	}
+	for _, a := range loadAlerts(t) {
+		for _, want := range []string{"**Means:** ", "**Look at:** ", "**Do:** "} {
+			if !strings.Contains(sections[a.Alert], want) {
+				t.Errorf("the section %s of docs/troubleshooting.md has no %q", a.Alert, want)
 			}
 		}
 	}

@@ -3,15 +3,19 @@
 package packaging
 
 import (
+	"archive/zip"
 	"bytes"
 	"crypto/sha256"
 	"debug/elf"
 	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,7 +28,7 @@ func TestRelease(t *testing.T) {
 	first, second := buildRelease(t), buildRelease(t)
 	t.Run("same bytes", func(t *testing.T) {
 		names := list(t, first)
-		if len(names) != 13 || fmt.Sprint(names) != fmt.Sprint(list(t, second)) {
+		if len(names) != 18 || fmt.Sprint(names) != fmt.Sprint(list(t, second)) {
 			t.Fatalf("the releases are\n%v\n%v", names, list(t, second))
 		}
 		for _, name := range names {
@@ -35,7 +39,7 @@ func TestRelease(t *testing.T) {
 	})
 	t.Run("checksums", func(t *testing.T) {
 		lines := strings.Split(strings.TrimSpace(read(t, filepath.Join(first, "SHA256SUMS"))), "\n")
-		if len(lines) != 12 {
+		if len(lines) != 17 {
 			t.Errorf("%d checksums", len(lines))
 		}
 		for _, line := range lines {
@@ -51,6 +55,8 @@ func TestRelease(t *testing.T) {
 			t.Errorf("no SBOM:\n%s", text)
 		}
 	})
+	t.Run("function", func(t *testing.T) { testFunctionZips(t, first) })
+	t.Run("stack", func(t *testing.T) { testStack(t, filepath.Join(first, "scout_2.0.0-rc.1_sam.tar.gz")) })
 	t.Run("rpm", func(t *testing.T) { testRPM(t, filepath.Join(first, "scout-2.0.0~rc.1-1.x86_64.rpm")) })
 	t.Run("deb", func(t *testing.T) {
 		testDeb(t, filepath.Join(first, "scout_2.0.0~rc.1_"+runtime.GOARCH+".deb"))
@@ -61,7 +67,7 @@ func TestRelease(t *testing.T) {
 // directory.
 func buildRelease(t *testing.T) string {
 	t.Helper()
-	dir := copyProject(t)
+	dir := env.CopyProject(t)
 	cmd := exec.CommandContext(t.Context(), "make", "release", "VERSION=v2.0.0-rc.1")
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), "SOURCE_DATE_EPOCH=1700000000")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -70,34 +76,70 @@ func buildRelease(t *testing.T) string {
 	return filepath.Join(dir, "dist")
 }
 
-// copyProject copies all files that git tracks or does not ignore.
-func copyProject(t *testing.T) string {
-	t.Helper()
-	cmd := exec.Command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-	cmd.Dir = ".."
-	names, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
+// machines are what Lambda calls architectures.
+var machines = map[string]elf.Machine{"arm64": elf.EM_AARCH64, "x86_64": elf.EM_X86_64}
+
+// testFunctionZips checks that Lambda can run the zips.
+func testFunctionZips(t *testing.T, dist string) {
+	for architecture, machine := range machines {
+		z, err := zip.OpenReader(filepath.Join(dist, "scout_2.0.0-rc.1_lambda_"+architecture+".zip"))
+		fatal(t, err)
+		defer z.Close()
+		files := map[string][]byte{}
+		for _, f := range z.File {
+			r, err := f.Open()
+			fatal(t, err)
+			files[f.Name], err = io.ReadAll(r)
+			fatal(t, err)
+			if f.Name == "bootstrap" && f.Mode() != 0o755 {
+				t.Errorf("bootstrap has the mode %v", f.Mode())
+			}
+		}
+		checkFiles(t, files, machine, "LICENSE", "THIRD_PARTY_LICENSES", "bootstrap")
 	}
-	dir := t.TempDir()
-	for name := range strings.SplitSeq(strings.TrimRight(string(names), "\x00"), "\x00") {
-		copyFile(t, filepath.Join("..", name), filepath.Join(dir, name))
-	}
-	return dir
 }
 
-// copyFile copies a file with its mode. A file that does not exist is skipped.
-func copyFile(t *testing.T, from, to string) {
+// checkFiles checks the names of a zip's files, and for what its binary is built.
+func checkFiles(t *testing.T, files map[string][]byte, machine elf.Machine, want ...string) {
 	t.Helper()
-	info, err := os.Stat(from)
-	if err != nil {
-		return
+	if names := slices.Sorted(maps.Keys(files)); !slices.Equal(names, want) {
+		t.Errorf("the zip has the files %v", names)
 	}
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		t.Fatal(err)
+	f, err := elf.NewFile(bytes.NewReader(files["bootstrap"]))
+	fatal(t, err)
+	if f.Machine != machine {
+		t.Errorf("the function is built for %v, want %v", f.Machine, machine)
 	}
-	if err := os.WriteFile(to, []byte(read(t, from)), info.Mode()); err != nil {
-		t.Fatal(err)
+}
+
+// testStack deploys the archive with sam deploy alone, for both architectures, and
+// checks that a changed parameter uploads another zip, because SAM publishes a
+// version only then.
+func testStack(t *testing.T, archive string) {
+	dir, uploads := t.TempDir(), env.NewUploads(t)
+	if out, err := exec.Command("tar", "-xzf", archive, "--strip-components", "1", "-C", dir).CombinedOutput(); err != nil {
+		t.Fatalf("tar: %v\n%s", err, out)
+	}
+	deploy := func(machine elf.Machine, args ...string) {
+		t.Helper()
+		output, functions := uploads.Deploy(t, dir, append([]string{"--config-env", "shop-staging"}, args...)...)
+		if machine == elf.EM_NONE != (len(functions) == 0) || len(functions) > 1 {
+			t.Fatalf("sam deploy uploaded %d functions:\n%s", len(functions), output)
+		}
+		if len(functions) == 1 {
+			checkFiles(t, functions[0], machine, "LICENSE", "THIRD_PARTY_LICENSES", "bootstrap",
+				"deploy/shop-production.yaml", "deploy/shop-staging.yaml", "samconfig.toml", "template.yaml")
+		}
+	}
+	deploy(elf.EM_AARCH64)
+	deploy(elf.EM_NONE) // nothing has changed
+	parameters := filepath.Join(dir, "deploy", "shop-staging.yaml")
+	for _, line := range []string{"MemorySize: 512", "Architecture: x86_64"} {
+		fatal(t, os.WriteFile(parameters, []byte(read(t, parameters)+line+"\n"), 0o600))
+		deploy(map[bool]elf.Machine{true: elf.EM_X86_64, false: elf.EM_AARCH64}[line == "Architecture: x86_64"])
+	}
+	if out, err := env.Command(t, dir, env.SAM(t), "build", "--config-env", "shop-staging").CombinedOutput(); err == nil {
+		t.Errorf("sam build built a function without its source:\n%s", out)
 	}
 }
 
@@ -122,13 +164,13 @@ func testRPM(t *testing.T, file string) {
 // .dockerignore lets through, and checks that the binary is static.
 func TestImageBuild(t *testing.T) {
 	env.Program(t, "git", "git")
-	project, context := copyProject(t), t.TempDir()
+	project, context := env.CopyProject(t), t.TempDir()
 	for line := range strings.SplitSeq(read(t, "../.dockerignore"), "\n") {
 		if name, ok := strings.CutPrefix(line, "!"); ok {
 			_ = filepath.Walk(filepath.Join(project, name), func(path string, info os.FileInfo, err error) error {
 				rest, _ := filepath.Rel(project, path)
 				if err == nil && !info.IsDir() && !strings.HasSuffix(path, "_test.go") && !strings.Contains(path, "/testdata/") {
-					copyFile(t, path, filepath.Join(context, rest))
+					env.CopyFile(t, path, filepath.Join(context, rest))
 				}
 				return err
 			})

@@ -2,8 +2,11 @@ package main
 
 import (
 	"archive/tar"
+	"archive/zip"
+	"compress/flate"
 	"compress/gzip"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,7 +15,7 @@ import (
 
 // writeArchive writes a .tar.gz of a directory. Its bytes depend only on the
 // names and contents of the files: they are sorted, owned by root, have the same
-// time, and only the binary is executable.
+// time, and only the binaries are executable. Symbolic links stay links.
 func writeArchive(dir, target string, now time.Time) (err error) {
 	out, err := os.Create(target)
 	if err != nil {
@@ -29,13 +32,17 @@ func writeArchive(dir, target string, now time.Time) (err error) {
 		if err != nil {
 			return err
 		}
-		data, err := os.ReadFile(path)
+		header := &tar.Header{Name: filepath.ToSlash(name), Mode: int64(mode(entry)), ModTime: now, Format: tar.FormatUSTAR, Uname: "root", Gname: "root"}
+		var data []byte
+		if entry.Type() == fs.ModeSymlink {
+			header.Typeflag = tar.TypeSymlink
+			header.Linkname, err = os.Readlink(path)
+		} else {
+			data, err = os.ReadFile(path)
+			header.Size = int64(len(data))
+		}
 		if err != nil {
 			return err
-		}
-		header := &tar.Header{Name: filepath.ToSlash(name), Size: int64(len(data)), Mode: 0o644, ModTime: now, Format: tar.FormatUSTAR, Uname: "root", Gname: "root"}
-		if entry.Name() == "scout" {
-			header.Mode = 0o755
 		}
 		if err := t.WriteHeader(header); err != nil {
 			return err
@@ -44,4 +51,40 @@ func writeArchive(dir, target string, now time.Time) (err error) {
 		return err
 	})
 	return errors.Join(err, t.Close(), z.Close())
+}
+
+func mode(entry fs.DirEntry) fs.FileMode {
+	if entry.Name() == "scout" || entry.Name() == "bootstrap" {
+		return 0o755
+	}
+	return 0o644
+}
+
+// writeZip writes a .zip of the files in a directory, with the properties of
+// writeArchive.
+func writeZip(dir, target string, now time.Time) (err error) {
+	out, err := os.Create(target)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	z := zip.NewWriter(out)
+	z.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, flate.BestCompression) })
+	entries, err := os.ReadDir(dir) // sorted
+	for _, entry := range entries {
+		data, err := os.ReadFile(filepath.Join(dir, entry.Name()))
+		if err != nil {
+			return err
+		}
+		header := &zip.FileHeader{Name: entry.Name(), Method: zip.Deflate, Modified: now}
+		header.SetMode(mode(entry))
+		w, err := z.CreateHeader(header)
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(data); err != nil {
+			return err
+		}
+	}
+	return errors.Join(err, z.Close())
 }

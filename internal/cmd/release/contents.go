@@ -99,7 +99,7 @@ func thirdPartyLicenses(binary string) ([]byte, error) {
 		}
 	}
 	var b bytes.Buffer
-	b.WriteString("The scout binary contains the works below under these licenses.\n")
+	fmt.Fprintf(&b, "The binary %s contains the works below under these licenses.\n", filepath.Base(binary))
 	for _, text := range order {
 		fmt.Fprintf(&b, "\n%s\n\n  %s\n\n%s\n", strings.Repeat("=", 80), strings.Join(modules[text], "\n  "), strings.TrimSpace(text))
 	}

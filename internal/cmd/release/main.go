@@ -78,6 +78,7 @@ func run(version string) error {
 		}
 	}
 	for _, p := range platforms {
+		log.Printf("building scout for %s/%s", p.os, p.arch)
 		if err := r.build(p); err != nil {
 			return err
 		}
@@ -91,14 +92,23 @@ func run(version string) error {
 		return fmt.Errorf("cannot build a release on %s/%s, because it must run the binary; use one of the platforms of the release", runtime.GOOS, runtime.GOARCH)
 	}
 	for _, p := range platforms {
+		log.Printf("packing %s", p.name)
 		if err := r.writePackages(p); err != nil {
 			return err
 		}
 	}
+	log.Print("building and packing the Lambda function")
+	if err := r.writeStack(); err != nil {
+		return err
+	}
 	if err := os.RemoveAll(filepath.Join(dist, "stage")); err != nil {
 		return err
 	}
-	return writeChecksums()
+	if err := writeChecksums(); err != nil {
+		return err
+	}
+	log.Printf("the release is in %s; SHA256SUMS lists its files", dist)
+	return nil
 }
 
 // sourceDate returns the timestamp for all files.
@@ -122,10 +132,11 @@ func sourceDate() (time.Time, error) {
 // otherwise depend on the machine. It disables VCS stamping because a source
 // archive has no commit to stamp.
 func (r *release) build(p platform) error {
-	env := []string{"GOOS=" + p.os, "GOARCH=" + p.arch, "GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=", "GOFLAGS=-buildvcs=false"}
-	_, err := runCommand(env, "make", "scout", "VERSION="+r.version, "BIN="+p.stage)
+	_, err := runCommand(append(buildEnv, "GOOS="+p.os, "GOARCH="+p.arch), "make", "scout", "VERSION="+r.version, "BIN="+p.stage)
 	return err
 }
+
+var buildEnv = []string{"GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=", "GOFLAGS=-buildvcs=false"}
 
 // buildSharedFiles returns the manual page and the shell completions, which the
 // binary prints, the licenses, and the documents and examples of the repository.
@@ -151,10 +162,14 @@ func buildSharedFiles(binary string) ([]file, error) {
 		return nil, err
 	}
 	files = append(files, file{"THIRD_PARTY_LICENSES", licenses})
-	for _, name := range []string{
-		"LICENSE", "README.md", "CHANGELOG.md", "packaging/scout.yml.example",
+	pages, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range append(pages,
+		"LICENSE", "README.md", "CHANGELOG.md", "packaging/scout.yml.example", "packaging/queue.yaml",
 		"packaging/monitoring/alerts.yml", "packaging/monitoring/scout-dashboard.json",
-	} {
+	) {
 		data, err := os.ReadFile(name)
 		if err != nil {
 			return nil, err
@@ -166,23 +181,13 @@ func buildSharedFiles(binary string) ([]file, error) {
 
 // writePackages writes the archive, the packages and the SBOM of a platform.
 func (r *release) writePackages(p platform) error {
-	for _, f := range r.shared {
-		path := filepath.Join(p.stage, f.name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(path, f.data, 0o644); err != nil {
-			return err
-		}
+	if err := writeFiles(p.stage, r.shared); err != nil {
+		return err
 	}
 	if err := writeArchive(p.stage, filepath.Join(dist, p.name+".tar.gz"), r.time); err != nil {
 		return err
 	}
-	sbom, err := buildSBOM(filepath.Join(p.stage, "scout"), r.version, r.time)
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(dist, p.name+".cdx.json"), sbom, 0o644); err != nil {
+	if err := r.writeSBOM(filepath.Join(p.stage, "scout"), p.name); err != nil {
 		return err
 	}
 	if p.os != "linux" {
@@ -195,6 +200,28 @@ func (r *release) writePackages(p platform) error {
 		}
 	}
 	return nil
+}
+
+func writeFiles(dir string, files []file) error {
+	for _, f := range files {
+		path := filepath.Join(dir, f.name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, f.data, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeSBOM writes the SBOM of a binary to dist/NAME.cdx.json.
+func (r *release) writeSBOM(binary, name string) error {
+	sbom, err := buildSBOM(binary, r.version, r.time)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dist, name+".cdx.json"), sbom, 0o644)
 }
 
 // writeChecksums writes SHA256SUMS in the format of sha256sum -c.
