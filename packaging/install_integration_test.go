@@ -128,8 +128,8 @@ func (d debian) verifyDocs(t *testing.T) {
 			t.Errorf("%s is not installed as it is", page)
 		}
 	}
-	for _, m := range regexp.MustCompile(`/usr/share/doc/scout/([a-z/.-]+\.md)`).FindAllString(loadDashboard(t).Description, -1) {
-		read(t, filepath.Join(d.root, m))
+	for _, name := range regexp.MustCompile(`/usr/share/doc/scout/[a-z/.-]+\.md`).FindAllString(read(t, "monitoring/scout-dashboard.json"), -1) {
+		read(t, filepath.Join(d.root, name))
 	}
 }
 
