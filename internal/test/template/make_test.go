@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"scout/internal/test/env"
 )
 
 // TestFolderWithBlank builds into a folder whose name has a blank, as SAM does when
@@ -50,10 +52,7 @@ func TestMakeDeploy(t *testing.T) {
 
 func makeCommand(t *testing.T, args ...string) (output string, err error) {
 	t.Helper()
-	if _, err := exec.LookPath("make"); err != nil {
-		t.Skip("this test needs make")
-	}
-	cmd := exec.CommandContext(t.Context(), "make", args...)
+	cmd := exec.CommandContext(t.Context(), env.Program(t, "make", "make"), args...)
 	cmd.Dir = filepath.Join("..", "..", "..")
 	out, err := cmd.CombinedOutput()
 	return string(out), err

@@ -126,6 +126,31 @@ func TestOutageTable(t *testing.T) {
 	}
 }
 
+// TestQueueTemplate checks the template of the daemon's queue, standard and FIFO.
+func TestQueueTemplate(t *testing.T) {
+	d := parse(t, readFile(t, "../../../packaging/queue.yaml"))
+	for fifo, names := range map[string][2]string{"false": {"shop", "shop-dead"}, "true": {"shop.fifo", "shop-dead.fifo"}} {
+		s := d.create(map[string]string{"QueueName": "shop", "Topics": topicNames(1, 15), "Fifo": fifo})
+		if s.property("Queue", "QueueName") != names[0] || s.property("DeadLetterQueue", "QueueName") != names[1] {
+			t.Errorf("the queues are %v and %v", s.property("Queue", "QueueName"), s.property("DeadLetterQueue", "QueueName"))
+		}
+		for _, name := range []string{"Queue", "DeadLetterQueue"} {
+			if got := s.property(name, "FifoQueue") == true; got != (fifo == "true") {
+				t.Errorf("Fifo=%s: FifoQueue of %s is %v", fifo, name, got)
+			}
+		}
+		subscriptions := s.ofType("AWS::SNS::Subscription")
+		if len(subscriptions) != 15 || len(s.twice) > 0 {
+			t.Errorf("there are the subscriptions %v", subscriptions)
+		}
+		for _, name := range subscriptions {
+			if s.property(name, "RawMessageDelivery") != false || s.property(name, "Endpoint") != "${Queue.Arn}" || s.resources[name].DependsOn != "QueuePolicy" {
+				t.Errorf("%s is %v", name, s.resources[name])
+			}
+		}
+	}
+}
+
 // checkParameters checks that the rules accept the parameters.
 func checkParameters(s *stack, complain complaint) {
 	for _, violation := range s.violations() {
