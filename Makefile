@@ -41,7 +41,7 @@ test:
 	@$(MAKE) --no-print-directory deps
 	@echo "make test: step 2 of 2: testing $$($(GO) list -tags integration ./... | wc -l) packages with the race detector, which takes some minutes."
 	@echo "A line appears for each package that is done. To run only the tests that need nothing but Go: go test ./..."
-	$(GO) test -race -count 1 -parallel 6 -tags integration ./...
+	$(GO) test -race -count 1 -parallel 6 -timeout 30m -tags integration ./...
 
 # make aws-test run the tests that need an AWS account; see CONTRIBUTING.md
 aws-test:

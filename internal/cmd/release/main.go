@@ -70,13 +70,7 @@ func run(version string) error {
 		return err
 	}
 	r := &release{version: version, time: now}
-	var platforms []platform
-	for _, on := range []string{"linux", "darwin"} {
-		for _, arch := range []string{"amd64", "arm64"} {
-			name := fmt.Sprintf("scout_%s_%s_%s", version[1:], on, arch)
-			platforms = append(platforms, platform{on, arch, name, filepath.Join(dist, "stage", name)})
-		}
-	}
+	platforms := platforms(version)
 	for _, p := range platforms {
 		log.Printf("building scout for %s/%s", p.os, p.arch)
 		if err := r.build(p); err != nil {
@@ -109,6 +103,16 @@ func run(version string) error {
 	}
 	log.Printf("the release is in %s; SHA256SUMS lists its files", dist)
 	return nil
+}
+
+func platforms(version string) (all []platform) {
+	for _, on := range []string{"linux", "darwin"} {
+		for _, arch := range []string{"amd64", "arm64"} {
+			name := fmt.Sprintf("scout_%s_%s_%s", version[1:], on, arch)
+			all = append(all, platform{on, arch, name, filepath.Join(dist, "stage", name)})
+		}
+	}
+	return all
 }
 
 // sourceDate returns the timestamp for all files.

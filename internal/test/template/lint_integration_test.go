@@ -102,6 +102,20 @@ func TestSAMBuild(t *testing.T) {
 	})
 }
 
+// TestSAMBuildParameters builds with 1 and 15 topics, standard and FIFO, in and out of
+// a VPC.
+func TestSAMBuildParameters(t *testing.T) {
+	sam := env.SAM(t)
+	for _, profile := range []string{"latency", "fifo"} {
+		for _, topics := range []int{1, 15} {
+			for _, network := range [][]string{nil, {"SubnetIds=subnet-1,subnet-2", "SecurityGroupIds=sg-1"}} {
+				args := []string{"build", "--config-env", "shop-staging", "--build-dir", t.TempDir(), "--parameter-overrides", "Profile=" + profile, "Topics=" + topicNames(1, topics)}
+				run(t, env.Command(t, "", sam, append(args, network...)...))
+			}
+		}
+	}
+}
+
 // architectureFile writes a parameter file and returns its path.
 func architectureFile(t *testing.T, architecture string) string {
 	t.Helper()
