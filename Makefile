@@ -90,6 +90,7 @@ invoke: # without GOOS, because the function runs on this machine
 # make deploy APP=shop STAGE=staging   create or update that stack, with these two commands; see docs/deploy.md
 deploy: env = $(or $(APP),$(error APP is missing; use make deploy APP=shop STAGE=staging))-$(or $(STAGE),$(error STAGE is missing; use make deploy APP=shop STAGE=staging))
 deploy:
+	@grep -q '^\[$(env)\.' samconfig.toml || { echo "samconfig.toml has no environment $(env); see docs/deploy.md" >&2; exit 1; }
 	@$(SAM) --version | awk '{split($$NF, v, "."); if (v[1] < 1 || v[1] == 1 && v[2] < 160) {print $$0 " is too old for the template: install 1.160 or newer" >"/dev/stderr"; exit 1}}'
 	$(SAM) build --config-env $(env)
 	$(SAM) deploy --config-env $(env)

@@ -45,6 +45,9 @@ func TestMakeDeploy(t *testing.T) {
 			t.Errorf("%s: %v\n%s", version, err, out)
 		}
 	}
+	if out, err := makeCommand(t, "deploy", "APP=shop", "STAGE=nope", "SAM="+sam); err == nil || !strings.Contains(out, "samconfig.toml has no environment shop-nope") {
+		t.Errorf("%v\n%s", err, out)
+	}
 	if out, err := makeCommand(t, "deploy", "APP=shop", "SAM="+sam); err == nil || !strings.Contains(out, "STAGE is missing") {
 		t.Errorf("%v\n%s", err, out)
 	}
