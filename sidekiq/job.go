@@ -1,6 +1,7 @@
 package sidekiq
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -169,11 +170,15 @@ func (t *JobTemplate) appendRetry(b []byte) []byte {
 	case t.RetryFor > 0:
 		// 0 would send the job to the dead set at its first failure.
 		return strconv.AppendInt(append(b, `"retry":true,"retry_for":`...), max(1, int64(t.RetryFor/time.Second)), 10)
-	case t.Retry.IsZero():
-		return append(b, `"retry":true`...)
-	default:
+	case !t.Retry.IsZero():
 		return append(append(b, `"retry":`...), t.Retry.json...)
 	}
+	for _, o := range t.Options {
+		if o.Key == "retry" {
+			return append(append(b, `"retry":`...), o.Value...)
+		}
+	}
+	return append(b, `"retry":true`...)
 }
 
 func (t *JobTemplate) appendOptions(b []byte) []byte {
@@ -193,6 +198,12 @@ func (t *JobTemplate) appendOptions(b []byte) []byte {
 		}
 		b = append(b, ']')
 	}
+	for _, o := range t.Options {
+		if o.Key != "retry" { // see appendRetry
+			b = append(jsonscan.AppendQuote(append(b, ','), o.Key), ':')
+			b = append(b, o.Value...)
+		}
+	}
 	return b
 }
 
@@ -204,7 +215,8 @@ func (t *JobTemplate) appendActiveJob(b []byte, c Call) []byte {
 	b = jsonscan.AppendQuote(b, t.Class)
 	b = append(b, `,"job_id":"`+c.ID.uuid()+`","provider_job_id":null,"queue_name":`...)
 	b = jsonscan.AppendQuote(b, t.Queue)
-	b = append(b, `,"priority":null,"arguments":`...)
+	b = append(append(b, `,"priority":`...), cmp.Or(t.Priority.json, "null")...)
+	b = append(b, `,"arguments":`...)
 	b = appendArray(b, c.Args)
 	b = append(b, `,"executions":0,"exception_executions":{},"locale":null,"timezone":null,"enqueued_at":"`...)
 	return append(c.At.UTC().AppendFormat(b, "2006-01-02T15:04:05.000000000Z"), `"}`...)

@@ -40,6 +40,14 @@ func TestJob(t *testing.T) {
 			`{"retry":true,"retry_for":1,"queue":"low","class":"A","args":[],"jid":"JID","created_at":1767323045.000006,"enqueued_at":1767323045.000006}`,
 		},
 		{
+			"further options", JobTemplate{Class: "A", Queue: "low", Options: []Option{{"lock", []byte(`{"a":[1.0]}`)}, {"retry", []byte(`"5"`)}, {`"`, []byte(`null`)}}}, Call{},
+			`{"retry":"5","queue":"low","class":"A","args":[],"jid":"JID","created_at":1767323045.000006,"enqueued_at":1767323045.000006,"lock":{"a":[1.0]},"\"":null}`,
+		},
+		{
+			"priority", JobTemplate{Class: "SyncJob", Queue: "low", ActiveJob: true, Priority: Int(-5)}, Call{Sidekiq: 8},
+			`{"retry":true,"queue":"low","class":"Sidekiq::ActiveJob::Wrapper","wrapped":"SyncJob","args":[{"job_class":"SyncJob","job_id":"UUID","provider_job_id":null,"queue_name":"low","priority":-5,"arguments":[],"executions":0,"exception_executions":{},"locale":null,"timezone":null,"enqueued_at":"2026-01-02T03:04:05.000006000Z"}],"jid":"JID","created_at":1767323045000,"enqueued_at":1767323045000}`,
+		},
+		{
 			"milliseconds", JobTemplate{Class: "A", Queue: "low"}, Call{Milliseconds: true},
 			`{"retry":true,"queue":"low","class":"A","args":[],"jid":"JID","created_at":1767323045000,"enqueued_at":1767323045000}`,
 		},

@@ -1,6 +1,7 @@
 package sidekiq
 
 import (
+	"encoding/json"
 	"strconv"
 	"time"
 )
@@ -17,6 +18,18 @@ type JobTemplate struct {
 	NoDead    bool          // discard a job that is out of retries instead of moving it to Sidekiq's dead set
 	Tags      []string      // shown in Sidekiq's Web UI
 	ActiveJob bool          // Class is an ActiveJob; wrap its jobs as ActiveJob's Sidekiq adapter does
+	Priority  BoolOrInt     // of an ActiveJob, a number; Sidekiq ignores it
+
+	// Options are further options of the class, such as retry_queue. They are written
+	// as they are, and none may be a key that the other fields write, except retry if
+	// both Retry and RetryFor are unset.
+	Options []Option
+}
+
+// An Option is an option of a Sidekiq class, which its jobs carry.
+type Option struct {
+	Key   string
+	Value json.RawMessage
 }
 
 // BoolOrInt is a Sidekiq option that is true, false or a number. The zero value
