@@ -33,6 +33,14 @@ type Config struct {
 	Queues []Queue // at least one; only the daemon uses those after the first
 	Limits Limits
 
+	// Workers is the app's manifest, nil if there is none. Queues is complete
+	// without it.
+	Workers *Manifest
+
+	// Warnings are about values that are valid but probably wrong. Unlike errors,
+	// they may show values, but no secrets.
+	Warnings Errors
+
 	// MaxBytes is the maximum total size of the message bodies that the daemon
 	// has in flight.
 	MaxBytes int64
@@ -130,6 +138,8 @@ func (c *Config) section(needQueue bool) value {
 			doc: "The SQS queue, how it is polled, and the workers for its messages."},
 		{name: "queues", value: value{schema: func() object { return arrayOf(refer("queue")) }, allowed: func() string { return "a list of mappings like queue" }, show: c.showQueues}, example: "[{name: a, topics: {orders: OrderWorker}}, {name: b, topics: {users: UserWorker}}]",
 			doc: "Several SQS queues, instead of queue; only the daemon uses those after the first."},
+		{name: "workers", value: value{schema: shape{}.schema, allowed: func() string { return "the path of a file, or JSON" }, show: c.showWorkers}, example: "workers.json",
+			doc: "The app's manifest of its workers: a file, relative to the configuration file, or a reference to its JSON."},
 		{name: "limits", value: c.Limits.section(), example: "{queue_length: 100000}",
 			doc: "How full Redis and Sidekiq's queues may get; the daemon leaves messages in SQS while a limit is exceeded."},
 		{name: "max_bytes", value: single(&c.MaxBytes, byteSize(1<<20, 1<<40)), initial: "64MiB", example: "16MiB",
@@ -143,6 +153,7 @@ func (c *Config) section(needQueue bool) value {
 	}
 	return section(keys, func(n node) {
 		readInto(n.variable("SCOUT_SQS_CLIENT"), &c.AWS.SDKOnly, sqsClient)
+		c.readWorkers(n.child("workers"))
 		items := c.readQueues(n.child("queue"), n.child("queues"), needQueue)
 		c.locate(n, items)
 		if c.Redis.IAM.Cache != "" {

@@ -12,11 +12,13 @@ import (
 // the errors found so far.
 type document struct {
 	source     string
-	ignoresAWS bool // see Loader.LocalRedis
-	readsTests bool // see Loader.Tests
+	dir        string // of the file that holds the document; "" if none does
+	ignoresAWS bool   // see Loader.LocalRedis
+	readsTests bool   // see Loader.Tests
 	env        func(string) (string, bool)
 	unresolved map[*yaml.Node]bool // references without a value, which must not be read
 	errs       Errors
+	warnings   Errors
 }
 
 // parse returns the root of text, which must be a mapping or a list, without aliases

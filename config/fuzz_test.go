@@ -12,7 +12,9 @@ import (
 func FuzzLoad(f *testing.F) {
 	const secret = "s3cr3t!pässword"
 	for _, text := range []string{
-		minimal, full,
+		minimal, full, withWorkers,
+		"workers: SECRET\n", "workers: 'SECRET.json'\n", "workers: [SECRET]\n", "workers: '{\"version\": \"SECRET\"}'\n", "workers: '{SECRET}'\n",
+		strings.ReplaceAll(withWorkers, "critical", "SECRET"), strings.ReplaceAll(withWorkers, "[1, 2]", "[SECRET]"), strings.ReplaceAll(withWorkers, "kind", "SECRET"),
 		"redis: {host: h, password: SECRET}\n",
 		"redis: {url: 'redis://:SECRET@h:x'}\n",
 		"redis: {password:SECRET}\n",

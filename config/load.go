@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -79,6 +80,7 @@ func (l Loader) Load(ctx context.Context, location string) (*Config, error) {
 	if len(doc.errs) > 0 {
 		return nil, doc.errs.inOrder()
 	}
+	c.Warnings = doc.warnings.inOrder()
 	return &c, nil
 }
 
@@ -106,7 +108,7 @@ func (l Loader) open(ctx context.Context, location string, doc *document) ([]byt
 		// Probably YAML on one line, which may contain a password.
 		return nil, fmt.Errorf("%s: no such file; YAML must contain a line break", doc.source)
 	}
-	doc.source = location
+	doc.source, doc.dir = location, filepath.Dir(location)
 	return text, err
 }
 

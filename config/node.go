@@ -33,6 +33,11 @@ func (n node) fail(format string, args ...any) {
 	n.errs = append(n.errs, &Error{n.source, n.line, n.path.String(), fmt.Sprintf(format, args...)})
 }
 
+// warn records a warning, which may contain the value.
+func (n node) warn(format string, args ...any) {
+	n.warnings = append(n.warnings, &Error{n.source, n.line, n.path.String(), fmt.Sprintf(format, args...)})
+}
+
 // failUnknown records that the key, whose last part is name, is not one of the allowed keys.
 func (n node) failUnknown(name string, allowed []string) {
 	hint := ""
@@ -239,7 +244,7 @@ func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag(
 // maxKey is the maximum length of a key in an error, enough for a topic's ARN.
 const maxKey = 400
 
-var printableKey = regexp.MustCompile(`^(arn:[\w:-]+|[\w.*?-]+|[\w.*?-]+/[\w.*? -]+)$`) // or an event's source/detail-type
+var printableKey = regexp.MustCompile(`^(arn:[\w:-]+|[A-Z]\w*(::[A-Z]\w*)*|[\w.*?-]+|[\w.*?-]+/[\w.*? -]+)$`) // or an event's source/detail-type
 
 // String returns the full key. A key with unusual characters is not shown, since
 // in {password:hunter2}, where a space is missing, all of it is the key.

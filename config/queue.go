@@ -27,7 +27,7 @@ const StopTime = 5 * time.Second
 func (c *Config) readQueues(queue, queues node, needQueue bool) (items []node) {
 	if queues.value == nil {
 		c.Queues = make([]Queue, 1)
-		c.Queues[0].section(c.Redis.Queue, needQueue).read(queue)
+		c.Queues[0].section(routing{sidekiqQueue: c.Redis.Queue, manifest: c.Workers}, needQueue).read(queue)
 		c.checkDeadSet(c.Queues[0], queue)
 		return []node{queue}
 	}
@@ -40,7 +40,7 @@ func (c *Config) readQueues(queue, queues node, needQueue bool) (items []node) {
 			continue
 		}
 		var q Queue
-		q.section(c.Redis.Queue, true).read(item)
+		q.section(routing{sidekiqQueue: c.Redis.Queue, manifest: c.Workers}, true).read(item)
 		c.checkDeadSet(q, item)
 		c.Queues, items = append(c.Queues, q), append(items, item)
 		if first, ok := lines[q.Label()]; ok && q.Label() != "" {
@@ -63,13 +63,13 @@ func (c *Config) showQueue(bool) any {
 	if len(c.Queues) != 1 {
 		return nil
 	}
-	return c.Queues[0].section("", false).show(false)
+	return c.Queues[0].section(routing{}, false).show(false)
 }
 
 func (c *Config) showQueues(bool) any {
 	var shown []any
 	for i := range c.Queues {
-		shown = append(shown, c.Queues[i].section("", false).show(false))
+		shown = append(shown, c.Queues[i].section(routing{}, false).show(false))
 	}
 	if len(shown) < 2 {
 		return nil
@@ -77,9 +77,11 @@ func (c *Config) showQueues(bool) any {
 	return shown
 }
 
-// section reads and shows q. Workers that name no Sidekiq queue get sidekiqQueue.
-func (q *Queue) section(sidekiqQueue string, needQueue bool) value {
-	withAttributes, others := routing{sidekiqQueue, true}, routing{sidekiqQueue, false}
+// section reads and shows q. Its routes are others, except that messages of some
+// sections have attributes.
+func (q *Queue) section(others routing, needQueue bool) value {
+	withAttributes := others
+	withAttributes.attributes = true
 	keys := []key{
 		{name: "name", value: single(&q.Name, sqsName), scout1: true, example: "myapp_queue",
 			doc: "The name of the SQS queue."},

@@ -14,8 +14,9 @@ import (
 
 // A routing is what the routes of a section have in common.
 type routing struct {
-	sidekiqQueue string // of workers that name none
-	attributes   bool   // whether the messages have attributes
+	sidekiqQueue string    // of workers for which neither the route nor the manifest has a queue
+	manifest     *Manifest // nil if there is none
+	attributes   bool      // whether the messages have attributes
 }
 
 // routes is a mapping of keys to outcomes, stored in target. All keys that checkKey
@@ -114,7 +115,7 @@ func (r routing) readList(n node) handler.Outcome {
 
 // readElement reads what may also be in a list: a class, a worker or a choice.
 func (r routing) readElement(n node) handler.Outcome {
-	w := handler.Worker{JobTemplate: sidekiq.JobTemplate{Queue: r.sidekiqQueue}}
+	var w handler.Worker
 	switch {
 	case n.value.Kind == yaml.SequenceNode:
 		n.fail("must be a class or a mapping, not a nested list")
@@ -129,6 +130,7 @@ func (r routing) readElement(n node) handler.Outcome {
 	default:
 		workerSection(&w).read(n)
 	}
+	r.complete(n, &w)
 	return w
 }
 
@@ -171,11 +173,18 @@ func (r routing) choiceSection(c *handler.Choice) value {
 }
 
 func workerSection(w *handler.Worker) value {
+	dead := single(&w.NoDead, negated)
+	dead.show = func(bool) any {
+		if i := slices.IndexFunc(w.Options, func(o sidekiq.Option) bool { return o.Key == "dead" && string(o.Value) == "true" }); !w.NoDead && i < 0 {
+			return nil
+		}
+		return !w.NoDead
+	}
 	keys := []key{
 		{name: "class", value: single(&w.Class, className), required: true, example: "Orders::SyncJob",
 			doc: "The Sidekiq worker, or the ActiveJob, that gets the messages."},
 		{name: "queue", value: single(&w.Queue, queueName), example: "critical",
-			doc: "The Sidekiq queue of the jobs; redis.queue if absent."},
+			doc: "The Sidekiq queue of the jobs; if absent, that of the class in the manifest (workers), or else redis.queue."},
 		{name: "args", value: list(&w.Args, choice("message", handler.ArgMessage, "metadata", handler.ArgMetadata)), implied: "[message]", example: "[message, metadata]",
 			doc: "The arguments of the jobs, in the order of the perform method's parameters."},
 		{name: "retry", value: single(&w.Retry, boolOrInt(0)), implied: "true", example: "5",
@@ -184,12 +193,12 @@ func workerSection(w *handler.Worker) value {
 			doc: "How long Sidekiq (7.1.3 and newer) retries a failed job, instead of retry."},
 		{name: "backtrace", value: single(&w.Backtrace, boolOrInt(1)), implied: "false", example: "20",
 			doc: "How much of a failed job's backtrace Sidekiq keeps: true (all), false (nothing) or a number of lines."},
-		{name: "dead", value: single(&w.NoDead, negated), implied: "true", example: "false",
+		{name: "dead", value: dead, implied: "true", example: "false",
 			doc: "Whether a job out of retries goes to Sidekiq's dead set (true) or is discarded (false)."},
 		{name: "tags", value: list(&w.Tags, line), example: "[sns]",
 			doc: "Tags that Sidekiq's Web UI shows with the jobs."},
 		{name: "active_job", value: single(&w.ActiveJob, boolean), implied: "false", example: "true",
-			doc: "Whether the class is an ActiveJob, so that its jobs are wrapped as Rails does."},
+			doc: "Whether the class is an ActiveJob, so that its jobs are wrapped as Rails does; the manifest (workers) says it too."},
 	}
 	return section(keys, func(n node) {
 		if n.child("retry").value != nil && n.child("retry_for").value != nil {

@@ -41,7 +41,7 @@ func definitions() object {
 	}
 	return object{
 		"reference": object{"type": "string", "pattern": "^(env|ssm):"},
-		"queue":     new(Queue).section("", false).schema(),
+		"queue":     new(Queue).section(routing{}, false).schema(),
 		"worker":    workerSection(new(handler.Worker)).schema(),
 		"choice":    r.choiceSection(new(handler.Choice)).schema(),
 		"element":   element(),
@@ -209,8 +209,8 @@ func tables() []table {
 	for _, k := range tables[0].value.keys {
 		tables = appendTables(tables, k.name, k)
 		if k.name == "queue" {
-			worker, choice := workerSection(new(handler.Worker)), routing{"", true}.choiceSection(new(handler.Choice))
-			tables = append(tables, table{"queue", k.doc, new(Queue).section("", false)},
+			worker, choice := workerSection(new(handler.Worker)), routing{attributes: true}.choiceSection(new(handler.Choice))
+			tables = append(tables, table{"queue", k.doc, new(Queue).section(routing{}, false)},
 				table{"Worker", "What becomes of the messages of a route: a job of this class. The class alone may stand in place of the mapping.", worker},
 				table{"Choice", "A worker or another outcome, chosen by something in the message.", choice})
 		}

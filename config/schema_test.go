@@ -99,6 +99,7 @@ var exceptions = []struct{ pattern, reason string }{
 	{`by: must be body: and a JSON pointer, because`, "depends on the section of the route"},
 	{`must be (a size|a duration|0 \(off\) or a duration)`, "a range of texts with units"},
 	{`must be (a whole number|6, 7 or 8|true, false, or a whole)`, "the loader takes whole numbers only as they are usually written, not as 5.0 or 0x5"},
+	{`^workers(\.|:)|the app's manifest|^\S+: the (class's|class chooses|number of arguments|minimum number)|encrypts the arguments`, "depends on the app's manifest"},
 	{`redis\.(url|host|sentinels\[\d+\]): (must|is)|(^|\.|\])(url|endpoint): (must be|has|is a page)`, "more than a pattern is needed for URLs and hosts"},
 	{`must be attribute:NAME|must be sqs, attribute:NAME`, "the escapes of a JSON pointer"},
 	{`^(redis|redis\.(tls|iam|wait)|aws|limits): has no value`, "an anchor without a value is null, which the schema allows there"},

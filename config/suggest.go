@@ -3,11 +3,14 @@ package config
 import "strings"
 
 // closest returns the candidate that key was probably meant to be, or "" if none
-// has at most about one typo in three letters.
+// has at most about one typo in three letters. Upper and lower case are the same.
 func closest(key string, candidates []string) string {
 	best, limit := "", max(1, len(key)/3)
 	for _, c := range candidates {
-		if d := distance(strings.ToLower(key), c); d <= limit {
+		if max(len(key)-len(c), len(c)-len(key)) > limit {
+			continue // the distance is at least that
+		}
+		if d := distance(strings.ToLower(key), strings.ToLower(c)); d <= limit {
 			best, limit = c, d-1
 		}
 	}

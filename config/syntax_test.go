@@ -47,7 +47,7 @@ func TestSlips(t *testing.T) {
 		"dash":                    {"redis:\n  password: - hunter2" + rest, "2: is not valid YAML: block sequence entries are not allowed in this context; start a list on the line after its key, and quote a value that starts with a dash and a space"},
 		"missing space":           {"redis:\n  host:h" + rest, "1: redis: must be a mapping, not a single value; put a space after the colon of a key"},
 		"missing space, braces":   {"redis: {host: h, password:hunter2}" + rest, "1: redis.(not shown): unknown key; is a space missing after its colon? " + allowed},
-		"no-break space":          {"redis:\n  host: h\n\u00a0 queue: q" + rest, "3: (not shown): unknown key; it starts with a blank or a line break; remove it; allowed: redis, aws, queue, queues, limits, max_bytes, trace, shutdown_timeout, tests"},
+		"no-break space":          {"redis:\n  host: h\n\u00a0 queue: q" + rest, "3: (not shown): unknown key; it starts with a blank or a line break; remove it; allowed: redis, aws, queue, queues, workers, limits, max_bytes, trace, shutdown_timeout, tests"},
 		"topics are a list":       {"redis: {host: h}\nqueue:\n  name: q\n  topics:\n  - orders: W", "4: queue.topics: must be a mapping, not a list; write key: value, without a dash"},
 		"topic is a list":         {"redis: {host: h}\nqueue:\n  name: q\n  topics:\n    [orders]: W", "5: queue.topics: has a list as a key; write a plain name before the colon"},
 		"topic is a mapping":      {"redis: {host: h}\nqueue:\n  name: q\n  topics:\n    {orders: W}: W", "5: queue.topics: has a mapping as a key; write a plain name before the colon"},

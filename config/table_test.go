@@ -60,7 +60,7 @@ func TestFullHasAllKeys(t *testing.T) {
 			if name := section.name + "." + k.name; name == "The file.queues" || name == "redis.host" || name == "redis.password" || strings.HasPrefix(name, "redis.iam") || name == "queue.name" {
 				continue
 			}
-			if !regexp.MustCompile(`(?m)(^|[\s{])` + k.name + `:( |$)`).MatchString(full) {
+			if !regexp.MustCompile(`(?m)(^|[\s{])` + k.name + `:( |$)`).MatchString(full + withWorkers) {
 				t.Errorf("%s.%s is missing", section.name, k.name)
 			}
 		}
