@@ -192,8 +192,11 @@ func (p *explainPrinter) printResult(r explain.Result) {
 		}
 		p.line("identity", identity)
 	}
-	for _, job := range r.Jobs {
+	for i, job := range r.Jobs {
 		p.line("job", displayJSON(job.Payload))
+		if options := config.DescribeOrigins(r.Origins[i]); options != "" {
+			p.line("options", options)
+		}
 	}
 	p.jobs += len(r.Jobs)
 }

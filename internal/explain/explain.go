@@ -45,6 +45,7 @@ type Result struct {
 	SQSMessageID string
 	Queue        config.Queue
 	Rejection    *handler.Rejection // nil unless the message is rejected
+	Origins      [][]config.Origin  // of the options of each job; see config.Origins
 	Oddities     []string           // of the message's record, set by the caller; see MarshalJSON
 }
 
@@ -59,6 +60,9 @@ func (e *Explainer) Explain(q config.Queue, m events.SQSMessage) Result {
 	m.EventSourceARN = cmp.Or(m.EventSourceARN, ":"+q.Label()) // the id of plain messages depends on the queue's name
 	t, err := router.Translate(&m, time.Now())
 	r := Result{Translation: t, SQSMessageID: m.MessageId, Queue: q}
+	for _, job := range t.Jobs {
+		r.Origins = append(r.Origins, e.config.Origins(job))
+	}
 	r.Rejection, _ = errors.AsType[*handler.Rejection](err)
 	return r
 }
