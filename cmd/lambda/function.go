@@ -124,6 +124,11 @@ func (f *function) update(ctx context.Context) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	for _, w := range c.Warnings {
+		if f.handler == nil { // not at every reload
+			f.log.WarnContext(ctx, "configuration warning", "warning", w.Error())
+		}
+	}
 	f.handler = &handler.Handler{Router: c.Router(c.Queues[0]), Client: f.link, Log: f.log}
 	return nil
 }

@@ -303,6 +303,26 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// TestConfigurationWarnings checks that warnings are logged once.
+func TestConfigurationWarnings(t *testing.T) {
+	load := func(ctx context.Context) (*config.Config, error) {
+		return config.Loader{}.Load(ctx, `redis: {url: redis://localhost}
+workers: '{"version":1,"queues":["default"],"classes":{"W":{"kind":"sidekiq","options":{"queue":"other"},"args":[1,1]}}}'
+queue: {topics: {t: W}}`)
+	}
+	var log bytes.Buffer
+	f, err := newFunction(load, nil, slog.New(slog.NewTextHandler(&log, nil)))
+	if err == nil {
+		err = f.update(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(log.String(), "no process of the app serves the Sidekiq queue other"); n != 1 {
+		t.Errorf("%d warnings, want 1:\n%s", n, log.String())
+	}
+}
+
 // Concurrent invocations succeed while the configuration, and with it the client
 // for Redis, keeps changing.
 func TestConcurrentInvocations(t *testing.T) {

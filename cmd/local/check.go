@@ -42,6 +42,7 @@ FILE is the configuration, as with --config.`,
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "# The configuration is valid.\n%s", c)
+			printWarnings(cmd.OutOrStdout(), c)
 			if c.Queues[0].Label() == "" {
 				fmt.Fprintln(cmd.OutOrStdout(), "# It names no SQS queue: scout run needs one, the Lambda function does not.")
 			}
@@ -62,6 +63,12 @@ FILE is the configuration, as with --config.`,
 	cmd.Flags().BoolVar(&online, "online", false, "also connect to Redis and SQS")
 	cmd.Flags().BoolVar(&tryReceive, "try-receive", false, "receive a message, for a second, even if the queue is not empty; implies --online")
 	return cmd
+}
+
+func printWarnings(w io.Writer, c *config.Config) {
+	for _, warning := range c.Warnings {
+		fmt.Fprintf(w, "# Warning: %v\n", warning)
+	}
 }
 
 // takeFile uses the argument, if there is one, as the configuration.

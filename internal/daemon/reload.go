@@ -57,6 +57,9 @@ func (s *Service) takeOver(ctx context.Context, c *config.Config) error {
 		return err
 	}
 	s.applyPlan(ctx, p)
+	for _, w := range c.Warnings {
+		s.Log.Warn("configuration warning", "warning", w.Error())
+	}
 	return nil
 }
 

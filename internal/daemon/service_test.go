@@ -328,6 +328,27 @@ func TestReload(t *testing.T) {
 	r.end(t)
 }
 
+// The app's manifest takes effect with the configuration, whose warnings are logged.
+func TestWorkers(t *testing.T) {
+	w := newWorld(t, "app")
+	workers := func(queue string) *config.Config {
+		return w.config(t, `redis: {url: "redis://%s"}
+workers: '{"version":1,"queues":["served"],"classes":{"Worker":{"kind":"sidekiq","options":{"queue":"%s"},"args":[1,1]}}}'
+queue: {name: app, wait_time: 1s, topics: {app: Worker}}`, w.redis.Addr(), queue)
+	}
+	r := run(t, workers("served"))
+	w.publish(t, "app", "0")
+	eventually(t, "a job in the served queue", func() bool { jobs, _ := w.redis.List("queue:served"); return len(jobs) == 1 })
+	const warning = `level=WARN msg="configuration warning" warning="--config:3: queue.topics.app: no process of the app serves the Sidekiq queue other`
+	if strings.Contains(r.log.String(), "configuration warning") {
+		t.Errorf("log:\n%s", r.log.String())
+	}
+	r.reloadWith(t, workers("other"), warning)
+	w.publish(t, "app", "1")
+	eventually(t, "a job in the class's queue", func() bool { jobs, _ := w.redis.List("queue:other"); return len(jobs) == 1 })
+	r.end(t)
+}
+
 // max_bytes bounds the bytes in flight of all queues together, and the memory limit follows it.
 func TestMaxBytes(t *testing.T) {
 	w := newWorld(t, "app")
