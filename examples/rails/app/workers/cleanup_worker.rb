@@ -1,0 +1,6 @@
+# Gets no messages: the app itself enqueues it.
+class CleanupWorker
+  include Sidekiq::Job
+
+  def perform; end
+end
