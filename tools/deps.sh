@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the integration tests need and the machine lacks: redis-server,
-# Sidekiq, ActiveJob and Node with the system's package manager; moto, the AWS CLI,
+# Sidekiq, ActiveJob, Rails and Node with the system's package manager; moto, the AWS CLI,
 # the SAM CLI, cfn-lint, several Rubies and, on Debian and its derivatives,
 # Prometheus into .deps.
 set -eu
@@ -13,6 +13,7 @@ missing=
 has redis-server || missing="$missing redis-server"
 { has sidekiq && has_gem sidekiq; } || missing="$missing ruby-sidekiq"
 has_gem active_job || missing="$missing ruby-activejob"
+has_gem rails || missing="$missing ruby-railties"
 has node || missing="$missing nodejs"
 has npm || missing="$missing npm"
 python3 -c 'import ensurepip' >/dev/null 2>&1 || missing="$missing python3-venv"
@@ -35,6 +36,7 @@ if [ -n "$missing" ]; then
 		has npm || brew install node
 		has_gem sidekiq || gem install sidekiq -v '~> 7.3'
 		has_gem active_job || gem install activejob -v '~> 7.2'
+		has_gem rails || gem install railties -v '~> 7.2'
 	else
 		echo "Cannot install them without root. On Debian and its derivatives: apt-get install$missing" >&2
 		exit 1
