@@ -1,7 +1,9 @@
 package handler
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -26,6 +28,27 @@ type Stats struct {
 	// order: from when it was sent to SQS until Redis had it. Messages
 	// without a SentTimestamp are left out.
 	Latencies []time.Duration
+
+	// Results holds what became of each message, in the batch's order. It is
+	// nil unless Handler.Detailed is set.
+	Results []Result
+}
+
+// A Result is what became of one message.
+type Result struct {
+	Message     *events.SQSMessage
+	Translation Translation      // Jobs are those that were to be pushed
+	Pushed      []sidekiq.Result // one for each of the Jobs, none if they were not pushed
+	Dead        bool             // the message was rejected and is in Sidekiq's dead set
+	Err         error            // why it was rejected or failed
+}
+
+// Reason returns why the message was rejected or failed, "" if it was not.
+func (r *Result) Reason() Reason {
+	if r.Err == nil {
+		return ""
+	}
+	return reasonOf(r.Err)
 }
 
 // A special message gets no job.
@@ -43,6 +66,7 @@ type batch struct {
 	special  map[int]special // by message, of those that get no job and yet may be deleted
 	labels   []string        // one for each message: its Translation.Label, for logs
 	snsIDs   []string        // one for each message: its id in SNS, for logs
+	results  []Result        // one for each message, or nil
 
 	jobs         []sidekiq.Job
 	messageOf    []int // one for each job: the index of its message
@@ -72,10 +96,25 @@ func (b *batch) set(i int, s special) {
 	b.special[i] = s
 }
 
+// keepTranslation keeps the translation of message i for its Result. The batch's jobs
+// before it are not part of that.
+func (b *batch) keepTranslation(i int, t Translation) {
+	if b.results == nil {
+		return
+	}
+	if len(t.Jobs) > 0 {
+		t.Jobs = slices.Clone(t.Jobs[len(b.jobs):])
+	}
+	b.results[i].Translation = t
+}
+
 // recordResult records the result of job n. A message with several jobs fails
 // with the first error among theirs.
 func (b *batch) recordResult(n int, result sidekiq.Result) {
 	i := b.messageOf[n]
+	if b.results != nil && b.special[i].rejection == nil {
+		b.results[i].Pushed = append(b.results[i].Pushed, result)
+	}
 	b.jobs[n].Payload, b.jobs[n].Dead = nil, nil // Push has returned, and nothing else needs them
 	if result.Outcome != sidekiq.NotPushed {
 		b.pushed++
@@ -97,6 +136,11 @@ func (b *batch) recordResult(n int, result sidekiq.Result) {
 // stats returns the Stats of a batch that was received at the given time.
 func (b *batch) stats(received time.Time) Stats {
 	s := Stats{Received: len(b.messages), Push: b.pushDuration, Latencies: make([]time.Duration, 0, len(b.messages))}
+	for i := range b.results {
+		r := &b.results[i]
+		r.Message, r.Dead, r.Err = &b.messages[i], b.special[i].dead, cmp.Or(b.failures[i], b.special[i].rejection)
+	}
+	s.Results = b.results
 	for i, failure := range b.failures {
 		sent, known := sentAt(&b.messages[i])
 		if known {

@@ -26,6 +26,9 @@ type Handler struct {
 	// event once it needs it no more, so that large messages and their jobs
 	// are not both in memory while Redis takes the jobs.
 	ReleaseBodies bool
+
+	// Detailed makes Process return Stats.Results.
+	Detailed bool
 }
 
 // A Pusher is the part of *sidekiq.Client that a Handler uses.
@@ -61,6 +64,9 @@ func (h *Handler) Process(ctx context.Context, event events.SQSEvent) (events.SQ
 	defer cancel()
 	now := time.Now()
 	b := newBatch(event.Records)
+	if h.Detailed {
+		b.results = make([]Result, len(b.messages))
+	}
 	h.translateMessages(ctx, b, now)
 	h.pushJobs(ctx, b)
 	response, err := h.buildResponse(ctx, b)
@@ -94,6 +100,7 @@ func (h *Handler) translateMessages(ctx context.Context, b *batch, now time.Time
 			continue
 		}
 		translation, dead, err := h.translateSafely(ctx, &t, m, b.jobs)
+		b.keepTranslation(i, translation)
 		b.labels[i] = translation.Label
 		if translation.Source == SourceSNS {
 			b.snsIDs[i] = translation.MessageID

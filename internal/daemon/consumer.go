@@ -24,7 +24,6 @@ type consumer struct {
 	name   string // of the queue
 	client *sqsclient.Client
 	poller *poller.Poller
-	pusher handler.Pusher
 	log    *slog.Logger
 
 	observe []func(handler.Stats) // called with the Stats of each batch
@@ -44,7 +43,7 @@ func (s *Service) newConsumer(ctx context.Context, client *sqsclient.Client, q c
 	if err != nil {
 		return nil, err
 	}
-	c := &consumer{name: config.QueueName(url), client: client, pusher: s.pusher}
+	c := &consumer{name: config.QueueName(url), client: client}
 	c.log = s.Log.With("sqs_queue", c.name)
 	c.queue, err = client.DescribeQueue(ctx, url)
 	// If access to this call is denied, polling may still work. Any other error means
@@ -70,11 +69,14 @@ func (s *Service) newConsumer(ctx context.Context, client *sqsclient.Client, q c
 	return c, nil
 }
 
-// configure applies a configuration, from the next message and the next poll on.
-func (c *consumer) configure(all *config.Config, q config.Queue) {
+// configure applies a configuration to a consumer, from the next message and the next poll on.
+func (s *Service) configure(c *consumer, all *config.Config, q config.Queue) {
 	queues := config.SidekiqQueues(q)
 	c.queues.Store(&queues)
-	c.handler.Store(&handler.Handler{Router: all.Router(q), Client: c.pusher, MaxReceiveCount: c.queue.MaxReceiveCount, Log: c.log, ReleaseBodies: true})
+	c.handler.Store(&handler.Handler{
+		Router: all.Router(q), Client: s.link, MaxReceiveCount: c.queue.MaxReceiveCount, Log: c.log,
+		ReleaseBodies: !s.Detailed, Detailed: s.Detailed,
+	})
 	c.stopTimeout = all.ShutdownTimeout
 	if q.WaitTime == 0 { // then the queue's own wait time applies
 		c.stopTimeout = max(c.stopTimeout, c.queue.WaitTime+config.StopTime)

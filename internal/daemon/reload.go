@@ -121,9 +121,9 @@ func (s *Service) applyPlan(ctx context.Context, p *plan) {
 	defer s.mu.Unlock()
 	for _, q := range p.config.Queues {
 		c, former := p.consumers[queueKey(q)], s.consumers[queueKey(q)]
-		c.configure(p.config, q)
+		s.configure(c, p.config, q)
 		if former != nil && former != c {
-			former.configure(p.config, q) // for the messages that its last polls receive
+			s.configure(former, p.config, q) // for the messages that its last polls receive
 		}
 		if former != c {
 			s.startConsumer(ctx, c)

@@ -43,16 +43,14 @@ type Service struct {
 	Version string // for /status and /metrics
 	Log     *slog.Logger
 
-	// DecoratePusher, if not nil, is given the link to Redis and returns what the
-	// handlers push to instead.
-	DecoratePusher func(handler.Pusher) handler.Pusher
-
 	// LimitMemory, if not nil, is called with a soft memory limit that suits
 	// max_bytes. It may be debug.SetMemoryLimit.
 	LimitMemory func(bytes int64) int64
 
-	// Observe, if not nil, is called with the Stats of each batch.
-	Observe func(handler.Stats)
+	// Observe, if not nil, is called with the Stats of each batch, which have
+	// Results if Detailed is set.
+	Observe  func(handler.Stats)
+	Detailed bool
 
 	// DroppedLogLines, if not nil, returns the number of log lines that could not be
 	// written so far.
@@ -60,7 +58,6 @@ type Service struct {
 
 	budget  *budget.Budget
 	link    *redislink.Link
-	pusher  handler.Pusher
 	watcher *backpressure.Watcher
 	monitor *monitor.Monitor
 	started time.Time
@@ -115,10 +112,6 @@ func (s *Service) init(ctx context.Context) {
 		}
 		return c.Redis, nil
 	}}
-	s.pusher = s.link
-	if s.DecoratePusher != nil {
-		s.pusher = s.DecoratePusher(s.link)
-	}
 	s.watcher = &backpressure.Watcher{Measure: s.link.Usage, Watched: s.Listener != nil, Log: s.Log}
 	s.monitor = monitor.New(func() monitor.Status { return s.status(ctx) })
 	s.monitor.Log = s.Log

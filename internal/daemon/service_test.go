@@ -26,7 +26,6 @@ import (
 	"scout/internal/budget"
 	"scout/internal/devstack"
 	"scout/internal/sqsclient"
-	"scout/sidekiq"
 )
 
 // A world is SNS and SQS with the topics and queues that a test creates, and
@@ -219,8 +218,13 @@ func TestRun(t *testing.T) {
 	var handled atomic.Int64
 	var pushed syncBuffer
 	r := run(t, w.appConfig(t, w.redis.Addr(), "Worker"), func(s *Service) {
-		s.Observe = func(stats handler.Stats) { handled.Add(int64(stats.Received)) }
-		s.DecoratePusher = func(next handler.Pusher) handler.Pusher { return recorder{next, &pushed} }
+		s.Detailed = true
+		s.Observe = func(stats handler.Stats) {
+			for _, r := range stats.Results {
+				_, _ = pushed.Write(r.Translation.Jobs[0].Payload)
+			}
+			handled.Add(int64(stats.Received))
+		}
 	})
 	eventuallyJobs(t, w.redis, "Worker")
 	eventually(t, "the batch is observed", func() bool { return handled.Load() == 1 })
@@ -228,19 +232,6 @@ func TestRun(t *testing.T) {
 		t.Errorf("pushed %s", pushed.String())
 	}
 	r.end(t)
-}
-
-// A recorder writes the payloads that are pushed.
-type recorder struct {
-	handler.Pusher
-	w *syncBuffer
-}
-
-func (r recorder) Push(ctx context.Context, jobs []sidekiq.Job) ([]sidekiq.Result, error) {
-	for _, job := range jobs {
-		_, _ = r.w.Write(job.Payload)
-	}
-	return r.Pusher.Push(ctx, jobs)
 }
 
 // Run stops receiving when its context ends, and returns when what was received
