@@ -1,6 +1,7 @@
 package devstack
 
 import (
+	"cmp"
 	"container/heap"
 	"crypto/sha256"
 	"encoding/hex"
@@ -16,6 +17,7 @@ type queue struct {
 	created, modified time.Time
 	attributes        map[string]string // as GetQueueAttributes returns them
 	settings                            // the same, parsed
+	onDeadLetter      func(DeadLetter)  // Server.OnDeadLetter
 
 	messages   map[string]*message // by id, every message sent and not deleted
 	arrivals   uint64              // number of messages ever added
@@ -40,7 +42,7 @@ func (q *queue) send(in sendInput, now time.Time) (sendResult, error) {
 	if err := in.check(q.settings); err != nil {
 		return sendResult{}, err
 	}
-	result := sendResult{id: uuid.New()}
+	result := sendResult{id: cmp.Or(in.resent, uuid.New())}
 	if q.fifo {
 		if in.DeduplicationID == "" {
 			in.DeduplicationID = contentID(in.Body)
@@ -103,6 +105,9 @@ func (q *queue) receive(n int, visibility time.Duration, now time.Time, deadLett
 				break // sent with a delay
 			}
 			if deadLetters != nil && m.receivesHere >= q.maxReceives {
+				if q.onDeadLetter != nil {
+					q.onDeadLetter(DeadLetter{MessageID: m.id, Queue: q.name, DeadLetterQueue: deadLetters.name, Receives: m.receivesHere})
+				}
 				q.moveTo(deadLetters, m, now)
 				continue
 			}
@@ -120,6 +125,13 @@ func (q *queue) receive(n int, visibility time.Duration, now time.Time, deadLett
 		heap.Push(&q.groups, g)
 	}
 	return received
+}
+
+// A DeadLetter is a message that moves to a dead-letter queue.
+type DeadLetter struct {
+	MessageID              string // the same in both queues
+	Queue, DeadLetterQueue string // names
+	Receives               int    // from Queue
 }
 
 // moveTo moves m, whose group is not in the heap, to the end of the dead-letter queue. The message

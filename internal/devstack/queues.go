@@ -46,6 +46,7 @@ func (s *Server) createQueue(region, name string, attributes map[string]string) 
 	if err := q.configure(attributes, s.queues); err != nil {
 		return "", err
 	}
+	q.onDeadLetter = s.OnDeadLetter
 	s.queues[name] = q
 	return q.arn, nil
 }

@@ -20,6 +20,8 @@ type sendInput struct {
 	SystemAttributes map[string]Attribute `json:"MessageSystemAttributes"`
 	GroupID          string               `json:"MessageGroupId"`
 	DeduplicationID  string               `json:"MessageDeduplicationId"`
+
+	resent string // the id of an earlier message that this one repeats, or ""
 }
 
 // size is the number of bytes that count towards the limits.

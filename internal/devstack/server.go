@@ -28,7 +28,7 @@ const (
 //
 // Queues and topics belong to account 000000000000 and to the region for which the request that
 // created them was signed, or us-east-1 if it was not signed. Names are unique in a Server across all
-// regions.
+// regions, except those of topics that CreateTopicARN creates.
 //
 // Server rejects what it does not support, with these exceptions, which it accepts and ignores:
 // permissions, encryption, tags, message retention, and the limits on requests per second and on
@@ -41,9 +41,13 @@ type Server struct {
 	// OnTopic is called with the ARN of each new topic unless it is nil. Set it before the first use.
 	OnTopic func(topicARN string)
 
+	// OnDeadLetter is called with each message that moves to a dead-letter queue unless it is nil. It
+	// must not call the Server. Set it before the first use.
+	OnDeadLetter func(DeadLetter)
+
 	mu     sync.Mutex        // guards queues, topics and everything reachable from them
 	queues map[string]*queue // by name
-	topics map[string]*topic // by name
+	topics map[string]*topic // by ARN
 
 	closed    chan struct{} // closed by Close
 	closeOnce sync.Once

@@ -43,7 +43,7 @@ func (s *Server) snsSubscribe(_ *http.Request, f form) (any, error) {
 }
 
 func (s *Server) snsUnsubscribe(_ *http.Request, f form) (any, error) {
-	s.unsubscribe(f.get("SubscriptionArn"))
+	s.Unsubscribe(f.get("SubscriptionArn"))
 	return nil, nil
 }
 

@@ -1,6 +1,7 @@
 package devstack
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -44,40 +45,70 @@ func (s *Server) CreateTopic(name string, attributes map[string]string) (arn str
 	return s.createTopic(defaultRegion, name, attributes)
 }
 
+// CreateTopicARN creates a topic with any ARN of SNS, such as one of another region and account. See
+// CreateTopic.
+func (s *Server) CreateTopicARN(arn string, attributes map[string]string) error {
+	if err := checkTopic(afterLast(arn, ":"), attributes); err != nil {
+		return err
+	}
+	s.addTopic(arn, attributes)
+	return nil
+}
+
 var validTopicName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,256}$`)
 
 func (s *Server) createTopic(region, name string, attributes map[string]string) (arn string, err error) {
+	arn = topicARN(region, name)
+	if err := checkTopic(name, attributes); err != nil {
+		return "", err
+	}
+	for _, existing := range s.TopicARNs() {
+		if afterLast(existing, ":") == name {
+			return existing, nil
+		}
+	}
+	s.addTopic(arn, attributes)
+	return arn, nil
+}
+
+// checkTopic returns an error if there cannot be a topic with the name and attributes.
+func checkTopic(name string, attributes map[string]string) error {
 	if !validTopicName.MatchString(strings.TrimSuffix(name, ".fifo")) {
-		return "", errInvalidParameter("Topic Name",
+		return errInvalidParameter("Topic Name",
 			"it must be made up of ASCII letters, numbers, underscores and hyphens, 1 to 256 of them")
 	}
 	if isFIFO(name) != (attributes["FifoTopic"] == "true") {
-		return "", errInvalidParameter("Topic Name", "the name of a FIFO topic, and no other, must end with .fifo")
+		return errInvalidParameter("Topic Name", "the name of a FIFO topic, and no other, must end with .fifo")
 	}
 	for attribute, value := range attributes {
 		if err := checkTopicAttribute(attribute, value); err != nil {
-			return "", err
+			return err
 		}
 	}
-	t, isNew := s.addTopic(region, name, attributes)
-	if isNew && s.OnTopic != nil {
-		s.OnTopic(t.arn)
-	}
-	return t.arn, nil
+	return nil
 }
 
-func (s *Server) addTopic(region, name string, attributes map[string]string) (t *topic, isNew bool) {
+// addTopic adds a topic unless it exists.
+func (s *Server) addTopic(arn string, attributes map[string]string) {
+	s.mu.Lock()
+	isNew := s.topics[arn] == nil
+	if isNew {
+		s.topics[arn] = &topic{name: afterLast(arn, ":"), arn: arn, attributes: maps.Clone(attributes)}
+	}
+	s.mu.Unlock()
+	if isNew && s.OnTopic != nil {
+		s.OnTopic(arn)
+	}
+}
+
+// TopicARNs returns the ARNs of all topics, sorted by name.
+func (s *Server) TopicARNs() (arns []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t := s.topics[name]; t != nil {
-		return t, false
+	for _, t := range s.sortedTopics() {
+		arns = append(arns, t.arn)
 	}
-	t = &topic{
-		name: name, arn: topicARN(region, name),
-		attributes: maps.Clone(attributes),
-	}
-	s.topics[name] = t
-	return t, true
+	return arns
 }
 
 // TopicARN returns the ARN of a topic that was created in the default region.
@@ -106,17 +137,19 @@ func checkTopicAttribute(name, value string) error {
 	return errInvalidParameter("Attributes", fmt.Sprintf("%q is not a value of %s", value, name))
 }
 
-// sortedTopics returns the topics sorted by name. The caller holds s.mu.
+// sortedTopics returns the topics sorted by name and ARN. The caller holds s.mu.
 func (s *Server) sortedTopics() []*topic {
-	return slices.SortedFunc(maps.Values(s.topics), func(a, b *topic) int { return strings.Compare(a.name, b.name) })
+	return slices.SortedFunc(maps.Values(s.topics), func(a, b *topic) int {
+		return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.arn, b.arn))
+	})
 }
 
 // withTopic calls do with the topic, while it holds the lock.
 func (s *Server) withTopic(arn string, do func(t *topic) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.topics[afterLast(arn, ":")]
-	if t == nil || t.arn != arn {
+	t := s.topics[arn]
+	if t == nil {
 		return errNotFound("Topic " + arn)
 	}
 	return do(t)
@@ -125,7 +158,7 @@ func (s *Server) withTopic(arn string, do func(t *topic) error) error {
 // deleteTopic deletes the topic and its subscriptions. It is no error if the topic does not exist.
 func (s *Server) deleteTopic(arn string) {
 	_ = s.withTopic(arn, func(t *topic) error {
-		delete(s.topics, t.name)
+		delete(s.topics, t.arn)
 		return nil
 	})
 }
