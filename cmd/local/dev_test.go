@@ -25,7 +25,7 @@ func startDev(t *testing.T, redisURL string) (endpoint string, stdout *bufio.Sca
 	ended := make(chan int, 1)
 	var stderr bytes.Buffer
 	go func() {
-		args := []string{"dev", "--listen", "127.0.0.1:0", "--listen-redis", "127.0.0.1:0"}
+		args := []string{"dev", "-v", "--listen", "127.0.0.1:0", "--listen-redis", "127.0.0.1:0"}
 		ended <- run(ctx, args, strings.NewReader(""), in, &stderr)
 		in.Close()
 	}()
@@ -133,7 +133,7 @@ func TestDemoHasItsOwnRedis(t *testing.T) {
 	if keys := redis.Keys(); len(keys) > 0 {
 		t.Errorf("the demo wrote %d keys into the Redis in REDIS_URL", len(keys))
 	}
-	if !strings.Contains(stdout.String(), "export REDIS_URL=redis://127.0.0.1:") {
+	if !strings.Contains(stdout.String(), "Redis        redis://127.0.0.1:") {
 		t.Error("the output does not say where the jobs are")
 	}
 }

@@ -35,17 +35,21 @@ func (o *options) openLog(w io.Writer) (*commandLog, error) {
 	if !ok {
 		return nil, &failedError{fmt.Errorf("--log-level %q: must be debug, info, warn or error", o.logLevel), exitUsage}
 	}
-	newHandler := func(w io.Writer) slog.Handler {
+	return newLog(w, func(w io.Writer) slog.Handler {
 		if o.json {
 			return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
 		}
 		return slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})
-	}
+	}), nil
+}
+
+// newLog returns a log that writes to w with handlers that newHandler makes.
+func newLog(w io.Writer, newHandler func(io.Writer) slog.Handler) *commandLog {
 	writer := &logging.Writer{Out: w, Report: newHandler(w)}
 	limiter := logging.NewLimiter(newHandler(writer))
 	l := &commandLog{slog.New(limiter), limiter, writer}
 	logging.Redirect(l.Logger)
-	return l, nil
+	return l
 }
 
 // close writes the remaining lines.
