@@ -14,6 +14,7 @@ import (
 
 	"scout/config"
 	"scout/events"
+	"scout/handler"
 	"scout/internal/daemon"
 	"scout/internal/devstack"
 	"scout/internal/printable"
@@ -96,7 +97,7 @@ func (d *devCommand) run(ctx context.Context, cmd *cobra.Command) error {
 		log.Warn("jobs go to the Redis in REDIS_URL", "address", c.Redis.Address())
 	}
 	printer := newMessagePrinter(cmd.OutOrStdout(), d.verbose)
-	stack, err := startStack(d.listen, c, log.Logger, printer.printDeadLetter)
+	stack, err := startStack(d.listen, source, c, log.Logger, printer.printDeadLetter)
 	if err != nil {
 		return err
 	}
@@ -122,7 +123,7 @@ func (d *devCommand) banner(stack *stack, source string, redis devRedis) string 
 	}
 	text := fmt.Sprintf("Config       %s\nSNS and SQS  %s\nRedis        %s%s\n", source, stack.endpoint(), c.Redis.Address(), whose) + routesText(c)
 	if !d.once {
-		text += instructions(c, redis.external)
+		text += "\nSee, publish and replay messages in a browser:\n  " + stack.endpoint() + "/\n" + instructions(c, redis.external)
 	}
 	return text + "\n"
 }
@@ -154,8 +155,11 @@ func (d *devCommand) serve(ctx context.Context, stack *stack, printer *messagePr
 			printer.align(c)
 			return stack.apply(c)
 		},
-		Log:      stack.log,
-		Observe:  printer.observe,
+		Log: stack.log,
+		Observe: func(stats handler.Stats) {
+			printer.observe(stats)
+			stack.page.Observe(stats)
+		},
 		Detailed: true,
 	}
 	if file := d.configFile(); file != "" {

@@ -38,8 +38,7 @@ func routesText(c *config.Config) string {
 func instructions(c *config.Config, externalRedis bool) string {
 	var b strings.Builder
 	endpoint := c.AWS.Endpoint
-	fmt.Fprintf(&b, `
-Point your app at it:
+	fmt.Fprintf(&b, `Point your app at it:
   export AWS_ENDPOINT_URL=%s AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
   export AWS_ACCESS_KEY_ID=scout AWS_SECRET_ACCESS_KEY=scout
 `, endpoint)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +19,7 @@ import (
 
 	"scout/config"
 	"scout/handler"
+	"scout/internal/devpage"
 	"scout/internal/devstack"
 	"scout/internal/printable"
 	"scout/sidekiq"
@@ -232,37 +232,12 @@ func (p *messagePrinter) printJob(label string, job *sidekiq.Job, result sidekiq
 	if note != "" {
 		l.add(style, note)
 	} else {
-		l.addCut(plain, arguments(job.Payload), p.maxLength())
+		l.addCut(plain, devpage.Arguments(job.Payload), p.maxLength())
 	}
 	p.end(l)
 	if p.verbose && result.Err == nil {
 		fmt.Fprintln(p.w, "         "+displayJSON(job.Payload))
 	}
-}
-
-// arguments returns the arguments of a job for people, without brackets around
-// them.
-func arguments(payload []byte) string {
-	var job struct {
-		Wrapped string            `json:"wrapped"`
-		Args    []json.RawMessage `json:"args"`
-	}
-	if err := json.Unmarshal(payload, &job); err != nil {
-		return ""
-	}
-	if job.Wrapped != "" && len(job.Args) == 1 {
-		var activeJob struct {
-			Arguments []json.RawMessage `json:"arguments"`
-		}
-		if json.Unmarshal(job.Args[0], &activeJob) == nil {
-			job.Args = activeJob.Arguments
-		}
-	}
-	var shown []string
-	for _, arg := range job.Args {
-		shown = append(shown, displayJSON(arg))
-	}
-	return strings.Join(shown, ", ")
 }
 
 // printDeadLetter prints that a message has moved to its dead-letter queue.

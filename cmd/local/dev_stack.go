@@ -14,6 +14,7 @@ import (
 
 	"scout/config"
 	"scout/handler"
+	"scout/internal/devpage"
 	"scout/internal/devstack"
 )
 
@@ -24,6 +25,7 @@ const maxReceives = 5
 // A stack is SNS and SQS in this process, with the configured queues and topics.
 type stack struct {
 	server  *devstack.Server
+	page    *devpage.Page
 	http    *http.Server
 	address string // at which this machine reaches it
 	log     *slog.Logger
@@ -37,9 +39,9 @@ type stack struct {
 // A subscriber is a queue that is subscribed to a topic.
 type subscriber struct{ topicARN, queue string }
 
-// startStack starts a stack for a configuration, at an address to listen at. It calls
-// onDeadLetter as a devstack.Server does.
-func startStack(address string, c *config.Config, log *slog.Logger, onDeadLetter func(devstack.DeadLetter)) (*stack, error) {
+// startStack starts a stack for a configuration, which comes from source, at an
+// address to listen at. It calls onDeadLetter as a devstack.Server does.
+func startStack(address, source string, c *config.Config, log *slog.Logger, onDeadLetter func(devstack.DeadLetter)) (*stack, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, listenError("SNS and SQS", "listen", err)
@@ -50,14 +52,27 @@ func startStack(address string, c *config.Config, log *slog.Logger, onDeadLetter
 	}
 	s.server.Log = log
 	s.server.OnTopic = s.subscribe
-	s.server.OnDeadLetter = onDeadLetter
-	s.http = &http.Server{Handler: devstack.LocalOnly(s.server, address), ReadHeaderTimeout: 5 * time.Second}
+	s.page = devpage.New(s.server, s.current, source)
+	s.server.OnDeadLetter = func(d devstack.DeadLetter) {
+		onDeadLetter(d)
+		s.page.DeadLetter(d)
+	}
+	s.http = &http.Server{Handler: devstack.LocalOnly(http.HandlerFunc(s.serve), address), ReadHeaderTimeout: 5 * time.Second}
 	if _, err := s.apply(c); err != nil {
 		_ = listener.Close()
 		return nil, err
 	}
 	go func() { _ = s.http.Serve(listener) }()
 	return s, nil
+}
+
+// serve serves the page, and SNS and SQS at the same address.
+func (s *stack) serve(w http.ResponseWriter, r *http.Request) {
+	if devpage.Serves(r) {
+		s.page.ServeHTTP(w, r)
+		return
+	}
+	s.server.ServeHTTP(w, r)
 }
 
 // localAddress returns the address at which this machine reaches a listener.

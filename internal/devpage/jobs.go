@@ -1,0 +1,55 @@
+package devpage
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+
+	"scout/internal/printable"
+)
+
+// Arguments returns the arguments of a job in one line, without brackets around
+// them, safe to show. It is empty if the payload is no job.
+func Arguments(payload []byte) string {
+	var job struct {
+		Wrapped string            `json:"wrapped"`
+		Args    []json.RawMessage `json:"args"`
+	}
+	if err := json.Unmarshal(payload, &job); err != nil {
+		return ""
+	}
+	if job.Wrapped != "" && len(job.Args) == 1 {
+		var activeJob struct {
+			Arguments []json.RawMessage `json:"arguments"`
+		}
+		if json.Unmarshal(job.Args[0], &activeJob) == nil {
+			job.Args = activeJob.Arguments
+		}
+	}
+	var shown []string
+	for _, arg := range job.Args {
+		var b bytes.Buffer
+		if json.Compact(&b, arg) == nil {
+			shown = append(shown, b.String())
+		}
+	}
+	return printable.Text(strings.Join(shown, ", "), 0)
+}
+
+// Preview returns the beginning of a job's arguments.
+func Preview(payload []byte) string { return printable.Text(Arguments(payload), maxPreview) }
+
+// pretty returns text for a page: JSON with a line for each value, and anything else
+// as it is, all with the characters escaped that a reader cannot see. Numbers stay
+// as they are.
+func pretty(text string) string {
+	var b bytes.Buffer
+	if json.Indent(&b, []byte(text), "", "  ") == nil {
+		text = b.String()
+	}
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = printable.Text(line, 0)
+	}
+	return strings.Join(lines, "\n")
+}

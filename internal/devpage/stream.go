@@ -1,0 +1,169 @@
+package devpage
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"scout/handler"
+	"scout/internal/devstack"
+)
+
+// A stackView is what the page says about the stack.
+type stackView struct {
+	Endpoint string      `json:"endpoint"`
+	Config   string      `json:"config"`
+	Redis    string      `json:"redis"`
+	Topics   []topicView `json:"topics"`
+	Queues   []string    `json:"queues"`
+}
+
+type topicView struct {
+	ARN   string `json:"arn"`
+	Name  string `json:"name"`
+	Route string `json:"route,omitempty"` // "" if no queue has one
+}
+
+func (p *Page) view() stackView {
+	c := p.config()
+	v := stackView{Endpoint: c.AWS.Endpoint, Config: p.source, Redis: c.Redis.Address(), Topics: []topicView{}}
+	var routers []*handler.Router
+	for _, q := range c.Queues {
+		v.Queues = append(v.Queues, q.Name)
+		routers = append(routers, c.Router(q))
+	}
+	for _, arn := range p.server.TopicARNs() {
+		t := topicView{ARN: arn, Name: handler.TopicName(arn)}
+		for _, router := range routers {
+			if route, ok := router.Topic(arn); ok {
+				t.Route = route.Key
+			}
+		}
+		v.Topics = append(v.Topics, t)
+	}
+	return v
+}
+
+// streamInterval is the time between two looks at the stack's topics, and the
+// maximum time between two events.
+const streamInterval = time.Second
+
+// serveStream sends the list of messages and its changes as server-sent events:
+// "reset" if what the page has is of another run, "stack" and "message". The id of
+// an event is the run and the sequence number, with which the browser continues
+// after a break.
+func (p *Page) serveStream(w http.ResponseWriter, r *http.Request) {
+	if p.streams.Add(1) > maxStreams {
+		p.streams.Add(-1)
+		http.Error(w, "too many pages are open; close some", http.StatusServiceUnavailable)
+		return
+	}
+	defer p.streams.Add(-1)
+	w.Header().Set("Content-Type", "text/event-stream")
+	s := &stream{w: w, flush: http.NewResponseController(w).Flush, run: p.run}
+	run, seq, _ := strings.Cut(r.Header.Get("Last-Event-ID"), ".")
+	s.seq, _ = strconv.ParseInt(seq, 10, 64)
+	if run != p.run {
+		s.seq = 0
+		s.send("reset", nil)
+	}
+	ticker := time.NewTicker(streamInterval)
+	defer ticker.Stop()
+	for s.err == nil {
+		s.sendStack(p.view())
+		list, changed := p.messages.after(s.seq)
+		for _, m := range list {
+			s.seq = m.seq
+			s.send("message", m.summary)
+		}
+		if s.err == nil {
+			s.err = s.flush()
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-changed:
+		case <-ticker.C:
+		}
+	}
+}
+
+type stream struct {
+	w     http.ResponseWriter
+	flush func() error
+	run   string
+	seq   int64
+	stack string // as sent last
+	err   error  // the client has disconnected
+}
+
+func (s *stream) send(event string, value any) {
+	data, err := json.Marshal(value)
+	if err != nil || s.err != nil {
+		return
+	}
+	_, s.err = fmt.Fprintf(s.w, "id: %s.%d\nevent: %s\ndata: %s\n\n", s.run, s.seq, event, data)
+}
+
+// sendStack sends the stack if it has changed.
+func (s *stream) sendStack(v stackView) {
+	data, err := json.Marshal(v)
+	if err == nil && string(data) != s.stack {
+		s.stack = string(data)
+		s.send("stack", v)
+	}
+}
+
+// A messageView is everything about a message.
+type messageView struct {
+	summary
+	Body          string        `json:"body"`
+	BodyCut       bool          `json:"bodyCut"`
+	Attributes    []attribute   `json:"attributes"`
+	Payloads      []payloadView `json:"payloads"`
+	Draft         draft         `json:"draft"`         // to publish the message with changes
+	NotRepeatable string        `json:"notRepeatable"` // why it cannot be replayed as a new message; "" if it can
+}
+
+type payloadView struct {
+	JSON string `json:"json"`
+	Cut  bool   `json:"cut"`
+}
+
+// An attribute is a message attribute in the page.
+type attribute struct {
+	Name  string `json:"name"`
+	Type  string `json:"type"`
+	Value string `json:"value"`
+}
+
+func (p *Page) serveMessage(w http.ResponseWriter, r *http.Request) {
+	m := p.messages.find(r.PathValue("id"))
+	if m == nil {
+		writeError(w, http.StatusNotFound, errGone)
+		return
+	}
+	v := messageView{summary: m.summary, Body: pretty(m.body), BodyCut: m.cut, Attributes: []attribute{}, Payloads: []payloadView{}, NotRepeatable: p.notRepeatable(m)}
+	for _, a := range shownAttributes(m.attributes) {
+		v.Attributes = append(v.Attributes, attribute{show(a.Name), show(a.Type), show(a.Value)})
+	}
+	for _, payload := range m.payloads {
+		v.Payloads = append(v.Payloads, payloadView{pretty(payload.text), payload.cut})
+	}
+	if !m.cut {
+		v.Draft = newDraft(m)
+	}
+	writeJSON(w, v)
+}
+
+// textAttributes are the attributes of a request of the page. All are text.
+func textAttributes(attributes []attribute) map[string]devstack.Attribute {
+	m := map[string]devstack.Attribute{}
+	for _, a := range attributes {
+		m[a.Name] = devstack.Attribute{DataType: a.Type, StringValue: a.Value}
+	}
+	return m
+}

@@ -1,0 +1,137 @@
+package sidekiq
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Contents are the jobs that wait in Redis, as far as Sidekiq's Web UI shows them.
+type Contents struct {
+	Queues                 []JobList // sorted by name
+	Retry, Scheduled, Dead JobList
+}
+
+// A JobList is the beginning of a queue or set.
+type JobList struct {
+	Name string
+	Size int // of the whole queue or set
+
+	// Jobs are the jobs that run next or, of the dead set, the newest.
+	Jobs []WaitingJob
+}
+
+// A WaitingJob is a job in a queue or set.
+type WaitingJob struct {
+	Payload []byte    // its JSON, cut off after MaxWaitingPayload bytes
+	At      time.Time // of a set: when the job runs next or, of the dead set, when it died
+}
+
+// The bounds of Contents.
+const (
+	maxWaitingJobs   = 20
+	maxWaitingQueues = 50
+
+	MaxWaitingPayload = 64 << 10
+)
+
+// Contents reads the queues and sets. It changes nothing, and needs permission for
+// SMEMBERS, LLEN, LINDEX, ZCARD, ZRANGE and ZREVRANGE.
+func (c *Client) Contents(ctx context.Context) (contents Contents, err error) {
+	err = c.withConn(ctx, func(conn *conn) error {
+		contents, err = c.readContents(ctx, conn)
+		return err
+	})
+	if err != nil {
+		_, err = c.server.explain(err)
+		return Contents{}, fmt.Errorf("reading the queues in Redis at %s: %w", c.server, err)
+	}
+	return contents, nil
+}
+
+func (c *Client) readContents(ctx context.Context, conn *conn) (contents Contents, err error) {
+	conn.replies.maxReply = maxJobReply
+	defer func() { conn.replies.maxReply = maxReply }()
+	replies, err := conn.pipeline(ctx, []any{"SMEMBERS", c.prefix + "queues"})
+	if err != nil {
+		return contents, err
+	}
+	members, _ := replies[0].([]any)
+	var names []string
+	for _, member := range members {
+		if name, ok := member.([]byte); ok {
+			names = append(names, string(name))
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names[:min(len(names), maxWaitingQueues)] {
+		list, err := c.readQueue(ctx, conn, name)
+		if err != nil {
+			return contents, err
+		}
+		contents.Queues = append(contents.Queues, list)
+	}
+	if contents.Retry, err = c.readSet(ctx, conn, "retry", "ZRANGE"); err != nil {
+		return contents, err
+	}
+	if contents.Scheduled, err = c.readSet(ctx, conn, "schedule", "ZRANGE"); err != nil {
+		return contents, err
+	}
+	contents.Dead, err = c.readSet(ctx, conn, "dead", "ZREVRANGE")
+	return contents, err
+}
+
+func (c *Client) readQueue(ctx context.Context, conn *conn, name string) (JobList, error) {
+	key := c.prefix + "queue:" + name
+	commands := [][]any{{"LLEN", key}}
+	for i := range maxWaitingJobs {
+		commands = append(commands, []any{"LINDEX", key, -1 - i})
+	}
+	list := JobList{Name: name}
+	replies, err := conn.pipeline(ctx, commands...)
+	if err != nil {
+		return list, err
+	}
+	size, err := as[int64](replies[0], nil)
+	list.Size = int(size)
+	for _, reply := range replies[1:] {
+		if payload, ok := reply.([]byte); ok {
+			list.Jobs = append(list.Jobs, WaitingJob{Payload: cutPayload(payload)})
+		}
+	}
+	return list, err
+}
+
+// readSet reads the first jobs of a set, in the order of a command. It asks for each
+// by itself, because the size of a reply is bounded.
+func (c *Client) readSet(ctx context.Context, conn *conn, name, command string) (JobList, error) {
+	key := c.prefix + name
+	commands := [][]any{{"ZCARD", key}}
+	for i := range maxWaitingJobs {
+		commands = append(commands, []any{command, key, i, i, "WITHSCORES"})
+	}
+	list := JobList{Name: name}
+	replies, err := conn.pipeline(ctx, commands...)
+	if err != nil {
+		return list, err
+	}
+	size, err := as[int64](replies[0], nil)
+	list.Size = int(size)
+	for _, reply := range replies[1:] {
+		pair, _ := reply.([]any)
+		if len(pair) != 2 {
+			continue
+		}
+		payload, _ := pair[0].([]byte)
+		score, _ := pair[1].([]byte)
+		at, _ := strconv.ParseFloat(string(score), 64)
+		list.Jobs = append(list.Jobs, WaitingJob{cutPayload(payload), time.UnixMilli(int64(at * 1000))})
+	}
+	return list, err
+}
+
+func cutPayload(payload []byte) []byte {
+	return slices.Clone(payload[:min(len(payload), MaxWaitingPayload)])
+}
