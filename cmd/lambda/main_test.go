@@ -466,7 +466,7 @@ func TestBinary(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, unwanted := range []string{"miniredis", "service/sqs", "service/sns", "aws-sdk-go-v2/config", "devstack", "cobra"} {
+	for _, unwanted := range []string{"miniredis", "service/sqs", "service/sns", "aws-sdk-go-v2/config", "devstack", "devpage", "cobra"} {
 		if bytes.Contains(out, []byte(unwanted)) {
 			t.Errorf("the function links %s", unwanted)
 		}

@@ -37,6 +37,7 @@ func startDev(t *testing.T, redisURL string) (endpoint string, stdout *bufio.Sca
 		}
 	})
 	stdout = bufio.NewScanner(out)
+	stdout.Buffer(nil, 4<<20) // a line with a large job
 	for stdout.Scan() {
 		if address, ok := strings.CutPrefix(stdout.Text(), "SNS and SQS  "); ok {
 			return address, stdout

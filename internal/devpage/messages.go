@@ -204,6 +204,7 @@ func newMessage(r *handler.Result, now time.Time) *message {
 		SQSID:     show(r.Message.MessageId),
 		Receives:  receives,
 		JobCount:  len(t.Jobs),
+		Jobs:      []jobLine{},
 	}
 	for i := range t.Jobs[:min(len(t.Jobs), maxJobs)] {
 		job := &t.Jobs[i]

@@ -120,9 +120,10 @@ func (s *stream) sendStack(v stackView) {
 // A messageView is everything about a message.
 type messageView struct {
 	summary
-	Body          string        `json:"body"`
+	Published     string        `json:"published"` // to the topic of an SNS notification; "" for others
+	Body          string        `json:"body"`      // as SQS delivers it
 	BodyCut       bool          `json:"bodyCut"`
-	Attributes    []attribute   `json:"attributes"`
+	Attributes    []attribute   `json:"attributes"` // of the message that was published or sent
 	Payloads      []payloadView `json:"payloads"`
 	Draft         draft         `json:"draft"`         // to publish the message with changes
 	NotRepeatable string        `json:"notRepeatable"` // why it cannot be replayed as a new message; "" if it can
@@ -147,14 +148,18 @@ func (p *Page) serveMessage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := messageView{summary: m.summary, Body: pretty(m.body), BodyCut: m.cut, Attributes: []attribute{}, Payloads: []payloadView{}, NotRepeatable: p.notRepeatable(m)}
-	for _, a := range shownAttributes(m.attributes) {
-		v.Attributes = append(v.Attributes, attribute{show(a.Name), show(a.Type), show(a.Value)})
-	}
 	for _, payload := range m.payloads {
 		v.Payloads = append(v.Payloads, payloadView{pretty(payload.text), payload.cut})
 	}
+	d := newDraft(m)
+	if d.Topic != "" {
+		v.Published = pretty(d.Message)
+	}
+	for _, a := range d.Attributes {
+		v.Attributes = append(v.Attributes, attribute{show(a.Name), show(a.Type), show(a.Value)})
+	}
 	if !m.cut {
-		v.Draft = newDraft(m)
+		v.Draft = d
 	}
 	writeJSON(w, v)
 }

@@ -162,16 +162,30 @@ function showDetails(m) {
   $("outcome").className = stateClass(m.state);
   $("outcome").replaceChildren(mark(m.state), m.state + (m.detail ? `: ${m.detail}` : "") + (m.reason ? ` (${m.reason})` : ""));
   $("jobs").replaceChildren(...m.jobs.map((job, i) => make("div", { class: "job" },
-    make("p", {}, make("span", { class: stateClass(job.state) }, mark(job.state), job.state), ` ${job.class} on ${job.queue}`),
+    make("p", {}, `${job.class} on ${job.queue}`, ...(job.state === m.state ? [] : [make("span", { class: stateClass(job.state) }, `, ${job.state}`)])),
     block(m.payloads[i].json, m.payloads[i].cut, `Job ${job.jid}`),
   )));
   if (m.jobCount > m.jobs.length) $("jobs").append(make("p", { class: "job" }, `and ${m.jobCount - m.jobs.length} more jobs`));
-  $("original").replaceChildren(block(m.body, m.bodyCut, "Original message"));
-  for (const a of m.attributes) $("original").append(make("p", { class: "mono" }, `${a.name} (${a.type}): ${a.value}`));
+  showOriginal(m);
   $("redeliver").disabled = $("edit").disabled = m.bodyCut;
   $("repeat").disabled = m.notRepeatable !== "";
   $("repeat-about").textContent = m.notRepeatable ? `Not possible: ${m.notRepeatable}.` : "The same content with a new id, so it makes a new job.";
   showFacts(m);
+}
+
+// showOriginal shows what was published and, of a notification, also its envelope.
+function showOriginal(m) {
+  if (m.published) {
+    const envelope = make("details", {}, make("summary", {}, "As SQS delivered it"), block(m.body, m.bodyCut, "Body"));
+    envelope.open = $("original").querySelector("details")?.open ?? false;
+    $("original").replaceChildren(block(m.published, false, "Message"), ...m.attributes.map(attributeLine), envelope);
+  } else {
+    $("original").replaceChildren(block(m.body, m.bodyCut, "Message"), ...m.attributes.map(attributeLine));
+  }
+}
+
+function attributeLine(a) {
+  return make("p", { class: "mono" }, `${a.name} (${a.type}): ${a.value}`);
 }
 
 function block(text, cut, label) {
@@ -292,6 +306,7 @@ function fillForm(draft) {
   showFields();
 }
 
+$("first").addEventListener("click", () => { openTab("publish"); $("text").focus(); });
 $("add-attribute").addEventListener("click", () => addAttribute({ name: "", type: "String", value: "" }, true));
 $("destination").addEventListener("change", showFields);
 $("topic-name").addEventListener("input", showFields);

@@ -74,10 +74,8 @@ func (p *Page) start() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	var output bytes.Buffer
 	cmd := exec.Command(program, "--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
 		"--disable-background-networking", "--disable-component-update", "--disable-extensions", "--no-first-run", "--user-data-dir="+p.t.TempDir())
-	cmd.Stdout, cmd.Stderr = &output, &output
 	cmd.ExtraFiles = []*os.File{commands, messages}
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
@@ -93,9 +91,6 @@ func (p *Page) start() {
 		_ = cmd.Wait()
 		<-p.ended
 		out.Close()
-		if p.t.Failed() {
-			p.t.Logf("chromium wrote:\n%s", &output)
-		}
 	})
 }
 
