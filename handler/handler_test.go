@@ -475,3 +475,32 @@ func benchmarkBatches(b *testing.B, do func(events.SQSEvent) error) {
 		})
 	}
 }
+
+// With Detailed, Process also returns what became of each message.
+func TestProcessDetailed(t *testing.T) {
+	h, server := newTestHandler(t)
+	h.Detailed = true
+	server.Set("queue:low", "of another type")
+	batch := event(notification("orders", "1"), notification("nowhere", "2"), notification("fan", "3"))
+	_, stats, err := h.Process(t.Context(), batch)
+	if err != nil || len(stats.Results) != 3 {
+		t.Fatalf("%d results, %v", len(stats.Results), err)
+	}
+	first, second, third := stats.Results[0], stats.Results[1], stats.Results[2]
+	if first.Message.Body != batch.Records[0].Body || first.Translation.Route != "orders" || first.Err != nil || first.Reason() != "" {
+		t.Errorf("the first is %+v", first)
+	}
+	if len(first.Pushed) != 1 || first.Pushed[0].Outcome != sidekiq.Enqueued || !bytes.Contains(first.Translation.Jobs[0].Payload, []byte(`"args":[1]`)) {
+		t.Errorf("the job of the first is %+v, %+v", first.Translation.Jobs, first.Pushed)
+	}
+	if second.Reason() != ReasonNoRoute || second.Translation.Label != "nowhere" || len(second.Pushed) != 0 {
+		t.Errorf("the second is %+v", second)
+	}
+	if third.Reason() != ReasonQueue || len(third.Translation.Jobs) != 2 || len(third.Pushed) != 2 || (third.Pushed[0].Err == nil) == (third.Pushed[1].Err == nil) {
+		t.Errorf("the third is %+v", third)
+	}
+	h.Detailed = false
+	if _, stats, _ := h.Process(t.Context(), batch); stats.Results != nil {
+		t.Errorf("without Detailed: %+v", stats.Results)
+	}
+}

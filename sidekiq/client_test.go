@@ -49,6 +49,7 @@ func testClient(t *testing.T, start func(t *testing.T) (addr string)) {
 		{"few round trips", testRoundTrips},
 		{"ready", testReady},
 		{"usage", testUsage},
+		{"contents", testContents},
 		{"dead set", testDead},
 		{"dead set, full or of another type", testDeadSetRefuses},
 	} {

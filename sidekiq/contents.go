@@ -37,8 +37,9 @@ const (
 	MaxWaitingPayload = 64 << 10
 )
 
-// Contents reads the queues and sets. It changes nothing, and needs permission for
-// SMEMBERS, LLEN, LINDEX, ZCARD, ZRANGE and ZREVRANGE.
+// Contents reads the queues and sets. Keys of another type count as empty. It changes
+// nothing, and needs permission for SMEMBERS, TYPE, LLEN, LINDEX, ZCARD, ZRANGE and
+// ZREVRANGE.
 func (c *Client) Contents(ctx context.Context) (contents Contents, err error) {
 	err = c.withConn(ctx, func(conn *conn) error {
 		contents, err = c.readContents(ctx, conn)
@@ -84,43 +85,28 @@ func (c *Client) readContents(ctx context.Context, conn *conn) (contents Content
 }
 
 func (c *Client) readQueue(ctx context.Context, conn *conn, name string) (JobList, error) {
-	key := c.prefix + "queue:" + name
-	commands := [][]any{{"LLEN", key}}
-	for i := range maxWaitingJobs {
-		commands = append(commands, []any{"LINDEX", key, -1 - i})
-	}
 	list := JobList{Name: name}
-	replies, err := conn.pipeline(ctx, commands...)
-	if err != nil {
-		return list, err
-	}
-	size, err := as[int64](replies[0], nil)
-	list.Size = int(size)
-	for _, reply := range replies[1:] {
-		if payload, ok := reply.([]byte); ok {
+	size, jobs, err := readKey(ctx, conn, c.prefix+"queue:"+name, "list", "LLEN", func(key string, i int) []any {
+		return []any{"LINDEX", key, -1 - i}
+	})
+	list.Size = size
+	for _, job := range jobs {
+		if payload, ok := job.([]byte); ok {
 			list.Jobs = append(list.Jobs, WaitingJob{Payload: cutPayload(payload)})
 		}
 	}
 	return list, err
 }
 
-// readSet reads the first jobs of a set, in the order of a command. It asks for each
-// by itself, because the size of a reply is bounded.
+// readSet reads the first jobs of a set, in the order of a command.
 func (c *Client) readSet(ctx context.Context, conn *conn, name, command string) (JobList, error) {
-	key := c.prefix + name
-	commands := [][]any{{"ZCARD", key}}
-	for i := range maxWaitingJobs {
-		commands = append(commands, []any{command, key, i, i, "WITHSCORES"})
-	}
 	list := JobList{Name: name}
-	replies, err := conn.pipeline(ctx, commands...)
-	if err != nil {
-		return list, err
-	}
-	size, err := as[int64](replies[0], nil)
-	list.Size = int(size)
-	for _, reply := range replies[1:] {
-		pair, _ := reply.([]any)
+	size, jobs, err := readKey(ctx, conn, c.prefix+name, "zset", "ZCARD", func(key string, i int) []any {
+		return []any{command, key, i, i, "WITHSCORES"}
+	})
+	list.Size = size
+	for _, job := range jobs {
+		pair, _ := job.([]any)
 		if len(pair) != 2 {
 			continue
 		}
@@ -130,6 +116,24 @@ func (c *Client) readSet(ctx context.Context, conn *conn, name, command string) 
 		list.Jobs = append(list.Jobs, WaitingJob{cutPayload(payload), time.UnixMilli(int64(at * 1000))})
 	}
 	return list, err
+}
+
+// readKey reads the size of a key and its first elements, each with a command of its
+// own, because the size of a reply is bounded.
+func readKey(ctx context.Context, conn *conn, key, kind, size string, command func(key string, i int) []any) (int, []any, error) {
+	replies, err := conn.pipeline(ctx, []any{"TYPE", key})
+	if err != nil || replies[0] != kind {
+		return 0, nil, err
+	}
+	commands := [][]any{{size, key}}
+	for i := range maxWaitingJobs {
+		commands = append(commands, command(key, i))
+	}
+	if replies, err = conn.pipeline(ctx, commands...); err != nil {
+		return 0, nil, err
+	}
+	n, err := as[int64](replies[0], nil)
+	return int(n), replies[1:], err
 }
 
 func cutPayload(payload []byte) []byte {

@@ -81,7 +81,7 @@ func TestLocalOnly(t *testing.T) {
 			if w.Code != test.want {
 				t.Errorf("status %d, want %d: %s", w.Code, test.want, w.Body)
 			}
-			if published := s.topics["orders"].published; (published == 1) != (test.want == http.StatusOK) {
+			if published := s.topics[TopicARN("orders")].published; (published == 1) != (test.want == http.StatusOK) {
 				t.Errorf("%d notifications were published", published)
 			}
 			if strings.Contains(w.Body.String(), "\x1b") {
