@@ -8,8 +8,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"scout/internal/devstack"
 )
@@ -20,31 +24,71 @@ func startDev(t *testing.T, redisURL string) (endpoint string, stdout *bufio.Sca
 	t.Helper()
 	t.Setenv("REDIS_URL", redisURL)
 	t.Setenv("SCOUT_CONFIG", "queue:\n  name: app\n  topics: {orders: OrderWorker}\n")
+	endpoint, stdout, _ = runDev(t, "-v")
+	return endpoint, stdout
+}
+
+// runDev runs scout dev with the environment of the test, until the end of the test
+// or until stop is called.
+func runDev(t *testing.T, flags ...string) (endpoint string, stdout *bufio.Scanner, stop func()) {
+	t.Helper()
+	return runDevTo(t, &syncBuffer{}, flags...)
+}
+
+// runDevTo is runDev with a buffer for standard error.
+func runDevTo(t *testing.T, stderr *syncBuffer, flags ...string) (endpoint string, stdout *bufio.Scanner, stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	out, in := io.Pipe()
 	ended := make(chan int, 1)
-	var stderr bytes.Buffer
 	go func() {
-		args := []string{"dev", "-v", "--listen", "127.0.0.1:0", "--listen-redis", "127.0.0.1:0"}
-		ended <- run(ctx, args, strings.NewReader(""), in, &stderr)
+		args := append([]string{"dev", "--listen", "127.0.0.1:0", "--listen-redis", "127.0.0.1:0"}, flags...)
+		ended <- run(ctx, args, strings.NewReader(""), in, stderr)
 		in.Close()
 	}()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		go func() { _, _ = io.Copy(io.Discard, out) }()
 		if code := <-ended; code != exitOK {
-			t.Errorf("exit code %d: %s", code, &stderr)
+			t.Errorf("exit code %d: %s", code, stderr.String())
 		}
 	})
+	t.Cleanup(stop)
 	stdout = bufio.NewScanner(out)
 	stdout.Buffer(nil, 4<<20) // a line with a large job
 	for stdout.Scan() {
 		if address, ok := strings.CutPrefix(stdout.Text(), "SNS and SQS  "); ok {
-			return address, stdout
+			return address, stdout, stop
 		}
 	}
-	t.Fatalf("no address in the output: %s", &stderr)
-	return "", nil
+	t.Fatalf("no address in the output: %s", stderr.String())
+	return "", nil, nil
+}
+
+// waitLine reads lines until one matches a pattern, and returns it.
+func waitLine(t *testing.T, stdout *bufio.Scanner, pattern string) string {
+	t.Helper()
+	expression := regexp.MustCompile(pattern)
+	for stdout.Scan() {
+		if expression.MatchString(stdout.Text()) {
+			return stdout.Text()
+		}
+	}
+	t.Fatalf("the output ends without a line that matches %s", pattern)
+	return ""
+}
+
+// publishTo publishes to a topic.
+func publishTo(t *testing.T, endpoint, arn, message string) {
+	t.Helper()
+	response, err := http.PostForm(endpoint, url.Values{"Action": {"Publish"}, "TopicArn": {arn}, "Message": {message}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if text, _ := io.ReadAll(response.Body); response.StatusCode != 200 {
+		t.Fatalf("publishing to %s: %s", arn, text)
+	}
 }
 
 // publishForm publishes as a form in a web page does, and returns the status.
@@ -200,5 +244,85 @@ func TestLocalAddress(t *testing.T) {
 	}
 	if got := localAddress(&net.TCPAddr{IP: net.IPv6unspecified, Port: 4566}); got != "127.0.0.1:4566" {
 		t.Errorf("all interfaces: got %s", got)
+	}
+}
+
+// Topics that are configured by their ARN have it, whatever its region, account and
+// partition.
+func TestDevHasTheConfiguredARNs(t *testing.T) {
+	t.Setenv("REDIS_URL", "")
+	t.Setenv("SCOUT_CONFIG", `queues:
+  - {name: first, topics: {"arn:aws:sns:eu-west-1:123456789012:orders": EUWorker, "arn:aws:sns:us-west-2:123456789012:orders": USWorker}}
+  - {name: second, topics: {"arn:aws-cn:sns:cn-north-1:123456789012:orders": CNWorker, orders: NameWorker}}
+`)
+	endpoint, stdout, _ := runDev(t)
+	for _, test := range []struct{ arn, class string }{
+		{"arn:aws:sns:eu-west-1:123456789012:orders", "EUWorker"}, {"arn:aws:sns:us-west-2:123456789012:orders", "USWorker"},
+		{"arn:aws-cn:sns:cn-north-1:123456789012:orders", "CNWorker"}, {"arn:aws:sns:us-east-1:000000000000:orders", "NameWorker"},
+	} {
+		publishTo(t, endpoint, test.arn, "1")
+		waitLine(t, stdout, `✓ orders [0-9a-f]{8} → `+test.class+` \(default\) 1$`)
+	}
+}
+
+// TestDevReloads changes the file of the configuration while scout dev runs.
+func TestDevReloads(t *testing.T) {
+	file := t.TempDir() + "/scout.yml"
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(file+".new", file); err != nil { // as editors do
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("REDIS_URL", "")
+	t.Setenv("SCOUT_CONFIG", "")
+	write("queue: {name: app, topics: {orders: OrderWorker}}")
+	var stderr syncBuffer
+	endpoint, stdout, stop := runDevTo(t, &stderr, "-c", file)
+	publishTo(t, endpoint, devstack.TopicARN("orders"), "1")
+	waitLine(t, stdout, `✓ orders .* OrderWorker`)
+
+	write("queue: {name: app, topics: {orders: OrderWorker, billing: low class}}")
+	eventually(t, time.Minute, "the error is reported", func() bool {
+		return strings.Contains(stderr.String(), "reload failed; keeping the previous configuration")
+	})
+	publishTo(t, endpoint, devstack.TopicARN("orders"), "2")
+	waitLine(t, stdout, `✓ orders .* OrderWorker \(default\) 2`)
+
+	write("queues:\n  - {name: app, topics: {orders: NewWorker}}\n  - {name: other, topics: {billing: InvoiceWorker}}\n")
+	eventually(t, time.Minute, "the configuration is reloaded", func() bool { return strings.Contains(stderr.String(), "configuration reloaded") })
+	publishTo(t, endpoint, devstack.TopicARN("billing"), "3")
+	waitLine(t, stdout, `✓ billing .* InvoiceWorker \(default\) 3`)
+	publishTo(t, endpoint, devstack.TopicARN("orders"), "4")
+	waitLine(t, stdout, `✓ orders .* NewWorker \(default\) 4`)
+	stop()
+	if !strings.Contains(stderr.String(), "queue.topics.billing") {
+		t.Errorf("the log does not say what is wrong: %s", stderr.String())
+	}
+}
+
+// TestDevShowsDeadLetters rejects a message until it is a dead letter.
+func TestDevShowsDeadLetters(t *testing.T) {
+	t.Setenv("REDIS_URL", "")
+	t.Setenv("SCOUT_CONFIG", "queue:\n  name: app\n  topics: {orders: OrderWorker}\n")
+	endpoint, stdout, _ := runDev(t)
+	r, err := http.NewRequestWithContext(t.Context(), "POST", endpoint, strings.NewReader(`{"QueueUrl":"/app","Attributes":{"VisibilityTimeout":"0"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Amz-Target", "AmazonSQS.SetQueueAttributes")
+	response, err := http.DefaultClient.Do(r)
+	if err != nil || response.StatusCode != 200 {
+		t.Fatalf("%v, %v", response, err)
+	}
+	response.Body.Close()
+	publishTo(t, endpoint, devstack.TopicARN("orders"), `{"a":1,"a":2}`)
+	rejection := waitLine(t, stdout, `✗ orders .* rejected: .*\(unacceptable, receive 5 of 5\)$`)
+	letter := waitLine(t, stdout, ` † orders .* moved to the dead-letter queue app_dead after 5 receives$`)
+	if id := strings.Fields(rejection)[3]; strings.Fields(letter)[3] != id {
+		t.Errorf("the lines do not name the same message:\n%s\n%s", rejection, letter)
 	}
 }
