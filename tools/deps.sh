@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the integration tests need and the machine lacks: redis-server,
-# Sidekiq, ActiveJob, Rails and Node with the system's package manager; moto, the AWS CLI,
+# Sidekiq, ActiveJob, Rails, Node and Chromium with the system's package manager; moto, the AWS CLI,
 # the SAM CLI, cfn-lint, several Rubies and, on Debian and its derivatives,
 # Prometheus into .deps.
 set -eu
@@ -18,6 +18,8 @@ has node || missing="$missing nodejs"
 has npm || missing="$missing npm"
 python3 -c 'import ensurepip' >/dev/null 2>&1 || missing="$missing python3-venv"
 
+has chromium || has chromium-browser || has google-chrome || missing="$missing chromium"
+
 if has apt-get; then # elsewhere, the tests of the packages cannot run
 	has rpm || missing="$missing rpm"
 	has systemd-analyze || missing="$missing systemd"
@@ -34,6 +36,7 @@ if [ -n "$missing" ]; then
 		has ruby || brew install ruby
 		has python3 || brew install python
 		has npm || brew install node
+		has chromium || has google-chrome || echo "Install Chromium or Chrome to test the page of scout dev" >&2
 		has_gem sidekiq || gem install sidekiq -v '~> 7.3'
 		has_gem active_job || gem install activejob -v '~> 7.2'
 		has_gem rails || gem install railties -v '~> 7.2'

@@ -78,8 +78,8 @@ func waitLine(t *testing.T, stdout *bufio.Scanner, pattern string) string {
 	return ""
 }
 
-// publishTo publishes to a topic.
-func publishTo(t *testing.T, endpoint, arn, message string) {
+// publishARN publishes to a topic.
+func publishARN(t *testing.T, endpoint, arn, message string) {
 	t.Helper()
 	response, err := http.PostForm(endpoint, url.Values{"Action": {"Publish"}, "TopicArn": {arn}, "Message": {message}})
 	if err != nil {
@@ -260,7 +260,7 @@ func TestDevHasTheConfiguredARNs(t *testing.T) {
 		{"arn:aws:sns:eu-west-1:123456789012:orders", "EUWorker"}, {"arn:aws:sns:us-west-2:123456789012:orders", "USWorker"},
 		{"arn:aws-cn:sns:cn-north-1:123456789012:orders", "CNWorker"}, {"arn:aws:sns:us-east-1:000000000000:orders", "NameWorker"},
 	} {
-		publishTo(t, endpoint, test.arn, "1")
+		publishARN(t, endpoint, test.arn, "1")
 		waitLine(t, stdout, `✓ orders [0-9a-f]{8} → `+test.class+` \(default\) 1$`)
 	}
 }
@@ -282,21 +282,21 @@ func TestDevReloads(t *testing.T) {
 	write("queue: {name: app, topics: {orders: OrderWorker}}")
 	var stderr syncBuffer
 	endpoint, stdout, stop := runDevTo(t, &stderr, "-c", file)
-	publishTo(t, endpoint, devstack.TopicARN("orders"), "1")
+	publishARN(t, endpoint, devstack.TopicARN("orders"), "1")
 	waitLine(t, stdout, `✓ orders .* OrderWorker`)
 
 	write("queue: {name: app, topics: {orders: OrderWorker, billing: low class}}")
 	eventually(t, time.Minute, "the error is reported", func() bool {
 		return strings.Contains(stderr.String(), "reload failed; keeping the previous configuration")
 	})
-	publishTo(t, endpoint, devstack.TopicARN("orders"), "2")
+	publishARN(t, endpoint, devstack.TopicARN("orders"), "2")
 	waitLine(t, stdout, `✓ orders .* OrderWorker \(default\) 2`)
 
 	write("queues:\n  - {name: app, topics: {orders: NewWorker}}\n  - {name: other, topics: {billing: InvoiceWorker}}\n")
 	eventually(t, time.Minute, "the configuration is reloaded", func() bool { return strings.Contains(stderr.String(), "configuration reloaded") })
-	publishTo(t, endpoint, devstack.TopicARN("billing"), "3")
+	publishARN(t, endpoint, devstack.TopicARN("billing"), "3")
 	waitLine(t, stdout, `✓ billing .* InvoiceWorker \(default\) 3`)
-	publishTo(t, endpoint, devstack.TopicARN("orders"), "4")
+	publishARN(t, endpoint, devstack.TopicARN("orders"), "4")
 	waitLine(t, stdout, `✓ orders .* NewWorker \(default\) 4`)
 	stop()
 	if !strings.Contains(stderr.String(), "queue.topics.billing") {
@@ -319,7 +319,7 @@ func TestDevShowsDeadLetters(t *testing.T) {
 		t.Fatalf("%v, %v", response, err)
 	}
 	response.Body.Close()
-	publishTo(t, endpoint, devstack.TopicARN("orders"), `{"a":1,"a":2}`)
+	publishARN(t, endpoint, devstack.TopicARN("orders"), `{"a":1,"a":2}`)
 	rejection := waitLine(t, stdout, `✗ orders .* rejected: .*\(unacceptable, receive 5 of 5\)$`)
 	letter := waitLine(t, stdout, ` † orders .* moved to the dead-letter queue app_dead after 5 receives$`)
 	if id := strings.Fields(rejection)[3]; strings.Fields(letter)[3] != id {

@@ -65,7 +65,7 @@ func Open(t testing.TB, url string, width, height int) *Page {
 // to 4. Each message ends with a zero byte.
 func (p *Page) start() {
 	p.t.Helper()
-	program := env.Program(p.t, "chromium", "Debian's package chromium")
+	program := env.Program(p.t, "chromium", "the system's package", "chromium-browser", "google-chrome")
 	commands, in, err := os.Pipe()
 	if err != nil {
 		p.t.Fatal(err)

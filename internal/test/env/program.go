@@ -8,14 +8,16 @@ import (
 )
 
 // Program returns the path of an installed program. how says where make deps gets
-// it from.
-func Program(t testing.TB, name, how string) string {
+// it from. Others with the same purpose serve in its place.
+func Program(t testing.TB, name, how string, others ...string) string {
 	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		need(t, name, how)
+	for _, each := range append([]string{name}, others...) {
+		if path, err := exec.LookPath(each); err == nil {
+			return path
+		}
 	}
-	return path
+	need(t, name, how)
+	return ""
 }
 
 // serve starts a server and returns when a GET of the URL succeeds. The server is
