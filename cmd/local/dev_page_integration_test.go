@@ -140,6 +140,38 @@ func publishPage(p *chromium.Page, drafts ...map[string]any) {
 	}
 }
 
+// TestPagePublishes publishes a sample message, changed and with an attribute, to a
+// topic that does not exist yet.
+func TestPagePublishes(t *testing.T) {
+	p, _ := openPage(t, "")
+	choose := func(id, value string) {
+		p.Eval(fmt.Sprintf(`(e => { e.value = %q; e.dispatchEvent(new Event("change", {bubbles: true})) })(document.querySelector("#%s"))`, value, id), nil)
+	}
+	p.Eval(`document.querySelector("#first").click()`, nil)
+	choose("sample", p.Text(`[...document.querySelector("#sample").options].find(o => o.text === "several-topics 2: user-signups").value`))
+	if got := p.Text(`document.querySelector("#topic-name").value`); got != "user-signups" {
+		t.Errorf("the topic is %q", got)
+	}
+	p.Eval(`document.querySelector("#text").select(), document.querySelector("#text").focus()`, nil)
+	p.Type(`{"id": 1.0}`)
+	p.Eval(`document.querySelector("#attributes").replaceChildren(), document.querySelector("#add-attribute").click()`, nil)
+	p.Type("event_type")
+	p.Press("Tab", "Tab")
+	p.Type("created")
+	p.Press("Enter")
+	waitRow(p, 1, `no worker is configured for the topic "user-signups"`)
+	p.Eval(`document.querySelector("#rows tr").click()`, nil)
+	p.Wait(`document.querySelector("#original").innerText.includes("event_type (String): created")`)
+	if got := p.Text(`document.querySelector("#original pre").textContent`); got != "{\n  \"id\": 1.0\n}" {
+		t.Errorf("the message is shown as %q", got)
+	}
+	p.Eval(`document.querySelector("#edit").click()`, nil)
+	choose("destination", devstack.TopicARN("orders"))
+	p.Eval(`document.querySelector("#send").click()`, nil)
+	waitRow(p, 2, `OrderWorker (default) {"id":1.0}`)
+	p.Wait(`document.querySelector("#sent").textContent.startsWith("Published as ")`)
+}
+
 // TestPageShowsTextAsText checks that messages cannot become markup, scripts or
 // invisible characters.
 func TestPageShowsTextAsText(t *testing.T) {

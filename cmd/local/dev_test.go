@@ -128,6 +128,21 @@ func TestDevServesNoForeignPages(t *testing.T) {
 			t.Errorf("%s: status %d, want %d", test.name, got, test.want)
 		}
 	}
+	for _, path := range []string{"/", "/_scout/stream", "/_scout/assets/page.js"} {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", endpoint+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = "attacker.example"
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != 403 {
+			t.Errorf("%s with a foreign host: status %d", path, response.StatusCode)
+		}
+	}
 	for stdout.Scan() {
 		if line := stdout.Text(); strings.Contains(line, `"class"`) {
 			if !strings.Contains(line, `["SDK"]`) {

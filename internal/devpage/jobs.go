@@ -39,12 +39,39 @@ func Arguments(payload []byte) string {
 // Preview returns the beginning of a job's arguments.
 func Preview(payload []byte) string { return printable.Text(Arguments(payload), maxPreview) }
 
-// pretty returns text for a page: JSON with a line for each value, and anything else
-// as it is, all with the characters escaped that a reader cannot see. Numbers stay
+// maxPretty is the maximum size of JSON with a line for each value, in bytes.
+const maxPretty = 1 << 20
+
+// prettySize returns about the size of JSON with a line for each value. The depth of
+// its nesting can make that any multiple of its length.
+func prettySize(text string) int {
+	size, depth, quoted := len(text), 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			depth++
+			size += 2 * depth
+		case c == ']' || c == '}':
+			depth--
+			size += 2 * depth
+		case c == ',':
+			size += 2 * depth
+		}
+	}
+	return size
+}
+
+// pretty returns text for a page: JSON with a line for each value, unless that would be
+// too long, and anything else as it is, all with the characters escaped that a reader cannot see. Numbers stay
 // as they are.
 func pretty(text string) string {
 	var b bytes.Buffer
-	if json.Indent(&b, []byte(text), "", "  ") == nil {
+	if prettySize(text) <= maxPretty && json.Indent(&b, []byte(text), "", "  ") == nil {
 		text = b.String()
 	}
 	lines := strings.Split(text, "\n")

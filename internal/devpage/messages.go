@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -268,10 +269,8 @@ func attributesOf(m *events.SQSMessage) map[string]devstack.Attribute {
 // show returns text of others, safe to show and bounded.
 func show(text string) string { return printable.Text(text, maxText) }
 
-// cutText returns the beginning of a text, and whether there is more.
+// cutText returns a copy of the beginning of a text, and whether there is more. A part
+// of the text itself would keep all of its memory.
 func cutText(text string, max int) (string, bool) {
-	if len(text) <= max {
-		return text, false
-	}
-	return text[:max], true
+	return strings.Clone(text[:min(len(text), max)]), len(text) > max
 }

@@ -327,6 +327,17 @@ func TestSamples(t *testing.T) {
 	}
 }
 
+// Indentation must not multiply the size of a message.
+func TestPrettyIsBounded(t *testing.T) {
+	deep := strings.Repeat("[", 9000) + strings.Repeat(`"\"[",`, 30_000) + "1" + strings.Repeat("]", 9000)
+	if !json.Valid([]byte(deep)) || len(pretty(deep)) != len(deep) {
+		t.Errorf("%d bytes become %d", len(deep), len(pretty(deep)))
+	}
+	if wide := "[" + strings.Repeat("1,", 60_000) + "1]"; !strings.HasPrefix(pretty(wide), "[\n  1,\n") {
+		t.Errorf("a message of %d bytes is shown in one line", len(wide))
+	}
+}
+
 func TestTextIsSafeToShow(t *testing.T) {
 	for text, want := range map[string]string{
 		"{\"a\":[1.0,\"\u202e\"]}": "{\n  \"a\": [\n    1.0,\n    \"\\u202e\"\n  ]\n}",
