@@ -23,9 +23,8 @@ import (
 // A world is a page of a stack with one queue, at a server.
 type world struct {
 	*Page
-	t    *testing.T
-	url  string
-	next int // of SQS ids
+	t   *testing.T
+	url string
 }
 
 const testConfig = `queue:
