@@ -42,6 +42,10 @@ the jobs are used. Without --config and SCOUT_CONFIG, the configuration is
 ./scout.yml or, if that does not exist, the one of the sample events. It is
 reloaded when its file changes.
 
+The address of SNS and SQS is also that of a page for the browser. It shows each
+message with its jobs, publishes and replays messages, and shows what waits in
+Sidekiq's queues and sets.
+
 With --demo, Scout publishes a sample event of each kind and always uses its own
 Redis.
 
