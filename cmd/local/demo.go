@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,8 +23,8 @@ type sample struct {
 	message      lambdaevents.SQSMessage // as the queue receives it
 }
 
-// runDemo publishes a sample message of each kind, and waits until Scout has handled
-// them all.
+// runDemo publishes a sample message of each kind, waits until Scout has handled them
+// all, and sends an event once more, which is then a duplicate.
 func (s *stack) runDemo(ctx context.Context, printer *messagePrinter) error {
 	samples, err := s.samples()
 	if err != nil {
@@ -37,15 +38,34 @@ func (s *stack) runDemo(ctx context.Context, printer *messagePrinter) error {
 		}
 		expected += n
 	}
-	for deadline := time.Now().Add(time.Minute); printer.handled() < expected; time.Sleep(20 * time.Millisecond) {
-		if ctx.Err() != nil {
-			return nil
-		}
+	if err := printer.waitHandled(ctx, expected); err != nil {
+		return err
+	}
+	i := slices.IndexFunc(samples, s.isJobEvent)
+	if i < 0 || ctx.Err() != nil {
+		return nil
+	}
+	if _, err := s.publish(samples[i]); err != nil {
+		return fmt.Errorf("publishing a sample message: %w", err)
+	}
+	return printer.waitHandled(ctx, expected+1)
+}
+
+// waitHandled waits until n messages are handled or ctx ends.
+func (p *messagePrinter) waitHandled(ctx context.Context, n int) error {
+	for deadline := time.Now().Add(time.Minute); p.handled() < n && ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			return fmt.Errorf("after a minute, Scout has handled %d of %d sample messages", printer.handled(), expected)
+			return fmt.Errorf("after a minute, Scout has handled %d of %d sample messages", p.handled(), n)
 		}
 	}
 	return nil
+}
+
+// isJobEvent reports whether a sample is an EventBridge event that becomes a job.
+func (s *stack) isJobEvent(sample sample) bool {
+	c := s.current()
+	t, err := c.Router(c.Queues[0]).Translate(&sample.message, time.Now())
+	return err == nil && t.Source == handler.SourceEventBridge && !t.Ignored
 }
 
 // samples returns a message of each kind from the sample events: the first of each
