@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"mime"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -73,7 +74,7 @@ func (p *Page) DeadLetter(d devstack.DeadLetter) {
 // Serves reports whether a request is for the page. All others are for SNS and SQS.
 func Serves(r *http.Request) bool {
 	isPage := r.Method == http.MethodGet || r.Method == http.MethodHead
-	return isPage && r.URL.Path == "/" || len(r.URL.Path) >= len("/_scout/") && r.URL.Path[:len("/_scout/")] == "/_scout/"
+	return isPage && r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, "/_scout/")
 }
 
 // policy allows the page what is in its own files, and nothing else.

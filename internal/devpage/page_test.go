@@ -314,6 +314,18 @@ func TestStream(t *testing.T) {
 	}
 }
 
+func TestUnreachableRedis(t *testing.T) {
+	w := newWorld(t, testConfig)
+	response, err := http.Get(w.url + "/_scout/sidekiq")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if text, _ := io.ReadAll(response.Body); response.StatusCode != 502 || !strings.Contains(string(text), "reading the queues in Redis at 127.0.0.1:1") {
+		t.Errorf("%d %s", response.StatusCode, text)
+	}
+}
+
 func TestSamples(t *testing.T) {
 	samples, err := readSamples()
 	if err != nil || len(samples) < 20 {

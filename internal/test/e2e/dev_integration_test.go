@@ -3,6 +3,8 @@
 package e2e
 
 import (
+	"encoding/json"
+	"net/http"
 	"os"
 	"regexp"
 	"strings"
@@ -49,6 +51,20 @@ func TestDev(t *testing.T) {
 	checkCalls(t, calls, executions)
 	if kept := openStore(t, exports["REDIS_URL"]).members("retry", 1); !strings.Contains(kept[0], "failing on purpose") {
 		t.Errorf("the retry set has %q", kept)
+	}
+	response, err := http.Get(exports["AWS_ENDPOINT_URL"] + "/_scout/sidekiq")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var page struct {
+		Retry struct {
+			Jobs []struct{ Class, Error string }
+		}
+	}
+	if err := json.NewDecoder(response.Body).Decode(&page); err != nil || len(page.Retry.Jobs) != 1 ||
+		page.Retry.Jobs[0].Class != "FailingWorker" || !strings.Contains(page.Retry.Jobs[0].Error, "failing on purpose") {
+		t.Errorf("the page shows the retries %+v, %v", page, err)
 	}
 	var read struct{ Retries, Enqueued int }
 	env.SidekiqScript(t, exports["REDIS_URL"], "read.rb", nil, &read)
