@@ -173,8 +173,9 @@ func (d *devCommand) serve(ctx context.Context, stack *stack, printer *messagePr
 	}
 	err := service.Run(ctx)
 	cancel()
-	err = cmp.Or(err, <-result)
-	printer.summary()
+	if err = cmp.Or(err, <-result); err == nil {
+		printer.summary()
+	}
 	return err
 }
 
