@@ -68,9 +68,8 @@ if ! cmp -s tools/ruby-wasm/package-lock.json .deps/ruby-wasm/package-lock.json;
 	mv .deps/ruby-wasm.new .deps/ruby-wasm
 fi
 
-if ! [ -d .deps/debian-ruby ]; then
-	echo "Installing for the tests: Debian's newest Ruby and json"
-	tools/debian-ruby.sh install || echo "NOT INSTALLED: rubyjson will not test the newest json" >&2
+if has apt-get; then
+	tools/debian.sh install sid || echo "NOT INSTALLED: rubyjson will not test the newest json" >&2
 fi
 
 # Debian's package is unpacked instead of installed, because it would start a server.

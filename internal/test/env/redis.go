@@ -72,6 +72,17 @@ func Valkey(t testing.TB, args ...string) *RedisServer {
 	return s
 }
 
+// DebianRedis starts a server like Redis, but with a program of a suite of Debian,
+// such as valkey-server of trixie.
+func DebianRedis(t testing.TB, suite, program string) *RedisServer {
+	t.Helper()
+	command := debian(t, suite, program)
+	s := newRedisServer(t, command[0])
+	s.args = append(command[1:], s.options()...)
+	s.Start()
+	return s
+}
+
 func redisProgram(t testing.TB) string {
 	t.Helper()
 	return Program(t, "redis-server", "Debian's redis-server or Homebrew's redis")

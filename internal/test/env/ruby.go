@@ -39,8 +39,8 @@ func Rubies(t testing.TB) []Ruby {
 	for _, dir := range packages {
 		rubies = append(rubies, Ruby{filepath.Base(dir) + ".wasm", []string{node, runner, dir}})
 	}
-	if _, err := os.Stat(filepath.Join(root, ".deps", "debian-ruby")); err == nil {
-		rubies = append(rubies, Ruby{"Debian unstable", []string{filepath.Join(root, "tools", "debian-ruby.sh"), "run"}})
+	if HasDebian(t, "sid") {
+		rubies = append(rubies, Ruby{"Debian sid", debian(t, "sid", "ruby")})
 	} else {
 		t.Log("NOT TESTED: Debian's newest Ruby, which make deps could not install")
 	}

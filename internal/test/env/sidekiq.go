@@ -31,9 +31,22 @@ type Execution struct {
 	Job       json.RawMessage   // as Sidekiq's server middleware got it
 }
 
-// Sidekiq starts a Sidekiq process that runs one job at a time, taking jobs from
-// the first queue that has any. It is stopped when the test ends.
+// A SidekiqRelease is Sidekiq with its Ruby and ActiveJob. The zero value is that of
+// the machine.
+type SidekiqRelease struct {
+	Suite     string // of Debian, into .deps/debian, unless empty
+	Namespace string // of redis-namespace, unless empty
+}
+
+// Sidekiq starts a process of the machine's Sidekiq; see SidekiqRelease.Start.
 func Sidekiq(t testing.TB, redisURL string, queues ...string) *SidekiqServer {
+	t.Helper()
+	return SidekiqRelease{}.Start(t, redisURL, queues...)
+}
+
+// Start starts a Sidekiq process that runs one job at a time, taking jobs from
+// the first queue that has any. It is stopped when the test ends.
+func (r SidekiqRelease) Start(t testing.TB, redisURL string, queues ...string) *SidekiqServer {
 	t.Helper()
 	s := &SidekiqServer{t: t, executions: filepath.Join(t.TempDir(), "executions"), ended: make(chan struct{})}
 	if err := os.WriteFile(s.executions, nil, 0o600); err != nil {
@@ -43,7 +56,7 @@ func Sidekiq(t testing.TB, redisURL string, queues ...string) *SidekiqServer {
 	for _, queue := range queues {
 		args = append(args, "--queue", queue)
 	}
-	s.cmd = sidekiqCommand(t, redisURL, "sidekiq", args...)
+	s.cmd = r.command(t, redisURL, "sidekiq", args...)
 	s.cmd.Env = append(s.cmd.Env, "EXECUTIONS="+s.executions)
 	s.cmd.Stdout, s.cmd.Stderr = &s.output, &s.output
 	if err := s.cmd.Start(); err != nil {
@@ -53,11 +66,12 @@ func Sidekiq(t testing.TB, redisURL string, queues ...string) *SidekiqServer {
 		_ = s.cmd.Wait()
 		close(s.ended)
 	}()
-	t.Cleanup(s.stop)
+	t.Cleanup(s.Stop)
 	return s
 }
 
-func (s *SidekiqServer) stop() {
+// Stop stops the process after the job that it is running, if that ends within a second.
+func (s *SidekiqServer) Stop() {
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-s.ended:
@@ -95,7 +109,7 @@ func (s *SidekiqServer) Executed() []Execution {
 // Wait waits for n executions, and returns all.
 func (s *SidekiqServer) Wait(n int) []Execution {
 	s.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		executions := s.Executed()
 		if len(executions) >= n {
 			return executions
@@ -106,20 +120,27 @@ func (s *SidekiqServer) Wait(n int) []Execution {
 		default:
 		}
 		if time.Now().After(deadline) {
-			s.t.Fatalf("sidekiq executed %d jobs of %d within 30 s", len(executions), n)
+			s.t.Fatalf("sidekiq executed %d jobs of %d within 2 min", len(executions), n)
 		}
 	}
 }
 
-// SidekiqScript runs a Ruby script of testdata/sidekiq. The script reads input as
-// JSON, and the JSON that it prints is decoded into output; either may be nil.
+// SidekiqScript runs a Ruby script with the machine's Sidekiq; see
+// SidekiqRelease.Script.
 func SidekiqScript(t testing.TB, redisURL, name string, input, output any) {
+	t.Helper()
+	SidekiqRelease{}.Script(t, redisURL, name, input, output)
+}
+
+// Script runs a Ruby script of testdata/sidekiq. The script reads input as
+// JSON, and the JSON that it prints is decoded into output; either may be nil.
+func (r SidekiqRelease) Script(t testing.TB, redisURL, name string, input, output any) {
 	t.Helper()
 	stdin, err := json.Marshal(input)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := sidekiqCommand(t, redisURL, "ruby", script(t, name))
+	cmd := r.command(t, redisURL, "ruby", script(t, name))
 	var stderr bytes.Buffer
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(stdin), &stderr
 	printed, err := cmd.Output()
@@ -137,18 +158,20 @@ func script(t testing.TB, name string) string {
 	return filepath.Join(projectRoot(t), "internal", "test", "env", "testdata", "sidekiq", name)
 }
 
-// sidekiqCommand returns the command for a program in the environment of a Rails
-// app.
-func sidekiqCommand(t testing.TB, redisURL, program string, args ...string) *exec.Cmd {
+// command returns the command for a program in the environment of a Rails app.
+func (r SidekiqRelease) command(t testing.TB, redisURL, program string, args ...string) *exec.Cmd {
 	t.Helper()
-	for _, name := range []string{"sidekiq", program} {
-		if _, err := exec.LookPath(name); err != nil {
-			need(t, name, "Debian's ruby-sidekiq and ruby-activejob, or those gems")
+	if r.Suite != "" {
+		args = append(debian(t, r.Suite, program), args...)
+		program, args = args[0], args[1:]
+	} else {
+		for _, name := range []string{"sidekiq", program} {
+			Program(t, name, "Debian's ruby-sidekiq and ruby-activejob, or those gems")
 		}
 	}
 	cmd := exec.Command(program, args...)
 	cmd.Dir = t.TempDir() // has no config/sidekiq.yml
 	// Rails treats all text as UTF-8. Without Rails, the locale decides.
-	cmd.Env = append(os.Environ(), "REDIS_URL="+redisURL, "LANG=C.UTF-8", "LC_ALL=C.UTF-8")
+	cmd.Env = append(os.Environ(), "REDIS_URL="+redisURL, "NAMESPACE="+r.Namespace, "LANG=C.UTF-8", "LC_ALL=C.UTF-8")
 	return cmd
 }
