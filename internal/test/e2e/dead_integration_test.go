@@ -7,8 +7,6 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-
-	"scout/internal/test/env"
 )
 
 // A deadEntry is an entry of the dead set as Sidekiq's Web UI shows it.
@@ -24,13 +22,13 @@ type deadEntry struct {
 
 // deadSet returns the entries of the dead set. With retryNow, Sidekiq then retries
 // them.
-func deadSet(t *testing.T, redisURL string, retryNow bool) (entries []deadEntry, left int) {
+func (a app) deadSet(t *testing.T, redisURL string, retryNow bool) (entries []deadEntry, left int) {
 	t.Helper()
 	var printed struct {
 		Entries []deadEntry
 		Left    int
 	}
-	env.SidekiqScript(t, redisURL, "dead.rb", retryNow, &printed)
+	a.sidekiq.Script(t, redisURL, "dead.rb", retryNow, &printed)
 	return printed.Entries, printed.Left
 }
 
@@ -38,22 +36,26 @@ func deadSet(t *testing.T, redisURL string, retryNow bool) (entries []deadEntry,
 // the dead set, and that "Retry now" runs each once.
 func TestRetryRejectedMessages(t *testing.T) {
 	t.Parallel()
-	url := env.Redis(t).URL() + "/1"
+	testRetryRejectedMessages(t, machine)
+}
+
+func testRetryRejectedMessages(t *testing.T, a app) {
+	url := a.redis(t).URL() + "/1"
 	const unroutable = "\n    topic: {by: body:/type, to: {order: PlainWorker}}\n  rejected: dead"
 	const plain = "\n    topic: [PlainWorker, {class: \"Orders::SyncWorker\", queue: critical, retry: 5}]\n  rejected: dead"
 	const duplicate = `{"type":"order","n":1,"n":2}` // Ruby's json reads it differently in each version
-	handle(t, url, plain, []string{duplicate})
-	handle(t, url, unroutable, []string{`{"type":"invoice"}`})
-	entries, _ := deadSet(t, url, false)
+	a.handle(t, url, plain, []string{duplicate})
+	a.handle(t, url, unroutable, []string{`{"type":"invoice"}`})
+	entries, _ := a.deadSet(t, url, false)
 	checkDead(t, entries, duplicate)
 
-	if _, left := deadSet(t, url, true); left != 0 {
+	if _, left := a.deadSet(t, url, true); left != 0 {
 		t.Errorf("%d entries are left after their retry", left)
 	}
-	server := env.Sidekiq(t, url, "default", "critical")
+	server := a.sidekiq.Start(t, url, "default", "critical")
 	executions := server.Wait(len(entries))
-	handle(t, url, plain, []string{duplicate}) // redelivered after a lost deletion
-	if _, left := deadSet(t, url, false); left != 0 || len(server.Executed()) != len(entries) {
+	a.handle(t, url, plain, []string{duplicate}) // redelivered after a lost deletion
+	if _, left := a.deadSet(t, url, false); left != 0 || len(server.Executed()) != len(entries) {
 		t.Errorf("a redelivery made %d entries; %d executions of %d", left, len(server.Executed()), len(entries))
 	}
 	jids := map[string]deadEntry{}
@@ -82,7 +84,7 @@ func checkDead(t *testing.T, entries []deadEntry, unreadable string) {
 	got := map[string]deadEntry{}
 	for _, e := range entries {
 		got[e.Class] = e
-		if e.ErrorClass != "Scout::Rejected" || len(e.Args) != 1 || e.DiedAgo < 0 || e.DiedAgo > 60 || e.FailedAgo < 0 || e.FailedAgo > 60 {
+		if e.ErrorClass != "Scout::Rejected" || len(e.Args) != 1 || e.DiedAgo < 0 || e.DiedAgo > 3600 || e.FailedAgo < 0 || e.FailedAgo > 3600 {
 			t.Errorf("the entry %+v", e)
 		}
 	}

@@ -23,6 +23,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/gomodule/redigo/redis"
+
+	"scout/internal/test/env"
 )
 
 var scoutBinary string
@@ -44,6 +46,19 @@ func buildAndRun(m *testing.M) int {
 	}
 	return m.Run()
 }
+
+// An app is a Sidekiq, and the Redis that Scout and that Sidekiq share.
+type app struct {
+	sidekiq env.SidekiqRelease
+	redis   func(*testing.T) *env.RedisServer // starts one
+	keys    string                            // of redis in Scout's configuration, as in ", sidekiq: 8"
+}
+
+// machine is the app of what is installed on the machine.
+var machine = app{redis: func(t *testing.T) *env.RedisServer { return env.Redis(t) }}
+
+// redisKey returns the key redis of Scout's configuration.
+func (a app) redisKey(url string) string { return "redis: {url: " + url + a.keys + "}" }
 
 // scoutCommand returns the command of the binary with a configuration, and with
 // none of the environment's variables of AWS and Scout. It is killed when ctx ends.
@@ -106,9 +121,9 @@ func read(t *testing.T, file string) string {
 // eventually returns when done returns true.
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !done(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("still waiting after 30 s: %s", what)
+			t.Fatalf("still waiting after 2 min: %s", what)
 		}
 	}
 }

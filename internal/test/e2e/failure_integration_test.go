@@ -15,7 +15,6 @@ import (
 
 	"scout/config"
 	"scout/handler"
-	"scout/internal/test/env"
 	"scout/sidekiq"
 )
 
@@ -58,20 +57,24 @@ func manyKeys(n int) string {
 // Sidekiq keeps the jobs as they were.
 func TestFailure(t *testing.T) {
 	t.Parallel()
-	redisURL := env.Redis(t).URL()
+	testFailure(t, machine)
+}
+
+func testFailure(t *testing.T, a app) {
+	redisURL := a.redis(t).URL()
 	s := openStore(t, redisURL)
 	texts := make([]string, len(extremes))
 	for i, extreme := range extremes {
 		texts[i] = extreme.message
 	}
-	handle(t, redisURL, `
+	a.handle(t, redisURL, `
     topic:
       - {class: FailingWorker, queue: plain}
       - {class: FailingJob, queue: active, active_job: true}
       - {class: RetriedJob, queue: again, active_job: true}`, texts)
 	queued := map[string][]string{"plain": s.queued("plain"), "active": s.queued("active"), "again": s.queued("again")}
 
-	env.Sidekiq(t, redisURL, "plain", "active", "again").Wait(3 * len(extremes))
+	a.sidekiq.Start(t, redisURL, "plain", "active", "again").Wait(3 * len(extremes))
 	retries := byID(t, s.members("retry", 2*len(extremes)))
 	maps.Copy(retries, byID(t, s.members("schedule", len(extremes))))
 	for queue, jobs := range queued {
@@ -90,9 +93,9 @@ func TestFailure(t *testing.T) {
 
 // handle calls the handler with a message for each text, from the topic named
 // topic.
-func handle(t *testing.T, redisURL, topics string, texts []string) {
+func (a app) handle(t *testing.T, redisURL, topics string, texts []string) {
 	t.Helper()
-	c, err := config.Loader{}.Load(t.Context(), "redis: {url: "+redisURL+"}\nqueue:\n  topics:"+topics)
+	c, err := config.Loader{}.Load(t.Context(), a.redisKey(redisURL)+"\nqueue:\n  topics:"+topics)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,18 +8,23 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
-	"scout/internal/test/env"
+	"scout/sidekiq"
 )
 
 // TestTwins pushes the same jobs with Sidekiq's own client and with Scout, into two
 // databases of a Redis, and looks for differences.
 func TestTwins(t *testing.T) {
 	t.Parallel()
-	server := env.Redis(t).URL()
+	testTwins(t, machine)
+}
+
+func testTwins(t *testing.T, a app) {
+	server := a.redis(t).URL()
 	theirs, ours := server+"/1", server+"/2"
 	messages := []string{`{"id":7,"sum":1.0,"name":"Zoë","none":null,"list":[1,"a",{}]}`, `"second"`}
-	handle(t, ours, `
+	a.handle(t, ours, `
     topic:
       - PlainWorker
       - {class: "Orders::SyncWorker", queue: critical, retry: 5, tags: [sns], backtrace: 20, dead: false}
@@ -34,14 +39,17 @@ func TestTwins(t *testing.T) {
 			list{"Orders::SyncWorker", hash{"queue": "critical", "retry": 5, "tags": list{"sns"}, "backtrace": 20, "dead": false}, arguments},
 			list{"MailJob", hash{"queue": "mailers"}, arguments})
 	}
-	env.SidekiqScript(t, theirs, "push.rb", calls, nil)
+	a.sidekiq.Script(t, theirs, "push.rb", calls, nil)
 
-	a, b := openStore(t, theirs), openStore(t, ours)
-	equal(t, "keys in Redis", b.sidekiqKeys(), a.sidekiqKeys())
+	want, got := openStore(t, theirs), openStore(t, ours)
+	equal(t, "keys in Redis", got.sidekiqKeys(), want.sidekiqKeys())
 	for _, queue := range []string{"default", "critical", "mailers"} {
-		equal(t, "jobs in the queue "+queue, b.shapes(queue), a.shapes(queue))
+		equal(t, "jobs in the queue "+queue, got.shapes(queue), want.shapes(queue))
 	}
-	equal(t, "what Sidekiq reads", readBySidekiq(t, ours), readBySidekiq(t, theirs))
+	for _, url := range []string{theirs, ours} {
+		a.checkUsage(t, url, len(messages))
+	}
+	equal(t, "what Sidekiq reads", a.readBySidekiq(t, ours), a.readBySidekiq(t, theirs))
 }
 
 // sidekiqKeys returns all keys except Scout's own.
@@ -70,10 +78,10 @@ var jid = regexp.MustCompile(`^[0-9a-f]{24}$`)
 
 // readBySidekiq returns what Sidekiq's API reads from a Redis, without ids and
 // times, which it checks.
-func readBySidekiq(t *testing.T, redisURL string) map[string]any {
+func (a app) readBySidekiq(t *testing.T, redisURL string) map[string]any {
 	t.Helper()
 	var printed json.RawMessage
-	env.SidekiqScript(t, redisURL, "read.rb", nil, &printed)
+	a.sidekiq.Script(t, redisURL, "read.rb", nil, &printed)
 	read := object(t, withoutLocale(withoutNothing(string(printed))))
 	for _, q := range read["queues"].([]any) {
 		queue := q.(map[string]any)
@@ -92,10 +100,24 @@ func readBySidekiq(t *testing.T, redisURL string) map[string]any {
 	return read
 }
 
+// checkUsage checks what Scout reads of the jobs in the queue default.
+func (a app) checkUsage(t *testing.T, redisURL string, jobs int) {
+	t.Helper()
+	client, err := sidekiq.NewClient(sidekiq.Options{URL: redisURL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	usage, err := client.Usage(t.Context(), []string{"default"})
+	if queue := usage.Queues["default"]; err != nil || queue.Length != jobs || queue.Latency <= 0 || queue.Latency > time.Hour {
+		t.Errorf("Scout reads %+v, error %v, want %d jobs", usage, err, jobs)
+	}
+}
+
 // checkAge checks and deletes a number of seconds that passed during the test.
 func checkAge(t *testing.T, object map[string]any, key string) {
 	t.Helper()
-	if age, ok := object[key].(float64); !ok || age <= 0 || age > 60 {
+	if age, ok := object[key].(float64); !ok || age <= 0 || age > time.Hour.Seconds() {
 		t.Errorf("%s is %v", key, object[key])
 	}
 	delete(object, key)

@@ -3,7 +3,11 @@
 require "active_job"
 require "json"
 require "sidekiq"
+require "sidekiq/scheduled"
 
+# From 7.3.3 on, Sidekiq has an adapter of its own, which its Rails engine loads.
+adapter = File.expand_path("../../active_job/queue_adapters/sidekiq_adapter.rb", Sidekiq.const_source_location(:VERSION).first)
+require adapter if File.exist?(adapter)
 ActiveJob::Base.queue_adapter = :sidekiq
 ActiveJob::Base.logger = nil
 Redis.silence_deprecations = true if defined?(Redis.silence_deprecations)
@@ -17,8 +21,19 @@ class KeepJob
   end
 end
 
+redis = ENV["NAMESPACE"].to_s.empty? ? {} : { namespace: ENV["NAMESPACE"] }
+Sidekiq.configure_client do |config|
+  config.redis = redis
+  config.logger = Logger.new($stderr) # scripts print to $stdout
+end
 Sidekiq.configure_server do |config|
+  config.redis = redis
   config.server_middleware { |chain| chain.add KeepJob }
+end
+
+# Nothing is retried by itself, however long a test takes.
+class Sidekiq::Scheduled::Poller
+  def enqueue; end
 end
 
 module Recording
@@ -33,7 +48,7 @@ module Recording
   end
 end
 
-# Its jobs fail; Sidekiq retries them after the end of the test.
+# Its jobs fail.
 module Failing
   def perform(*)
     super
@@ -52,7 +67,6 @@ end
 
 class FailingWorker < PlainWorker
   include Failing
-  sidekiq_retry_in { 3600 }
 end
 
 class MailJob < ActiveJob::Base
@@ -63,11 +77,18 @@ end
 class FailingJob < MailJob
   include Failing
 end
-ActiveJob::QueueAdapters::SidekiqAdapter::JobWrapper.sidekiq_retry_in { 3600 }
 
 # ActiveJob retries it: it enqueues a new job with arguments that it serialized.
 class RetriedJob < FailingJob
   retry_on StandardError, wait: 3600
+end
+
+# Runs until Sidekiq stops, which then puts its job back.
+class EndlessWorker < PlainWorker
+  def perform(*)
+    super
+    sleep
+  end
 end
 
 # Takes the messages that Scout rejected, as docs/operations.md suggests.
