@@ -13,7 +13,7 @@ SAM      ?= $(or $(wildcard .deps/sam/bin/sam),sam)
 # depend on the commit.
 BUILD_LAMBDA = GOOS=linux $(BUILD) -buildvcs=false -tags lambda.norpc -ldflags '-s -w'
 
-.PHONY: help demo build scout bootstrap deps test lint fuzz bench aws-test release invoke deploy build-ScoutFunction clean
+.PHONY: help demo build scout bootstrap deps test matrix lint fuzz bench aws-test release invoke deploy build-ScoutFunction clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -43,15 +43,23 @@ test:
 	@echo "A line appears for each package that is done. To run only the tests that need nothing but Go: go test ./..."
 	$(GO) test -race -count 1 -parallel 6 -timeout 30m -tags integration ./...
 
+# make matrix   run jobs with Sidekiq 6.4, 7.3 and 8 on Redis 7.0, Redis 8 and Valkey, from Debian's releases
+matrix:
+	@tools/debian.sh install bookworm
+	@tools/debian.sh install trixie
+	@tools/debian.sh install sid || test -z "$(NIGHTLY)"
+	$(GO) test -race -count 1 -parallel 6 -timeout 30m -tags integration,matrix -run '^TestMatrix$$' -v ./internal/test/e2e
+	@test -d .deps/debian/sid || echo "NOT RUN: Sidekiq 8, because Debian sid could not be installed" >&2
+
 # make aws-test run the tests that need an AWS account; see CONTRIBUTING.md
 aws-test:
 	$(GO) test -tags aws -run TestOnAWS -count 1 -v ./cmd/local
 
 # make lint     run gofmt, vet, staticcheck, govulncheck and actionlint
 lint:
-	@files=$$(gofmt -l $$($(GO) list -tags integration,aws -f '{{.Dir}}' ./...)); test -z "$$files" || { echo "gofmt -w $$files" >&2; exit 1; }
-	$(GO) vet -tags integration,aws ./...
-	$(TOOL) staticcheck -tags integration,aws ./...
+	@files=$$(gofmt -l $$($(GO) list -tags integration,matrix,aws -f '{{.Dir}}' ./...)); test -z "$$files" || { echo "gofmt -w $$files" >&2; exit 1; }
+	$(GO) vet -tags integration,matrix,aws ./...
+	$(TOOL) staticcheck -tags integration,matrix,aws ./...
 	$(TOOL) actionlint .github/workflows/*.yml
 	@tools/govulncheck.sh
 
