@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"scout/internal/test/env"
 )
 
 // A twin is a job of a class in testdata/sidekiq/manifest.rb: what a route adds to
@@ -38,13 +36,11 @@ var twins = []twin{
 // example writes. The jobs must not differ.
 func TestManifest(t *testing.T) {
 	t.Parallel()
-	testManifest(t, env.Redis(t).URL(), env.SidekiqScript, handle)
+	testManifest(t, machine)
 }
 
-// testManifest tests with the Sidekiq of a function that runs Ruby scripts, and with
-// a function that calls Scout's handler.
-func testManifest(t *testing.T, server string,
-	script func(t testing.TB, redisURL, name string, input, output any), handle func(t *testing.T, redisURL, topics string, texts []string)) {
+func testManifest(t *testing.T, a app) {
+	server := a.redis(t).URL()
 	theirs, ours := server+"/1", server+"/2"
 	const message = `{"id":7,"sum":1.0,"name":"Zoë","none":null}`
 	rake, err := filepath.Abs("../../../examples/rails/lib/tasks/scout.rake")
@@ -62,14 +58,14 @@ func testManifest(t *testing.T, server string,
 		calls = append(calls, call)
 		routes += fmt.Sprintf("\n      - {class: %s%s}", twin.class, twin.route)
 	}
-	script(t, theirs, "manifest.rb", map[string]any{"rake": rake, "file": manifest, "calls": calls}, nil)
-	handle(t, ours, routes+"\nworkers: "+manifest, []string{message})
+	a.sidekiq.Script(t, theirs, "manifest.rb", map[string]any{"rake": rake, "file": manifest, "calls": calls}, nil)
+	a.handle(t, ours, routes+"\nworkers: "+manifest, []string{message})
 
-	a, b := openStore(t, theirs), openStore(t, ours)
-	equal(t, "keys in Redis", b.sidekiqKeys(), a.sidekiqKeys())
+	sidekiqs, scouts := openStore(t, theirs), openStore(t, ours)
+	equal(t, "keys in Redis", scouts.sidekiqKeys(), sidekiqs.sidekiqKeys())
 	compared := 0
-	for _, queue := range a.strings("SMEMBERS", "queues") {
-		want, got := a.queued(queue), b.queued(queue)
+	for _, queue := range sidekiqs.strings("SMEMBERS", "queues") {
+		want, got := sidekiqs.queued(queue), scouts.queued(queue)
 		if len(got) != len(want) {
 			t.Errorf("%d jobs in the queue %s, want %d", len(got), queue, len(want))
 			continue

@@ -90,7 +90,7 @@ func testsOf(a app, all bool) map[string]func(*testing.T, app) {
 	}
 	tests["failure"], tests["rejected"] = testFailure, testRetryRejectedMessages
 	if (a.keys == sidekiq8) == (a.sidekiq.Suite == "sid") {
-		tests["twins"] = testTwins // because Scout writes jobs as this Sidekiq does
+		tests["twins"], tests["manifest"] = testTwins, testManifest // Scout writes jobs as this Sidekiq does
 	}
 	return tests
 }
