@@ -156,23 +156,29 @@ func (p *Poller) handle(ctx context.Context, messages []message) (handled, kept 
 // event returns the event that AWS would pass to a Lambda function.
 func (p *Poller) event(messages []message) events.SQSEvent {
 	records := make([]events.SQSMessage, len(messages))
-	for i, m := range messages {
-		records[i] = events.SQSMessage{
-			MessageId:      aws.ToString(m.MessageId),
-			ReceiptHandle:  aws.ToString(m.ReceiptHandle),
-			Body:           aws.ToString(m.Body),
-			Attributes:     m.Attributes,
-			EventSource:    "aws:sqs",
-			EventSourceARN: p.QueueARN,
-		}
-		for name, a := range m.MessageAttributes {
-			if records[i].MessageAttributes == nil {
-				records[i].MessageAttributes = map[string]events.SQSMessageAttribute{}
-			}
-			records[i].MessageAttributes[name] = events.SQSMessageAttribute{
-				StringValue: a.StringValue, BinaryValue: a.BinaryValue, DataType: aws.ToString(a.DataType),
-			}
-		}
+	for i := range messages {
+		records[i] = Record(&messages[i], p.QueueARN)
 	}
 	return events.SQSEvent{Records: records}
+}
+
+// Record returns a message of the queue with the given ARN as AWS would pass it to a Lambda function.
+func Record(m *types.Message, queueARN string) events.SQSMessage {
+	record := events.SQSMessage{
+		MessageId:      aws.ToString(m.MessageId),
+		ReceiptHandle:  aws.ToString(m.ReceiptHandle),
+		Body:           aws.ToString(m.Body),
+		Attributes:     m.Attributes,
+		EventSource:    "aws:sqs",
+		EventSourceARN: queueARN,
+	}
+	for name, a := range m.MessageAttributes {
+		if record.MessageAttributes == nil {
+			record.MessageAttributes = map[string]events.SQSMessageAttribute{}
+		}
+		record.MessageAttributes[name] = events.SQSMessageAttribute{
+			StringValue: a.StringValue, BinaryValue: a.BinaryValue, DataType: aws.ToString(a.DataType),
+		}
+	}
+	return record
 }
