@@ -23,6 +23,7 @@ var sqsActions = map[string]sqsAction{
 	"DeleteQueue":                  action((*Server).sqsDeleteQueue),
 	"GetQueueAttributes":           action((*Server).sqsGetQueueAttributes),
 	"GetQueueUrl":                  action((*Server).sqsGetQueueURL),
+	"ListDeadLetterSourceQueues":   action((*Server).sqsListDeadLetterSourceQueues),
 	"ListQueues":                   action((*Server).sqsListQueues),
 	"PurgeQueue":                   action((*Server).sqsPurgeQueue),
 	"ReceiveMessage":               action((*Server).sqsReceiveMessage),
@@ -111,6 +112,21 @@ func (s *Server) sqsListQueues(r *http.Request, in struct{ QueueNamePrefix strin
 		out.QueueURLs = append(out.QueueURLs, QueueURL(r.Host, name))
 	}
 	return out, nil
+}
+
+func (s *Server) sqsListDeadLetterSourceQueues(r *http.Request, in queueInput) (any, error) {
+	var out struct {
+		QueueURLs []string `json:"queueUrls"`
+	}
+	err := s.withQueue(in.QueueURL, func(deadLetters *queue, _ time.Time) error {
+		for _, name := range slices.Sorted(maps.Keys(s.queues)) {
+			if s.queues[name].deadLetterARN == deadLetters.arn {
+				out.QueueURLs = append(out.QueueURLs, QueueURL(r.Host, name))
+			}
+		}
+		return nil
+	})
+	return out, err
 }
 
 func (s *Server) sqsSetQueueAttributes(_ *http.Request, in struct {
