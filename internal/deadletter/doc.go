@@ -1,0 +1,21 @@
+// Package deadletter reads dead-letter queues, says what would become of their
+// messages now, and sends messages back to the queue that they came from or
+// deletes them. Start at [Find], which finds a queue, and [Scan], which reads it.
+//
+// # Guarantees
+//
+//   - A message is deleted only after SQS has acknowledged that it is in the other
+//     queue, or because the user asked to drop it.
+//   - A message that stays is visible again when a scan ends, however it ends. Only
+//     if the process is killed do messages stay hidden, for [Scan].Hide at most.
+//   - A message may be sent back twice, if the process is killed between the send
+//     and the deletion. That makes one job, because a job's id comes from the
+//     message's own identity. Messages whose identity is the id that SQS gave them
+//     are therefore sent back only if [Redrive].NewIDs says so.
+//   - The body of a message is in memory only while the message is looked at. A scan
+//     keeps the ids and receipt handles of at most [maxHeld] messages.
+//
+// Reading a message raises its receive count by one. A FIFO queue shows no more of a
+// message group than its first receive returns, because the received messages hide
+// those behind them.
+package deadletter
