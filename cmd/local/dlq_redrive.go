@@ -1,0 +1,198 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"scout/internal/deadletter"
+)
+
+// A dlqRedrive is scout dlq redrive.
+type dlqRedrive struct {
+	dlqCommand
+	rate           float64
+	limit          int
+	all            bool
+	dryRun, newIDs bool
+}
+
+func newDLQRedriveCommand(o *options) *cobra.Command {
+	d := &dlqRedrive{dlqCommand: dlqCommand{options: o}}
+	cmd := d.command("redrive", "Send messages of a dead-letter queue back to the queue that they came from",
+		`Send messages of a dead-letter queue back to the queue that they came from, and
+delete each once SQS has acknowledged it there.
+
+Only messages that would now succeed are sent, unless --reason, --id or --all
+asks for others. A message that is sent twice, because the command was killed in
+between, makes one job. Messages that only their SQS id tells apart get another id
+and could make two, so they are skipped without --new-ids.
+
+The command asks nothing; --dry-run shows what it would send.
+
+Example: scout dlq redrive --topic orders --rate 50 -c scout.yml`, cobra.NoArgs, d.redrive)
+	d.addSelection(cmd)
+	flags := cmd.Flags()
+	flags.BoolVar(&d.all, "all", false, "also send messages that would be rejected again")
+	flags.Float64Var(&d.rate, "rate", 0, "send at most `N` messages per second; 0 is no limit")
+	flags.IntVar(&d.limit, "limit", 0, "send at most `N` messages; 0 is no limit")
+	flags.BoolVar(&d.dryRun, "dry-run", false, "send and delete nothing, only count")
+	flags.BoolVar(&d.newIDs, "new-ids", false, "also send messages that only their SQS id tells apart")
+	return cmd
+}
+
+func (d *dlqRedrive) redrive(ctx context.Context, _ []string) error {
+	if d.rate < 0 || d.limit < 0 {
+		return &failedError{errors.New("--rate and --limit must not be negative"), exitUsage}
+	}
+	r := &deadletter.Redrive{Scan: d.scan, Selection: d.selection(), Rate: d.rate, Limit: d.limit, NewIDs: d.newIDs, DryRun: d.dryRun}
+	r.Selection.Succeeding = !d.all && d.reasons == nil && d.ids == nil
+	stop := d.showProgress(func() (int, string) { return r.Read.Count(), fmt.Sprintf(", %d sent", r.Progress().Sent) })
+	result, err := r.Run(ctx)
+	stop()
+	p := r.Progress()
+	if d.output == "json" {
+		err = errors.Join(err, d.printJSON(dlqRedriven{d.summarize(&r.Read, result), newDLQProgress(p, d.dryRun), result.Returned}))
+	} else {
+		d.printRedriven(&r.Read, p, result)
+	}
+	d.noteResult(r.Read.Count(), result)
+	return errors.Join(err, failures(p))
+}
+
+// A dlqRedriven is the JSON output of scout dlq redrive and drop.
+type dlqRedriven struct {
+	dlqSummary
+	dlqProgress
+	Returned int `json:"returned"` // messages that are visible again
+}
+
+type dlqProgress struct {
+	DryRun       bool `json:"dry_run"`
+	Selected     int  `json:"selected"`
+	Sent         int  `json:"sent"`
+	Deleted      int  `json:"deleted"`
+	SkippedIDs   int  `json:"skipped_new_ids"`
+	SendFailed   int  `json:"send_failed"`
+	DeleteFailed int  `json:"delete_failed"`
+}
+
+func newDLQProgress(p deadletter.Progress, dryRun bool) dlqProgress {
+	return dlqProgress{dryRun, p.Selected, p.Sent, p.Deleted, p.SkippedIDs, p.SendFailed, p.DeleteFailed}
+}
+
+func (d *dlqRedrive) printRedriven(read *deadletter.Summary, p deadletter.Progress, result deadletter.Result) {
+	w := d.out()
+	if d.dryRun {
+		fmt.Fprintf(w, "%s of %d would be sent from %s to %s\n", plural(p.Selected, "message"), read.Count(), d.scan.Queue.Name(), d.route())
+	} else {
+		fmt.Fprintf(w, "%s of %d sent from %s to %s; %d are back in the dead-letter queue\n", plural(p.Sent, "message"), read.Count(), d.scan.Queue.Name(), d.route(), result.Returned)
+	}
+	if p.SkippedIDs > 0 {
+		fmt.Fprintf(w, "%s skipped, because they would get new ids; see --new-ids\n", plural(p.SkippedIDs, "message"))
+	}
+	d.printReasons(read)
+}
+
+// failures returns an error if messages could not be sent or deleted.
+func failures(p deadletter.Progress) error {
+	switch {
+	case p.SendFailed > 0:
+		return fmt.Errorf("%s could not be sent and are back in the dead-letter queue (%s)", plural(p.SendFailed, "message"), p.LastError)
+	case p.DeleteFailed > 0 && p.Sent > 0:
+		return fmt.Errorf("%s were sent but could not be deleted from the dead-letter queue (%s); redrive them again, which makes no second job, or drop them", plural(p.DeleteFailed, "message"), p.LastError)
+	case p.DeleteFailed > 0:
+		return fmt.Errorf("%s could not be deleted (%s)", plural(p.DeleteFailed, "message"), p.LastError)
+	}
+	return nil
+}
+
+// A dlqDrop is scout dlq drop.
+type dlqDrop struct {
+	dlqCommand
+	limit            int
+	all, dryRun, yes bool
+}
+
+func newDLQDropCommand(o *options) *cobra.Command {
+	d := &dlqDrop{dlqCommand: dlqCommand{options: o}}
+	cmd := d.command("drop", "Delete messages of a dead-letter queue",
+		`Delete the messages of a dead-letter queue that the options select, or all with
+--all. It shows how many there are and asks before it deletes them, unless --yes
+is given.
+
+Example: scout dlq drop --topic debug --older-than 72h -c scout.yml`, cobra.NoArgs, d.drop)
+	d.addSelection(cmd)
+	flags := cmd.Flags()
+	flags.BoolVar(&d.all, "all", false, "delete all messages")
+	flags.IntVar(&d.limit, "limit", 0, "delete at most `N` messages; 0 is no limit")
+	flags.BoolVar(&d.dryRun, "dry-run", false, "delete nothing, only count")
+	flags.BoolVarP(&d.yes, "yes", "y", false, "do not ask")
+	return cmd
+}
+
+func (d *dlqDrop) drop(ctx context.Context, _ []string) error {
+	selects := d.topics != nil || d.reasons != nil || d.ids != nil || d.older > 0 || d.newer > 0
+	switch {
+	case d.limit < 0:
+		return &failedError{errors.New("--limit must not be negative"), exitUsage}
+	case selects == d.all:
+		return &failedError{errors.New("say which messages to drop: either --all, or one or more of --topic, --reason, --id, --older-than and --newer-than"), exitUsage}
+	case !d.yes && !d.dryRun && !isTerminal(d.cmd.InOrStdin()):
+		return &failedError{errors.New("there is no terminal to ask at; use --yes to drop the messages without a question, or --dry-run to count them"), exitUsage}
+	}
+	drop := &deadletter.Drop{Scan: d.scan, Selection: d.selection(), Limit: d.limit}
+	stop := d.showProgress(func() (int, string) { return drop.Read.Count(), "" })
+	drop.Confirm = func(ctx context.Context, selected *deadletter.Summary) (bool, error) {
+		stop()
+		stop = func() {}
+		if d.dryRun || d.yes {
+			return d.yes && !d.dryRun, nil
+		}
+		return d.ask(ctx, selected)
+	}
+	result, err := drop.Run(ctx)
+	stop()
+	p := drop.Progress()
+	if d.output == "json" {
+		err = errors.Join(err, d.printJSON(dlqRedriven{d.summarize(&drop.Read, result), newDLQProgress(p, d.dryRun), result.Returned}))
+	} else if d.dryRun {
+		fmt.Fprintf(d.out(), "%s of %d would be deleted from %s\n", plural(p.Selected, "message"), drop.Read.Count(), d.scan.Queue.Name())
+	} else {
+		fmt.Fprintf(d.out(), "%s of %d deleted from %s; %d are back in it\n", plural(p.Deleted, "message"), drop.Read.Count(), d.scan.Queue.Name(), result.Returned)
+	}
+	d.noteResult(drop.Read.Count(), result)
+	return errors.Join(err, failures(p))
+}
+
+// ask asks whether the selected messages may be deleted. Only yes is a yes.
+func (d *dlqDrop) ask(ctx context.Context, selected *deadletter.Summary) (bool, error) {
+	w := d.cmd.ErrOrStderr()
+	for _, g := range selected.Groups() {
+		fmt.Fprintf(w, "%7d  %s %s, %s %s\n", g.Count, g.Source, g.Topic, g.Outcome, g.Reason)
+	}
+	fmt.Fprintf(w, "Delete %s from %s for good? Type yes: ", plural(selected.Count(), "message"), d.scan.Queue.Name())
+	answer := make(chan string, 1)
+	go func() {
+		line, err := bufio.NewReader(d.cmd.InOrStdin()).ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			line = ""
+		}
+		answer <- strings.TrimSpace(line)
+	}()
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(w)
+		return false, nil
+	case line := <-answer:
+		if line != "yes" {
+			return false, errors.New("nothing was deleted, because the answer was not yes")
+		}
+		return true, nil
+	}
+}
