@@ -60,9 +60,8 @@ it is killed, and raises their receive counts by one.`,
 	return group
 }
 
-// command returns the cobra command that runs f with the queue found.
-func (d *dlqCommand) command(use, short, long string, args cobra.PositionalArgs, f func(ctx context.Context, args []string) error) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Long: long, Args: args}
+// command makes cmd run f once the queue is found, and adds the flags that say which.
+func (d *dlqCommand) command(cmd *cobra.Command, f func(ctx context.Context, args []string) error) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ctx, cancel := earlysignal.Until(cmd.Context())
 		defer cancel()
@@ -170,6 +169,9 @@ func (d *dlqCommand) noteResult(read int, result deadletter.Result) {
 	if read > 0 {
 		d.note("Reading has raised the receive count of each message by one.")
 	}
+	if q.Hidden > 0 {
+		d.note("About %d more messages were hidden by another reader, such as a command that was killed. They become visible when their visibility timeout ends.", q.Hidden)
+	}
 	if q.FIFO {
 		d.note("Only the first messages of each message group can be read. Those behind them are not counted, and become readable when the first are gone.")
 	}
@@ -195,12 +197,18 @@ func (d *dlqCommand) route() string { return strings.Join(d.targets(), ", ") }
 
 func newDLQListCommand(o *options) *cobra.Command {
 	d := &dlqCommand{options: o}
-	return d.command("ls", "Count the messages of a dead-letter queue by what would become of them",
-		`Count the messages of a dead-letter queue by source, topic and what would become
+	return d.command(&cobra.Command{
+		Use:   "ls",
+		Short: "Count the messages of a dead-letter queue by what would become of them",
+		Long: `Count the messages of a dead-letter queue by source, topic and what would become
 of them with the current configuration: jobs, nothing (ignored), or the reason
 why they would be rejected.
 
-Example: scout dlq ls -c scout.yml`, cobra.NoArgs, d.list)
+Reading hides the messages from others until the command ends, and raises their
+receive counts by one.`,
+		Example: "  scout dlq ls -c scout.yml",
+		Args:    cobra.NoArgs,
+	}, d.list)
 }
 
 func (d *dlqCommand) list(ctx context.Context, _ []string) error {

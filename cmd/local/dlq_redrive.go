@@ -24,8 +24,10 @@ type dlqRedrive struct {
 
 func newDLQRedriveCommand(o *options) *cobra.Command {
 	d := &dlqRedrive{dlqCommand: dlqCommand{options: o}}
-	cmd := d.command("redrive", "Send messages of a dead-letter queue back to the queue that they came from",
-		`Send messages of a dead-letter queue back to the queue that they came from, and
+	cmd := d.command(&cobra.Command{
+		Use:   "redrive",
+		Short: "Send messages of a dead-letter queue back to the queue that they came from",
+		Long: `Send messages of a dead-letter queue back to the queue that they came from, and
 delete each once SQS has acknowledged it there.
 
 Only messages that would now succeed are sent, unless --reason, --id or --all
@@ -33,9 +35,10 @@ asks for others. A message that is sent twice, because the command was killed in
 between, makes one job. Messages that only their SQS id tells apart get another id
 and could make two, so they are skipped without --new-ids.
 
-The command asks nothing; --dry-run shows what it would send.
-
-Example: scout dlq redrive --topic orders --rate 50 -c scout.yml`, cobra.NoArgs, d.redrive)
+The command asks nothing; --dry-run counts what it would send.`,
+		Example: "  scout dlq redrive --topic orders --rate 50 -c scout.yml",
+		Args:    cobra.NoArgs,
+	}, d.redrive)
 	d.addSelection(cmd)
 	flags := cmd.Flags()
 	flags.BoolVar(&d.all, "all", false, "also send messages that would be rejected again")
@@ -121,12 +124,15 @@ type dlqDrop struct {
 
 func newDLQDropCommand(o *options) *cobra.Command {
 	d := &dlqDrop{dlqCommand: dlqCommand{options: o}}
-	cmd := d.command("drop", "Delete messages of a dead-letter queue",
-		`Delete the messages of a dead-letter queue that the options select, or all with
+	cmd := d.command(&cobra.Command{
+		Use:   "drop",
+		Short: "Delete messages of a dead-letter queue",
+		Long: `Delete the messages of a dead-letter queue that the options select, or all with
 --all. It shows how many there are and asks before it deletes them, unless --yes
-is given.
-
-Example: scout dlq drop --topic debug --older-than 72h -c scout.yml`, cobra.NoArgs, d.drop)
+is given.`,
+		Example: "  scout dlq drop --topic debug --older-than 72h -c scout.yml",
+		Args:    cobra.NoArgs,
+	}, d.drop)
 	d.addSelection(cmd)
 	flags := cmd.Flags()
 	flags.BoolVar(&d.all, "all", false, "delete all messages")

@@ -31,14 +31,17 @@ type dlqShow struct {
 
 func newDLQShowCommand(o *options) *cobra.Command {
 	d := &dlqShow{dlqCommand: dlqCommand{options: o}}
-	cmd := d.command("show [ID | INDEX]", "Show messages of a dead-letter queue and what would become of them",
-		`Show messages of a dead-letter queue, the oldest first: the one with an SQS ID,
+	cmd := d.command(&cobra.Command{
+		Use:   "show [ID | INDEX]",
+		Short: "Show messages of a dead-letter queue and what would become of them",
+		Long: `Show messages of a dead-letter queue, the oldest first: the one with an SQS ID,
 the one at an INDEX (1 is the oldest), or those that the options select. For each
 message it shows the jobs that it would become with the current configuration, or
 the reason why it would be rejected. Only with --show-body it shows the body and
-the arguments of the jobs.
-
-Example: scout dlq show --reason unacceptable --limit 3 -c scout.yml`, cobra.MaximumNArgs(1), d.show)
+the arguments of the jobs.`,
+		Example: "  scout dlq show --reason unacceptable --limit 3 -c scout.yml",
+		Args:    cobra.MaximumNArgs(1),
+	}, d.show)
 	d.addSelection(cmd)
 	cmd.Flags().IntVar(&d.limit, "limit", 10, "show at most `N` messages, up to 100")
 	cmd.Flags().BoolVar(&d.showBody, "show-body", false, "show bodies and the arguments of jobs")

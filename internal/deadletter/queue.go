@@ -22,7 +22,8 @@ import (
 // A Queue is a dead-letter queue.
 type Queue struct {
 	URL, ARN string
-	Messages int  // approximate number of messages, hidden or not
+	Messages int  // approximate number of messages that can be received
+	Hidden   int  // approximate number of messages that somebody else has received
 	FIFO     bool // whether it is a FIFO queue
 
 	// Sources are the queues whose messages may be sent back. Of several, a
@@ -223,10 +224,8 @@ func (f *finder) describe(ctx context.Context, q *Queue, force bool) error {
 		return usage("the dead-letter queue %s has a RedrivePolicy itself: reading raises the receive counts of its messages, which may move them on to %s; use --force if they may", q.Name(), printable.Text(next, 256))
 	}
 	q.ARN, q.FIFO = attributes[string(types.QueueAttributeNameQueueArn)], strings.HasSuffix(q.Name(), ".fifo")
-	for _, name := range []types.QueueAttributeName{types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible} {
-		n, _ := strconv.Atoi(attributes[string(name)])
-		q.Messages += n
-	}
+	q.Messages, _ = strconv.Atoi(attributes[string(types.QueueAttributeNameApproximateNumberOfMessages)])
+	q.Hidden, _ = strconv.Atoi(attributes[string(types.QueueAttributeNameApproximateNumberOfMessagesNotVisible)])
 	return nil
 }
 

@@ -94,7 +94,10 @@ func (s *Scan) Run(ctx context.Context) (Result, error) {
 	keeper.Wait()
 	result := s.release(context.WithoutCancel(ctx))
 	result.Complete = complete
-	return result, errors.Join(err, failure(scan))
+	if err == nil {
+		err = failure(scan)
+	}
+	return result, err
 }
 
 // failure returns the error that ended a scan, nil if none has.
