@@ -136,8 +136,7 @@ func (d *dlqCommand) run(ctx context.Context, f func() error) error {
 	}
 	defer log.close()
 	d.log = log
-	// Redis is not needed.
-	if d.config, err = d.load(ctx, config.Loader{AWS: sqsclient.AWSConfig, LocalRedis: "redis://localhost"}); err != nil {
+	if d.config, err = d.load(ctx, config.Loader{AWS: sqsclient.AWSConfig}); err != nil {
 		return err
 	}
 	client, err := sqsclient.New(ctx, d.config.AWS, log.Logger)
