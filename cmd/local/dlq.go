@@ -55,6 +55,9 @@ from, or to the one that --to names.
 Reading hides the messages from others until the command ends, or for a minute if
 it is killed, and raises their receive counts by one.`,
 		Args: cobra.NoArgs,
+		RunE: withExitCode(func(*cobra.Command, []string) error {
+			return &failedError{errors.New("choose what to do: scout dlq ls, show, redrive or drop; see scout dlq --help"), exitUsage}
+		}),
 	}
 	group.AddCommand(newDLQListCommand(o), newDLQShowCommand(o), newDLQRedriveCommand(o), newDLQDropCommand(o))
 	return group
@@ -220,9 +223,11 @@ func (d *dlqCommand) list(ctx context.Context, _ []string) error {
 	stop := d.showProgress(func() (int, string) { return summary.Count(), "" })
 	result, err := scan.Run(ctx)
 	stop()
-	if d.output == "json" {
+	switch {
+	case err != nil && summary.Count() == 0:
+	case d.output == "json":
 		err = errors.Join(err, d.printJSON(d.summarize(&summary, result)))
-	} else {
+	default:
 		d.printSummary(&summary, result)
 	}
 	d.noteResult(summary.Count(), result)

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/gomodule/redigo/redis"
 
 	"scout/internal/test/env"
 )
@@ -27,13 +28,13 @@ type deadLetters struct {
 	sqs         *sqs.Client
 	suffix      string // of the names of queues: "" or .fifo
 	queue, dead string // URLs
-	redis       string // address
+	redis       *env.RedisServer
 	config      string // file
 }
 
 func newDeadLetters(t *testing.T, endpoint, suffix string) *deadLetters {
 	c := aws.Config{Region: "us-east-1", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("x", "x", "")}
-	d := &deadLetters{T: t, sqs: sqs.NewFromConfig(c), suffix: suffix, redis: env.Redis(t).Addr, config: filepath.Join(t.TempDir(), "scout.yml")}
+	d := &deadLetters{T: t, sqs: sqs.NewFromConfig(c), suffix: suffix, redis: env.Redis(t), config: filepath.Join(t.TempDir(), "scout.yml")}
 	attributes := map[string]string{"VisibilityTimeout": "30"}
 	if suffix != "" {
 		attributes["FifoQueue"] = "true"
@@ -44,7 +45,7 @@ func newDeadLetters(t *testing.T, endpoint, suffix string) *deadLetters {
 	attributes["RedrivePolicy"] = fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":"1000"}`, deadARN)
 	d.queue, _ = createQueue(t, d.sqs, name+suffix, attributes)
 	text := fmt.Sprintf("redis: {url: \"redis://%s\"}\nqueue: {name: %q, wait_time: 1s, topics: {orders: OrderWorker}}\naws: {region: us-east-1, endpoint: %q, access_key: x, secret_key: x}\n",
-		d.redis, name+suffix, endpoint)
+		d.redis.Addr, name+suffix, endpoint)
 	if err := os.WriteFile(d.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -90,6 +91,15 @@ func (d *deadLetters) left() (n int) {
 	return n
 }
 
+// queued returns the number of jobs.
+func (d *deadLetters) queued() int {
+	n, err := redis.Int(d.redis.Do("LLEN", "queue:default"))
+	if err != nil {
+		d.Fatal(err)
+	}
+	return n
+}
+
 // testRedriveKilled redrives n dead letters, of which half would succeed, kills the
 // command several times, and checks that each becomes one job and the others stay.
 func (d *deadLetters) testRedriveKilled(n int) {
@@ -104,11 +114,11 @@ func (d *deadLetters) testRedriveKilled(n int) {
 				p.done <- err
 				return true
 			default:
-				return len(jobs(d.T, d.redis)) > n/2*kill/5
+				return d.queued() > n/2*kill/5
 			}
 		})
 		_ = p.Process.Kill()
-		d.Logf("killed: %d jobs, %d dead letters", len(jobs(d.T, d.redis)), d.left())
+		d.Logf("killed: %d jobs, %d dead letters", d.queued(), d.left())
 		<-p.done
 	}
 	eventually(d.T, 5*time.Minute, "a redrive leaves only what would be rejected", func() bool {
@@ -118,7 +128,7 @@ func (d *deadLetters) testRedriveKilled(n int) {
 		}
 		return d.left() == n/2
 	})
-	eventually(d.T, 2*time.Minute, "all are jobs", func() bool { return len(jobs(d.T, d.redis)) >= n/2 })
+	eventually(d.T, 2*time.Minute, "all are jobs", func() bool { return d.queued() >= n/2 })
 	daemon.signal(d.T, syscall.SIGTERM)
 	if err := daemon.end(d.T, 30*time.Second); err != nil {
 		d.Errorf("scout ended with %v", err)
@@ -132,7 +142,7 @@ func (d *deadLetters) testRedriveKilled(n int) {
 func (d *deadLetters) checkJobs(n int) {
 	seen := map[int]bool{}
 	last := map[int]int{} // by group
-	for _, text := range jobs(d.T, d.redis) {
+	for _, text := range jobs(d.T, d.redis.Addr) {
 		i, err := strconv.Atoi(text)
 		if err != nil || i%2 != 0 || i >= n || seen[i] {
 			d.Errorf("the job %s is doubled or of no message", text)
@@ -196,4 +206,3 @@ func TestRedriveKilledOnMoto(t *testing.T) {
 	t.Parallel()
 	newDeadLetters(t, env.Moto(t), "").testRedriveKilled(200)
 }
-

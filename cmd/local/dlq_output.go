@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"scout/handler"
 	"scout/internal/deadletter"
+	"scout/internal/printable"
 )
 
 // A dlqSummary is the JSON output of scout dlq ls, and part of that of redrive and
@@ -41,11 +43,22 @@ func (d *dlqCommand) summarize(s *deadletter.Summary, result deadletter.Result) 
 	return out
 }
 
+// printJSON prints a value in JSON, with the characters in strings escaped that could
+// control the terminal.
 func (d *dlqCommand) printJSON(v any) error {
-	encoder := json.NewEncoder(d.out())
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
+	if err := encoder.Encode(v); err != nil {
+		return err
+	}
+	for line := range strings.Lines(b.String()) {
+		if _, err := fmt.Fprintln(d.out(), printable.Text(strings.TrimSuffix(line, "\n"), 0)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Intervals of what showProgress shows.

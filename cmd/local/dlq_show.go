@@ -121,7 +121,7 @@ func (d *dlqShow) print(n int, m *deadletter.Message) {
 	}
 	d.printOutcome(m)
 	if d.showBody {
-		d.line("body", "%s", printable.Text(aws.ToString(m.Body), 0))
+		d.line("body", "%s", displayJSON([]byte(aws.ToString(m.Body))))
 	}
 }
 
