@@ -19,6 +19,7 @@ import (
 	"scout/handler"
 	"scout/internal/deadletter"
 	"scout/internal/earlysignal"
+	"scout/internal/explain"
 	"scout/internal/printable"
 	"scout/internal/sqsclient"
 )
@@ -84,7 +85,7 @@ func (d *dlqCommand) command(cmd *cobra.Command, f func(ctx context.Context, arg
 	flags.StringVar(&d.choice.To, "to", "", "the `QUEUE` that the messages go to, by name or URL; by default the one that they came from")
 	flags.BoolVar(&d.choice.Force, "force", false, "read the queue even if it has a dead-letter queue itself, to which reads may move its messages")
 	flags.DurationVar(&d.hide, "hide", deadletter.DefaultHide, "how long messages stay hidden if the command is killed")
-	flags.StringVarP(&d.output, "output", "o", "text", "text or json")
+	addOutputFlag(cmd, &d.output, "text", "json")
 	return cmd
 }
 
@@ -105,8 +106,6 @@ func (d *dlqCommand) selection() deadletter.Selection {
 // checkFlags checks the values of flags.
 func (d *dlqCommand) checkFlags() error {
 	switch {
-	case d.output != "text" && d.output != "json":
-		return fmt.Errorf("--output %s: must be text or json", printable.Text(d.output, 100))
 	case d.hide < time.Second || d.hide > 12*time.Hour:
 		return errors.New("--hide: must be from 1s to 12h")
 	case d.older < 0 || d.newer < 0:
@@ -226,7 +225,7 @@ func (d *dlqCommand) list(ctx context.Context, _ []string) error {
 	switch {
 	case err != nil && summary.Count() == 0:
 	case d.output == "json":
-		err = errors.Join(err, d.printJSON(d.summarize(&summary, result)))
+		err = errors.Join(err, writeJSON(d.out(), d.summarize(&summary, result)))
 	default:
 		d.printSummary(&summary, result)
 	}
@@ -255,7 +254,7 @@ func (d *dlqCommand) printSummary(s *deadletter.Summary, result deadletter.Resul
 		if g.Reason != "" {
 			now += ", " + string(g.Reason)
 		}
-		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\n", g.Count, cmp.Or(string(g.Source), "-"), cmp.Or(printable.Text(g.Topic, maxShown), "-"), now, g.Oldest.Format(time.DateTime))
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\n", g.Count, cmp.Or(string(g.Source), "-"), cmp.Or(printable.Text(g.Label, maxShown), "-"), now, g.Oldest.Format(time.DateTime))
 	}
 	_ = table.Flush()
 	fmt.Fprintln(w)
@@ -266,8 +265,8 @@ func (d *dlqCommand) printSummary(s *deadletter.Summary, result deadletter.Resul
 func (d *dlqCommand) printReasons(s *deadletter.Summary) {
 	w := d.out()
 	outcomes, reasons := s.Outcomes(), s.Reasons()
-	fmt.Fprintf(w, "%s would now succeed", plural(outcomes[deadletter.Job]+outcomes[deadletter.Ignored], "message"))
-	if n := outcomes[deadletter.Ignored]; n > 0 {
+	fmt.Fprintf(w, "%s would now succeed", plural(outcomes[explain.Job]+outcomes[explain.Ignored], "message"))
+	if n := outcomes[explain.Ignored]; n > 0 {
 		fmt.Fprintf(w, " (%d of them ignored)", n)
 	}
 	for _, reason := range slices.Sorted(maps.Keys(reasons)) {

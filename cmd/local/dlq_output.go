@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
@@ -11,7 +9,7 @@ import (
 
 	"scout/handler"
 	"scout/internal/deadletter"
-	"scout/internal/printable"
+	"scout/internal/explain"
 )
 
 // A dlqSummary is the JSON output of scout dlq ls, and part of that of redrive and
@@ -26,9 +24,9 @@ type dlqSummary struct {
 	Hidden   int        `json:"hidden"`   // messages that could not be returned
 	NeedIDs  int        `json:"new_ids"`  // messages that redrive skips without --new-ids
 
-	Outcomes map[deadletter.Outcome]int `json:"outcomes"`
-	Reasons  map[handler.Reason]int     `json:"reasons"`
-	Groups   []deadletter.Group         `json:"groups"`
+	Outcomes map[explain.Outcome]int `json:"outcomes"`
+	Reasons  map[handler.Reason]int  `json:"reasons"`
+	Groups   []deadletter.Group      `json:"groups"`
 }
 
 func (d *dlqCommand) summarize(s *deadletter.Summary, result deadletter.Result) dlqSummary {
@@ -41,24 +39,6 @@ func (d *dlqCommand) summarize(s *deadletter.Summary, result deadletter.Result) 
 		out.Oldest = &oldest
 	}
 	return out
-}
-
-// printJSON prints a value in JSON, with the characters in strings escaped that could
-// control the terminal.
-func (d *dlqCommand) printJSON(v any) error {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(v); err != nil {
-		return err
-	}
-	for line := range strings.Lines(b.String()) {
-		if _, err := fmt.Fprintln(d.out(), printable.Text(strings.TrimSuffix(line, "\n"), 0)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Intervals of what showProgress shows.

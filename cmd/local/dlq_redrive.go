@@ -60,7 +60,7 @@ func (d *dlqRedrive) redrive(ctx context.Context, _ []string) error {
 	stop()
 	p := r.Progress()
 	if d.output == "json" {
-		err = errors.Join(err, d.printJSON(dlqRedriven{d.summarize(&r.Read, result), newDLQProgress(p, d.dryRun), result.Returned}))
+		err = errors.Join(err, writeJSON(d.out(), dlqRedriven{d.summarize(&r.Read, result), newDLQProgress(p, d.dryRun), result.Returned}))
 	} else {
 		d.printRedriven(&r.Read, p, result)
 	}
@@ -166,7 +166,7 @@ func (d *dlqDrop) drop(ctx context.Context, _ []string) error {
 	stop()
 	p := drop.Progress()
 	if d.output == "json" {
-		err = errors.Join(err, d.printJSON(dlqRedriven{d.summarize(&drop.Read, result), newDLQProgress(p, d.dryRun), result.Returned}))
+		err = errors.Join(err, writeJSON(d.out(), dlqRedriven{d.summarize(&drop.Read, result), newDLQProgress(p, d.dryRun), result.Returned}))
 	} else if d.dryRun {
 		fmt.Fprintf(d.out(), "%s of %d would be deleted from %s\n", plural(p.Selected, "message"), drop.Read.Count(), d.scan.Queue.Name())
 	} else {
@@ -180,7 +180,7 @@ func (d *dlqDrop) drop(ctx context.Context, _ []string) error {
 func (d *dlqDrop) ask(ctx context.Context, selected *deadletter.Summary) (bool, error) {
 	w := d.cmd.ErrOrStderr()
 	for _, g := range selected.Groups() {
-		fmt.Fprintf(w, "%7d  %s %s, %s %s\n", g.Count, g.Source, g.Topic, g.Outcome, g.Reason)
+		fmt.Fprintf(w, "%7d  %s %s, %s %s\n", g.Count, g.Source, g.Label, g.Outcome, g.Reason)
 	}
 	fmt.Fprintf(w, "Delete %s from %s for good? Type yes: ", plural(selected.Count(), "message"), d.scan.Queue.Name())
 	answer := make(chan string, 1)

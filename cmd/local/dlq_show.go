@@ -15,7 +15,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/spf13/cobra"
 
+	"scout/handler"
 	"scout/internal/deadletter"
+	"scout/internal/explain"
 	"scout/internal/printable"
 )
 
@@ -89,60 +91,51 @@ func (d *dlqShow) show(ctx context.Context, args []string) error {
 	return err
 }
 
-func (d *dlqShow) line(label, format string, args ...any) {
-	fmt.Fprintf(d.out(), "  %-9s  %s\n", label, fmt.Sprintf(format, args...))
-}
-
-// print prints a message. It escapes text that others wrote.
+// print prints a message as scout explain does, and what SQS says about it.
 func (d *dlqShow) print(n int, m *deadletter.Message) {
-	fmt.Fprintf(d.out(), "message %d  %s\n", n, printable.Text(m.ID(), maxShown))
-	d.line("sent", "%s, received %s times", sentAt(m.Sent()), printable.Text(m.Attributes["ApproximateReceiveCount"], 10))
+	p := &explainPrinter{w: d.out()}
+	fmt.Fprintf(p.w, "message %d  %s\n", n, printable.Text(m.ID(), maxShown))
+	p.line("sent", fmt.Sprintf("%s, received %d times", sentAt(m.Sent()), m.Receives()))
 	if m.Source != nil {
-		d.line("queue", "%s", m.Source.Name())
+		p.line("queue", m.Source.Name())
+		p.line("source", source(m.Translation))
 	}
-	if group := m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]; group != "" {
-		d.line("group", "%s", printable.Text(group, maxShown))
-	}
-	if m.Undelivered != "" {
-		d.line("SNS", "could not deliver it: %s", m.Undelivered)
-	}
-	if m.Outcome != deadletter.Unknown {
-		d.line("source", "%s", source(m.Translation))
-	}
-	if m.TopicARN != "" {
-		d.line("topic", "%s", printable.Text(m.TopicARN, maxShown))
-	}
-	if m.MessageID != "" {
-		d.line("id", "%s", printable.Text(m.MessageID, maxShown))
+	for _, line := range []struct{ label, text string }{
+		{"group", m.Group()}, {"SNS", m.Undelivered}, {"topic", m.TopicARN}, {"id", m.MessageID},
+	} {
+		if line.text != "" {
+			p.line(line.label, printable.Text(line.text, maxShown))
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.MessageAttributes)) {
 		a := m.MessageAttributes[name]
-		d.line("attribute", "%s = %s (%s)", printable.Text(name, maxShown), printable.Text(attributeText(a), maxShown), printable.Text(aws.ToString(a.DataType), maxShown))
+		p.line("attr", fmt.Sprintf("%s = %s (%s)", printable.Text(name, maxShown), printable.Text(attributeText(a), maxShown), printable.Text(aws.ToString(a.DataType), maxShown)))
 	}
-	d.printOutcome(m)
+	if route, ok := m.MatchedRoute(); ok {
+		p.line("route", describe(route))
+	}
+	d.printOutcome(p, m)
 	if d.showBody {
-		d.line("body", "%s", displayJSON([]byte(aws.ToString(m.Body))))
+		p.line("body", displayJSON([]byte(aws.ToString(m.Body))))
 	}
 }
 
-func (d *dlqShow) printOutcome(m *deadletter.Message) {
-	switch m.Outcome {
-	case deadletter.Rejected:
-		d.line("rejected", "%s (%s)", printable.Text(m.Detail, 0), m.Reason)
-	case deadletter.Unknown:
-		d.line("unknown", "%s (%s)", printable.Text(m.Detail, 0), m.Reason)
-	case deadletter.Ignored:
-		d.line("ignored", "Scout would delete the message without a job")
+func (d *dlqShow) printOutcome(p *explainPrinter, m *deadletter.Message) {
+	switch outcome := m.Outcome(); outcome {
+	case explain.Rejected, deadletter.Unknown:
+		p.line(string(outcome), fmt.Sprintf("%s (%s)", printable.Text(m.Rejection.Detail, 0), m.Reason()))
+	case explain.Ignored:
+		p.line("ignored", "Scout would delete the message without a job")
+	}
+	if m.NeedsID {
+		p.line("identity", "the SQS message id, so the jid changes when the message is sent again; redrive skips it without --new-ids")
 	}
 	for _, job := range m.Jobs {
 		if d.showBody {
-			d.line("job", "%s", displayJSON(job.Payload))
+			p.line("job", displayJSON(job.Payload))
 		} else {
-			d.line("job", "%s on %s, jid %s", printable.Text(job.Class, maxShown), printable.Text(job.Queue, maxShown), job.JID)
+			p.line("job", fmt.Sprintf("%s on %s, jid %s", job.Class, job.Queue, job.JID))
 		}
-	}
-	if m.NeedsID {
-		d.line("identity", "the SQS message id, so the jid changes when the message is sent again; redrive skips it without --new-ids")
 	}
 }
 
@@ -151,39 +144,39 @@ func attributeText(a types.MessageAttributeValue) string {
 	if a.StringValue != nil {
 		return *a.StringValue
 	}
-	return fmt.Sprintf("%d bytes", len(a.BinaryValue))
+	return plural(len(a.BinaryValue), "byte")
 }
 
-// A dlqMessage is a message in the JSON output of scout dlq show.
+// A dlqMessage is a message in the JSON output of scout dlq show. Keys that scout
+// explain has too mean the same.
 type dlqMessage struct {
-	ID          string             `json:"sqs_message_id"`
-	Queue       string             `json:"queue,omitempty"` // that it goes back to
-	Sent        time.Time          `json:"sent"`
-	Receives    int                `json:"receive_count"`
-	Source      string             `json:"source,omitempty"`
-	Topic       string             `json:"topic,omitempty"`
-	TopicARN    string             `json:"topic_arn,omitempty"`
-	MessageID   string             `json:"message_id,omitempty"`
-	Route       string             `json:"route,omitempty"`
-	Outcome     deadletter.Outcome `json:"outcome"`
-	Reason      string             `json:"reason,omitempty"`
-	Detail      string             `json:"detail,omitempty"`
-	Undelivered string             `json:"undelivered,omitempty"`
-	NewID       bool               `json:"new_id,omitempty"`
-	Jobs        []dlqJob           `json:"jobs"`
-	Attributes  map[string]string  `json:"attributes"` // of SQS
+	ID          string            `json:"sqs_message_id"`
+	Queue       string            `json:"queue,omitempty"` // that it goes back to
+	Sent        time.Time         `json:"sent"`
+	Receives    int               `json:"receive_count"`
+	Undelivered string            `json:"undelivered,omitempty"` // why SNS could not deliver it
+	Source      handler.Source    `json:"source,omitempty"`
+	Label       string            `json:"label,omitempty"`
+	TopicARN    string            `json:"topic_arn,omitempty"`
+	MessageID   string            `json:"message_id,omitempty"` // assigned by the source
+	Route       string            `json:"route,omitempty"`
+	Outcome     explain.Outcome   `json:"outcome"`
+	Reason      handler.Reason    `json:"reason,omitempty"`
+	Detail      string            `json:"detail,omitempty"`
+	NewID       bool              `json:"new_id,omitempty"` // whether redrive skips it without --new-ids
+	Jobs        []any             `json:"jobs"`             // without --show-body, a dlqJob for each
+	Attributes  map[string]string `json:"attributes"`       // of SQS
 
 	MessageAttributes map[string]dlqAttribute `json:"message_attributes"`
 
 	Body *string `json:"body,omitempty"` // with --show-body
 }
 
-// A dlqJob is a job that a message would become.
+// A dlqJob is a job without its arguments.
 type dlqJob struct {
-	Class   string          `json:"class"`
-	Queue   string          `json:"queue"`
-	JID     string          `json:"jid"`
-	Payload json.RawMessage `json:"payload,omitempty"` // with --show-body
+	Class string `json:"class"`
+	Queue string `json:"queue"`
+	JID   string `json:"jid"`
 }
 
 type dlqAttribute struct {
@@ -200,29 +193,31 @@ func (d *dlqShow) printMessagesJSON(messages []*deadletter.Message) error {
 	for i, m := range messages {
 		out.Messages[i] = d.messageJSON(m)
 	}
-	return d.printJSON(out)
+	return writeJSON(d.out(), out)
 }
 
 func (d *dlqShow) messageJSON(m *deadletter.Message) dlqMessage {
-	receives, _ := strconv.Atoi(m.Attributes["ApproximateReceiveCount"])
 	out := dlqMessage{
-		ID: m.ID(), Sent: m.Sent().UTC(), Receives: receives, Source: string(m.Translation.Source),
-		Topic: m.Label, TopicARN: m.TopicARN, MessageID: m.MessageID, Route: m.Route,
-		Outcome: m.Outcome, Reason: string(m.Reason), Detail: m.Detail, Undelivered: m.Undelivered, NewID: m.NeedsID,
-		Jobs: []dlqJob{}, Attributes: m.Attributes, MessageAttributes: map[string]dlqAttribute{},
+		ID: m.ID(), Sent: m.Sent().UTC(), Receives: m.Receives(), Undelivered: m.Undelivered,
+		Source: m.Translation.Source, Label: m.Label, TopicARN: m.TopicARN, MessageID: m.MessageID, Route: m.Route,
+		Outcome: m.Outcome(), Reason: m.Reason(), NewID: m.NeedsID,
+		Jobs: []any{}, Attributes: m.Attributes, MessageAttributes: map[string]dlqAttribute{},
 	}
 	if m.Source != nil {
 		out.Queue = m.Source.Name()
+	}
+	if m.Rejection != nil {
+		out.Detail = m.Rejection.Detail
 	}
 	for name, a := range m.MessageAttributes {
 		out.MessageAttributes[name] = dlqAttribute{aws.ToString(a.DataType), a.StringValue, a.BinaryValue}
 	}
 	for _, job := range m.Jobs {
-		j := dlqJob{Class: job.Class, Queue: job.Queue, JID: job.JID}
 		if d.showBody {
-			j.Payload = job.Payload
+			out.Jobs = append(out.Jobs, json.RawMessage(job.Payload))
+		} else {
+			out.Jobs = append(out.Jobs, dlqJob{job.Class, job.Queue, job.JID})
 		}
-		out.Jobs = append(out.Jobs, j)
 	}
 	if d.showBody {
 		out.Body = m.Body

@@ -21,6 +21,7 @@ import (
 	"scout/config"
 	"scout/handler"
 	"scout/internal/devstack"
+	"scout/internal/explain"
 	"scout/internal/sqsclient"
 	"scout/internal/uuid"
 	"scout/sidekiq"
@@ -363,13 +364,13 @@ func testScan(s *stand) {
 	wantEqual(s, "result", result, Result{Complete: true, Returned: 50})
 	wantEqual(s, "messages", summary.Count(), 50)
 	outcomes := summary.Outcomes()
-	wantEqual(s, "jobs", outcomes[Job], 30)
-	wantEqual(s, "ignored", outcomes[Ignored], 10)
-	wantEqual(s, "rejected", outcomes[Rejected], 10)
+	wantEqual(s, "jobs", outcomes[explain.Job], 30)
+	wantEqual(s, "ignored", outcomes[explain.Ignored], 10)
+	wantEqual(s, "rejected", outcomes[explain.Rejected], 10)
 	wantEqual(s, "reasons", fmt.Sprint(summary.Reasons()), "map[no_route:10]")
 	groups := summary.Groups()
 	wantEqual(s, "groups", len(groups), 3)
-	wantEqual(s, "topic of the largest group", groups[0].Topic, "orders")
+	wantEqual(s, "topic of the largest group", groups[0].Label, "orders")
 	wantEqual(s, "source of the largest group", groups[0].Source, handler.SourceSNS)
 	for _, m := range s.take(s.dead, 50) {
 		wantEqual(s, "receive count", m.Attributes["ApproximateReceiveCount"], "2")
@@ -499,7 +500,7 @@ func testRedriveUndelivered(s *stand) {
 	s.must(err)
 	undelivered := 0
 	for _, m := range oldest.Messages() {
-		wantEqual(s, "outcome of "+*m.Body, m.Outcome, Job)
+		wantEqual(s, "outcome of "+*m.Body, m.Outcome(), explain.Job)
 		if m.Undelivered == "200: no such queue" {
 			undelivered++
 		}

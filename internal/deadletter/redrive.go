@@ -139,7 +139,7 @@ func fifoGroup(m *Message) string {
 	if !isFIFO(m) {
 		return ""
 	}
-	return m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]
+	return m.Group()
 }
 
 func isFIFO(m *Message) bool { return strings.HasSuffix(m.Source.URL, ".fifo") }
@@ -283,7 +283,7 @@ func sendEntry(id *string, m *Message) types.SendMessageBatchRequestEntry {
 			string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): {DataType: aws.String("String"), StringValue: &trace},
 		}
 	}
-	if group := m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]; group != "" {
+	if group := m.Group(); group != "" {
 		e.MessageGroupId = &group
 	}
 	if isFIFO(m) {

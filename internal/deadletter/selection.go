@@ -27,7 +27,7 @@ func (s *Selection) matches(m *Message) bool {
 		return false
 	case s.Topics != nil && !slices.Contains(s.Topics, m.Label) && !slices.Contains(s.Topics, m.TopicARN):
 		return false
-	case s.Reasons != nil && !slices.Contains(s.Reasons, string(m.Reason)):
+	case s.Reasons != nil && !slices.Contains(s.Reasons, string(m.Reason())):
 		return false
 	case s.IDs != nil && !slices.Contains(s.IDs, m.ID()):
 		return false

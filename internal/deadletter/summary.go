@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"scout/handler"
+	"scout/internal/explain"
 )
 
 // maxGroups is the maximum number of groups in a Summary, because others choose the
@@ -15,10 +16,10 @@ const maxGroups = 1000
 
 // A Group is the messages of a Summary that have the first fields in common.
 type Group struct {
-	Source  handler.Source `json:"source"`
-	Topic   string         `json:"topic"` // or what other sources have in its place
-	Outcome Outcome        `json:"outcome"`
-	Reason  handler.Reason `json:"reason,omitempty"`
+	Source  handler.Source  `json:"source"`
+	Label   string          `json:"label"` // a topic's name, an event's source/detail-type, a bucket
+	Outcome explain.Outcome `json:"outcome"`
+	Reason  handler.Reason  `json:"reason,omitempty"`
 
 	Count  int       `json:"count"`
 	Oldest time.Time `json:"oldest"`
@@ -26,8 +27,8 @@ type Group struct {
 
 type groupKey struct {
 	source  handler.Source
-	topic   string
-	outcome Outcome
+	label   string
+	outcome explain.Outcome
 	reason  handler.Reason
 }
 
@@ -49,13 +50,13 @@ func (s *Summary) Add(messages ...*Message) {
 		s.groups = map[groupKey]*Group{}
 	}
 	for _, m := range messages {
-		key := groupKey{m.Translation.Source, m.Label, m.Outcome, m.Reason}
+		key := groupKey{m.Translation.Source, m.Label, m.Outcome(), m.Reason()}
 		if s.groups[key] == nil && len(s.groups) >= maxGroups {
-			key.topic = "(others)"
+			key.label = "(others)"
 		}
 		g := s.groups[key]
 		if g == nil {
-			g = &Group{Source: key.source, Topic: key.topic, Outcome: key.outcome, Reason: key.reason}
+			g = &Group{Source: key.source, Label: key.label, Outcome: key.outcome, Reason: key.reason}
 			s.groups[key] = g
 		}
 		g.Count++
@@ -104,7 +105,7 @@ func (s *Summary) Groups() []Group {
 		groups = append(groups, *g)
 	}
 	slices.SortFunc(groups, func(a, b Group) int {
-		return cmp.Or(b.Count-a.Count, cmp.Compare(a.Source, b.Source), cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Outcome, b.Outcome), cmp.Compare(a.Reason, b.Reason))
+		return cmp.Or(b.Count-a.Count, cmp.Compare(a.Source, b.Source), cmp.Compare(a.Label, b.Label), cmp.Compare(a.Outcome, b.Outcome), cmp.Compare(a.Reason, b.Reason))
 	})
 	return groups
 }
@@ -121,8 +122,8 @@ func (s *Summary) Reasons() map[handler.Reason]int {
 }
 
 // Outcomes returns the number of messages by outcome.
-func (s *Summary) Outcomes() map[Outcome]int {
-	outcomes := map[Outcome]int{}
+func (s *Summary) Outcomes() map[explain.Outcome]int {
+	outcomes := map[explain.Outcome]int{}
 	for _, g := range s.Groups() {
 		outcomes[g.Outcome] += g.Count
 	}
