@@ -54,6 +54,7 @@ func conformance(t *testing.T, endpoint string) {
 		{"messages", messageTests},
 		{"batches", batchTests},
 		{"FIFO queues", fifoTests},
+		{"dead letters", deadLetterTests},
 		{"topics", topicTests},
 		{"notifications", notificationTests},
 	} {

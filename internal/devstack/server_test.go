@@ -302,3 +302,17 @@ func TestDisconnectDuringPollLosesNothing(t *testing.T) {
 	c.send(queue, "x")
 	wantEqual(c, "received", len(c.receive(queue)), 1)
 }
+
+// TestTraceHeaderInBatch checks that SendMessageBatch keeps the X-Ray header of each entry. Moto does not.
+func TestTraceHeaderInBatch(t *testing.T) {
+	c := newClient(t, startServer(t))
+	url := c.queue(nil)
+	entries := sendEntries(1)
+	const header = "Root=1-00000000-000000000000000000000000;Sampled=1"
+	entries[0].MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
+		"AWSTraceHeader": {DataType: aws.String("String"), StringValue: aws.String(header)},
+	}
+	_, err := c.sendBatch(url, entries)
+	c.must(err)
+	wantEqual(c, "header", c.receiveOne(url).Attributes["AWSTraceHeader"], header)
+}
