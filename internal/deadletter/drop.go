@@ -2,6 +2,7 @@ package deadletter
 
 import (
 	"context"
+	"strings"
 	"sync"
 )
 
@@ -48,7 +49,7 @@ func (d *Drop) visit(_ context.Context, messages []*Message) error {
 	for _, m := range messages {
 		if d.Selection.matches(m) && (d.Limit == 0 || d.progress.Selected < d.Limit) {
 			d.selected.Add(m)
-			d.ids = append(d.ids, m.ID())
+			d.ids = append(d.ids, strings.Clone(m.ID())) // without the memory of the response
 			d.progress.Selected++
 		}
 	}

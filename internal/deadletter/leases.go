@@ -2,6 +2,7 @@ package deadletter
 
 import (
 	"hash/maphash"
+	"strings"
 	"sync"
 	"time"
 )
@@ -29,13 +30,15 @@ func newLeases() *leases {
 }
 
 // add adds a received message. It reports false if the message was received before;
-// SQS may deliver a message twice.
+// SQS may deliver a message twice. It keeps copies of the strings, because the strings
+// of a response share their memory.
 func (l *leases) add(id, handle string, until time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, isGone := l.gone[maphash.String(l.seed, id)]
 	_, isHeld := l.held[id]
-	l.held[id] = &lease{id, handle, until}
+	id = strings.Clone(id)
+	l.held[id] = &lease{id, strings.Clone(handle), until}
 	return !isHeld && !isGone
 }
 

@@ -3,6 +3,7 @@ package deadletter
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -56,6 +57,7 @@ func (s *Summary) Add(messages ...*Message) {
 		}
 		g := s.groups[key]
 		if g == nil {
+			key.label = strings.Clone(key.label) // without the memory of the response
 			g = &Group{Source: key.source, Label: key.label, Outcome: key.outcome, Reason: key.reason}
 			s.groups[key] = g
 		}

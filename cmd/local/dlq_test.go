@@ -1,0 +1,50 @@
+package main
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"scout/internal/devstack"
+)
+
+// fillDead fills the dead-letter queue with n messages that would become jobs.
+func (e *endpoint) fillDead(t *testing.T, n int) {
+	t.Helper()
+	topic, err := e.CreateTopic("dead-orders", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Subscribe(topic, "arn:aws:sqs:us-east-1:000000000000:dead", nil); err != nil {
+		t.Fatal(err)
+	}
+	for range n {
+		if _, err := e.Publish(topic, devstack.Notification{Message: "1"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// SIGINT ends a command on a dead-letter queue once the calls in flight are done, and
+// the messages that are left are visible at once.
+func TestInterruptedRedrive(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t, 30, 5)
+	e.fillDead(t, 300)
+	p := startScout(t, "dlq", "redrive", "--all", "--rate", "50", "-c", e.config(t, startTestRedis(t), "1s"))
+	eventually(t, time.Minute, "messages are sent", func() bool { return e.depth(t, "app") > 10 })
+	p.signal(t, syscall.SIGINT)
+	err := p.end(t, time.Minute)
+	if err == nil || err.Error() != "exit status 1" || !strings.Contains(p.log(), "interrupted; the messages that are left are back in the queue") {
+		t.Errorf("scout ended with %v; its log:\n%s", err, p.log())
+	}
+	if n := e.attribute(t, "dead", types.QueueAttributeNameApproximateNumberOfMessagesNotVisible); n != 0 {
+		t.Errorf("%d messages are hidden", n)
+	}
+	if sent, left := e.depth(t, "app"), e.depth(t, "dead"); sent+left != 300 {
+		t.Errorf("%d messages were sent, and %d are left", sent, left)
+	}
+}
