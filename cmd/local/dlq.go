@@ -17,6 +17,7 @@ import (
 
 	"scout/config"
 	"scout/handler"
+	"scout/internal/budget"
 	"scout/internal/deadletter"
 	"scout/internal/earlysignal"
 	"scout/internal/explain"
@@ -145,6 +146,7 @@ func (d *dlqCommand) run(ctx context.Context, f func() error) error {
 	if err != nil {
 		return err
 	}
+	client.SetGate(budget.New(d.config.MaxBytes))
 	queue, err := deadletter.Find(ctx, client, d.config.Queues, d.choice)
 	if err != nil {
 		return err
@@ -169,6 +171,9 @@ func (d *dlqCommand) noteResult(read int, result deadletter.Result) {
 	q := d.scan.Queue
 	if read > 0 {
 		d.note("Reading has raised the receive count of each message by one.")
+	}
+	if result.Full {
+		d.note("Not all messages were read, because SQS permits no more hidden messages of a queue. Redrive or drop what was read, and read again.")
 	}
 	if q.Hidden > 0 {
 		d.note("About %d more messages were hidden by another reader, such as a command that was killed. They become visible when their visibility timeout ends.", q.Hidden)
@@ -285,6 +290,13 @@ func plural(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun + "s"
 }
 
+func are(n int) string {
+	if n == 1 {
+		return "1 is"
+	}
+	return strconv.Itoa(n) + " are"
+}
+
 // sentAt returns a time with its age.
 func sentAt(t time.Time) string {
 	return fmt.Sprintf("%s UTC (%s ago)", t.UTC().Format(time.DateTime), age(time.Since(t)))
@@ -299,5 +311,5 @@ func age(d time.Duration) string {
 	case d >= 2*time.Minute:
 		return fmt.Sprintf("%d minutes", int(d.Minutes()))
 	}
-	return fmt.Sprintf("%d seconds", max(0, int(d.Seconds())))
+	return plural(max(0, int(d.Seconds())), "second")
 }

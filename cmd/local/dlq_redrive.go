@@ -94,7 +94,7 @@ func (d *dlqRedrive) printRedriven(read *deadletter.Summary, p deadletter.Progre
 	if d.dryRun {
 		fmt.Fprintf(w, "%s of %d would be sent from %s to %s\n", plural(p.Selected, "message"), read.Count(), d.scan.Queue.Name(), d.route())
 	} else {
-		fmt.Fprintf(w, "%s of %d sent from %s to %s; %d are back in the dead-letter queue\n", plural(p.Sent, "message"), read.Count(), d.scan.Queue.Name(), d.route(), result.Returned)
+		fmt.Fprintf(w, "%s of %d sent from %s to %s; %s back in the dead-letter queue\n", plural(p.Sent, "message"), read.Count(), d.scan.Queue.Name(), d.route(), are(result.Returned))
 	}
 	if p.SkippedIDs > 0 {
 		fmt.Fprintf(w, "%s skipped, because they would get new ids; see --new-ids\n", plural(p.SkippedIDs, "message"))
@@ -170,7 +170,7 @@ func (d *dlqDrop) drop(ctx context.Context, _ []string) error {
 	} else if d.dryRun {
 		fmt.Fprintf(d.out(), "%s of %d would be deleted from %s\n", plural(p.Selected, "message"), drop.Read.Count(), d.scan.Queue.Name())
 	} else {
-		fmt.Fprintf(d.out(), "%s of %d deleted from %s; %d are back in it\n", plural(p.Deleted, "message"), drop.Read.Count(), d.scan.Queue.Name(), result.Returned)
+		fmt.Fprintf(d.out(), "%s of %d deleted from %s; %s back in it\n", plural(p.Deleted, "message"), drop.Read.Count(), d.scan.Queue.Name(), are(result.Returned))
 	}
 	d.noteResult(drop.Read.Count(), result)
 	return errors.Join(err, failures(p))

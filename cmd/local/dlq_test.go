@@ -48,3 +48,21 @@ func TestInterruptedRedrive(t *testing.T) {
 		t.Errorf("%d messages were sent, and %d are left", sent, left)
 	}
 }
+
+func TestBar(t *testing.T) {
+	for _, c := range []struct {
+		read, total int
+		elapsed     time.Duration
+		want        string
+	}{
+		{0, 0, time.Second, "reading"},
+		{0, 10, time.Minute, "[........................]   0 %  0 of about 10 read"},
+		{50, 100, 2 * time.Second, "[############............]  50 %  50 of about 100 read"},
+		{25, 100, 10 * time.Second, "[######..................]  25 %  25 of about 100 read, 30s left"},
+		{100, 100, 10 * time.Second, "[########################] 100 %  100 of about 100 read, 0s left"},
+	} {
+		if got := bar(c.read, c.total, c.elapsed); got != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+}

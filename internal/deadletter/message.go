@@ -59,10 +59,17 @@ func newMessage(received *types.Message, q *Queue, judge Judge) *Message {
 	m := &Message{Message: *received, Source: q.sourceOf(received)}
 	m.readUndelivered()
 	if m.Source == nil {
-		m.Rejection = &handler.Rejection{Reason: ReasonOtherQueue, Detail: fmt.Sprintf("it comes from the queue %s, which is not read here; see --queue and --to",
-			m.Attributes[string(types.MessageSystemAttributeNameDeadLetterQueueSourceArn)])}
+		m.Rejection = &handler.Rejection{Reason: ReasonOtherQueue, Detail: describeOther(received)}
 		return m
 	}
 	m.Verdict = judge(*m.Source.Config, poller.Record(&m.Message, m.Source.ARN))
 	return m
+}
+
+// describeOther says why a message has no Source.
+func describeOther(m *types.Message) string {
+	if arn := m.Attributes[string(types.MessageSystemAttributeNameDeadLetterQueueSourceArn)]; arn != "" {
+		return fmt.Sprintf("it comes from the queue %s, whose messages are not read here; choose that queue with --queue, or send all to one queue with --to", arn)
+	}
+	return "SQS does not say which queue it comes from, and there are several; choose one with --to"
 }

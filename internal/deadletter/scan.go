@@ -66,6 +66,9 @@ type Result struct {
 	// context ended, Enough returned true, or too many were hidden.
 	Complete bool
 
+	// Full is set if so many messages were hidden that SQS permits no more, or nearly.
+	Full bool
+
 	// Returned is the number of messages that are visible again. Those in Hidden
 	// could not be returned and become visible within Scan.Hide.
 	Returned, Hidden int
@@ -85,7 +88,7 @@ func (s *Scan) Run(ctx context.Context) (Result, error) {
 	var keeper sync.WaitGroup
 	keeper.Go(func() { s.keep(keeping, fail) })
 
-	complete := s.receiveAll(scan, fail)
+	complete, full := s.receiveAll(scan, fail)
 	err := failure(scan)
 	if err == nil && s.Finish != nil {
 		err = s.Finish(scan)
@@ -93,7 +96,7 @@ func (s *Scan) Run(ctx context.Context) (Result, error) {
 	stopKeeping()
 	keeper.Wait()
 	result := s.release(context.WithoutCancel(ctx))
-	result.Complete = complete
+	result.Complete, result.Full = complete, full
 	if err == nil {
 		err = failure(scan)
 	}
@@ -108,38 +111,50 @@ func failure(scan context.Context) error {
 	return nil
 }
 
-// receiveAll receives until there is nothing more. It reports whether it got that far.
-func (s *Scan) receiveAll(ctx context.Context, fail context.CancelCauseFunc) bool {
-	var wait sync.WaitGroup
-	emptied := make(chan struct{}, workers)
+// errEmpty and errFull are why receiving ends.
+var (
+	errEmpty = errors.New("nothing more was received")
+	errFull  = errors.New("too many messages are hidden")
+)
+
+// receiveAll receives until the scan has to end. It reports whether there is nothing
+// more, and whether too many messages are hidden to receive more.
+func (s *Scan) receiveAll(ctx context.Context, fail context.CancelCauseFunc) (complete, full bool) {
+	ends := make(chan error, workers)
 	for range workers {
-		wait.Go(func() {
-			empty, err := s.receiveUntilEmpty(ctx)
-			if err != nil {
-				fail(err)
-			}
-			if empty {
-				emptied <- struct{}{}
-			}
-		})
+		go func() { ends <- s.receiveUntilEnd(ctx) }()
 	}
-	wait.Wait()
-	return len(emptied) == workers
+	empty := 0
+	for range workers {
+		switch err := <-ends; err {
+		case nil:
+		case errEmpty:
+			empty++
+		case errFull:
+			full = true
+		default:
+			fail(err)
+		}
+	}
+	return empty == workers, full
 }
 
-// receiveUntilEmpty receives until a receive returns nothing, and reports true, or
-// until the scan has to end.
-func (s *Scan) receiveUntilEmpty(ctx context.Context) (empty bool, err error) {
-	for ctx.Err() == nil && s.leases.len() < maxHeld && (s.Enough == nil || !s.Enough()) {
+// receiveUntilEnd receives until the scan has to end. It returns errEmpty, errFull, an
+// error that ends the scan, or nil if the context has ended or there is enough.
+func (s *Scan) receiveUntilEnd(ctx context.Context) error {
+	for ctx.Err() == nil && (s.Enough == nil || !s.Enough()) {
+		if s.leases.len() >= maxHeld {
+			return errFull
+		}
 		received, err := s.receive(ctx)
 		if _, ok := errors.AsType[*types.OverLimit](err); ok {
-			return false, nil // too many messages of the queue are hidden, by whomever
+			return errFull // of the queue's messages, whoever has received them
 		}
 		if err != nil {
-			return false, fmt.Errorf("receiving from the dead-letter queue %s: %w", s.Queue.Name(), err)
+			return fmt.Errorf("receiving from the dead-letter queue %s: %w", s.Queue.Name(), err)
 		}
 		if len(received) == 0 {
-			return true, nil
+			return errEmpty
 		}
 		var messages []*Message
 		for i := range received {
@@ -149,10 +164,10 @@ func (s *Scan) receiveUntilEmpty(ctx context.Context) (empty bool, err error) {
 			}
 		}
 		if err := s.Visit(ctx, messages); err != nil {
-			return false, err
+			return err
 		}
 	}
-	return false, nil
+	return nil
 }
 
 // receive waits for a second, because only a receive that waits asks all of SQS's
