@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -94,14 +93,4 @@ func bar(read, total int, elapsed time.Duration) string {
 		line += fmt.Sprintf(", %v left", left.Round(time.Second))
 	}
 	return line
-}
-
-// isTerminal reports whether a stream is a terminal, or another device.
-func isTerminal(stream any) bool {
-	file, ok := stream.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

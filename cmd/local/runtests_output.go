@@ -71,9 +71,10 @@ func colorsOf(w io.Writer) colors {
 	return colors(isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb")
 }
 
-// isTerminal reports whether w is a terminal, or /dev/null, where it does not matter.
-func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
+// isTerminal reports whether a stream is a terminal, or /dev/null, where it does not
+// matter.
+func isTerminal(stream any) bool {
+	file, ok := stream.(*os.File)
 	if !ok {
 		return false
 	}
