@@ -269,17 +269,22 @@ func (d *dlqCommand) printSummary(s *deadletter.Summary, result deadletter.Resul
 // printReasons prints the number of messages by what would become of them.
 func (d *dlqCommand) printReasons(s *deadletter.Summary) {
 	w := d.out()
-	outcomes, reasons := s.Outcomes(), s.Reasons()
-	fmt.Fprintf(w, "%s would now succeed", plural(outcomes[explain.Job]+outcomes[explain.Ignored], "message"))
+	outcomes := s.Outcomes()
+	succeed := outcomes[explain.Job] + outcomes[explain.Ignored]
+	fmt.Fprintf(w, "%d would now succeed", succeed)
 	if n := outcomes[explain.Ignored]; n > 0 {
-		fmt.Fprintf(w, " (%d of them ignored)", n)
+		fmt.Fprintf(w, " (%d ignored)", n)
 	}
+	fmt.Fprintf(w, ", %d would not", s.Count()-succeed)
+	separator := ": "
+	reasons := s.Reasons()
 	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
-		fmt.Fprintf(w, "; %s: %d", reason, reasons[reason])
+		fmt.Fprintf(w, "%s%s %d", separator, reason, reasons[reason])
+		separator = ", "
 	}
 	fmt.Fprintln(w)
 	if n := s.NeedIDs(); n > 0 {
-		fmt.Fprintf(w, "%s known only by the SQS id, which changes when they are sent again; redrive skips them without --new-ids\n", plural(n, "message"))
+		fmt.Fprintf(w, "%d of them have no identity but their SQS id, which changes when they are sent again; redrive skips them without --new-ids\n", n)
 	}
 }
 

@@ -92,9 +92,9 @@ func newDLQProgress(p deadletter.Progress, dryRun bool) dlqProgress {
 func (d *dlqRedrive) printRedriven(read *deadletter.Summary, p deadletter.Progress, result deadletter.Result) {
 	w := d.out()
 	if d.dryRun {
-		fmt.Fprintf(w, "%s of %d would be sent from %s to %s\n", plural(p.Selected, "message"), read.Count(), d.scan.Queue.Name(), d.route())
+		fmt.Fprintf(w, "%d of %s would be sent from %s to %s\n", p.Selected, plural(read.Count(), "message"), d.scan.Queue.Name(), d.route())
 	} else {
-		fmt.Fprintf(w, "%s of %d sent from %s to %s; %s back in the dead-letter queue\n", plural(p.Sent, "message"), read.Count(), d.scan.Queue.Name(), d.route(), are(result.Returned))
+		fmt.Fprintf(w, "%d of %s sent from %s to %s; %s back in the dead-letter queue\n", p.Sent, plural(read.Count(), "message"), d.scan.Queue.Name(), d.route(), are(result.Returned))
 	}
 	if p.SkippedIDs > 0 {
 		fmt.Fprintf(w, "%s skipped, because they would get new ids; see --new-ids\n", plural(p.SkippedIDs, "message"))
@@ -168,9 +168,9 @@ func (d *dlqDrop) drop(ctx context.Context, _ []string) error {
 	if d.output == "json" {
 		err = errors.Join(err, writeJSON(d.out(), dlqRedriven{d.summarize(&drop.Read, result), newDLQProgress(p, d.dryRun), result.Returned}))
 	} else if d.dryRun {
-		fmt.Fprintf(d.out(), "%s of %d would be deleted from %s\n", plural(p.Selected, "message"), drop.Read.Count(), d.scan.Queue.Name())
+		fmt.Fprintf(d.out(), "%d of %s would be deleted from %s\n", p.Selected, plural(drop.Read.Count(), "message"), d.scan.Queue.Name())
 	} else {
-		fmt.Fprintf(d.out(), "%s of %d deleted from %s; %s back in it\n", plural(p.Deleted, "message"), drop.Read.Count(), d.scan.Queue.Name(), are(result.Returned))
+		fmt.Fprintf(d.out(), "%d of %s deleted from %s; %s back in it\n", p.Deleted, plural(drop.Read.Count(), "message"), d.scan.Queue.Name(), are(result.Returned))
 	}
 	d.noteResult(drop.Read.Count(), result)
 	return errors.Join(err, failures(p))
