@@ -59,9 +59,11 @@ func (d *dlqRedrive) redrive(ctx context.Context, _ []string) error {
 	result, err := r.Run(ctx)
 	stop()
 	p := r.Progress()
-	if d.output == "json" {
+	switch {
+	case err != nil && r.Read.Count() == 0:
+	case d.output == "json":
 		err = errors.Join(err, writeJSON(d.out(), dlqRedriven{d.summarize(&r.Read, result), newDLQProgress(p, d.dryRun), result.Returned}))
-	} else {
+	default:
 		d.printRedriven(&r.Read, p, result)
 	}
 	d.noteResult(r.Read.Count(), result)

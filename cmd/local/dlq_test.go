@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"strings"
 	"syscall"
 	"testing"
@@ -46,6 +47,25 @@ func TestInterruptedRedrive(t *testing.T) {
 	}
 	if sent, left := e.depth(t, "app"), e.depth(t, "dead"); sent+left != 300 {
 		t.Errorf("%d messages were sent, and %d are left", sent, left)
+	}
+}
+
+// A new command says that another one, which was killed, still hides messages.
+func TestHiddenByAnother(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t, 30, 5)
+	e.fillDead(t, 20)
+	file := e.config(t, startTestRedis(t), "1s")
+	p := startScout(t, "dlq", "redrive", "--all", "--rate", "1", "-c", file)
+	eventually(t, time.Minute, "a message is sent", func() bool { return e.depth(t, "app") > 0 })
+	_ = p.Process.Kill()
+	<-p.done
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), []string{"dlq", "ls", "-c", file}, nil, &stdout, &stderr); code != 0 {
+		t.Errorf("the exit code is %d", code)
+	}
+	if text := stderr.String(); !strings.Contains(text, "more messages were hidden by another reader, such as a command that was killed") {
+		t.Errorf("scout said %q and %q", &stdout, text)
 	}
 }
 

@@ -2,6 +2,7 @@ package deadletter
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 )
@@ -64,18 +65,19 @@ func (d *Drop) finish(ctx context.Context) error {
 	if ok, err := d.Confirm(ctx, &d.selected); err != nil || !ok {
 		return err
 	}
+	var err error
 	eachBatch(d.ids, workers, func(ids []string) {
-		if ctx.Err() != nil {
+		d.mu.Lock()
+		stop := err != nil || ctx.Err() != nil
+		d.mu.Unlock()
+		if stop {
 			return
 		}
-		failed, lastError := d.delete(ctx, ids)
+		failed, lastError, deleteErr := d.delete(ctx, ids)
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.progress.Deleted += len(ids) - failed
-		d.progress.DeleteFailed += failed
-		if lastError != "" {
-			d.progress.LastError = lastError
-		}
+		d.progress.countDeleted(len(ids), failed, lastError)
+		err = errors.Join(err, deleteErr)
 	})
-	return nil
+	return err
 }

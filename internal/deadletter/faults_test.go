@@ -179,7 +179,7 @@ func TestFailedGroup(t *testing.T) {
 // If a call is denied, the redrive ends and the messages return.
 func TestDenied(t *testing.T) {
 	t.Parallel()
-	for _, denied := range []string{"SendMessageBatch", "ChangeMessageVisibilityBatch"} {
+	for _, denied := range []string{"SendMessageBatch", "ChangeMessageVisibilityBatch", "DeleteMessageBatch"} {
 		t.Run(denied, func(t *testing.T) {
 			t.Parallel()
 			s := newFaulty(t, func(action string, w http.ResponseWriter, _ func() *httptest.ResponseRecorder) bool {
@@ -199,6 +199,11 @@ func TestDenied(t *testing.T) {
 			}
 			result, err := r.Run(s.Context())
 			switch denied {
+			case "DeleteMessageBatch":
+				if p := r.Progress(); err == nil || !strings.Contains(err.Error(), "allow sqs:DeleteMessage on the queue") || p.Sent > 0 {
+					t.Errorf("got %+v and %v", p, err)
+				}
+				return
 			case "SendMessageBatch":
 				if err == nil || !strings.Contains(err.Error(), "allow sqs:SendMessage on the queue") || result.Returned != 1 {
 					t.Errorf("got %+v and %v", result, err)

@@ -2,6 +2,7 @@ package deadletter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -67,6 +68,11 @@ func (r *Redrive) Run(ctx context.Context) (Result, error) {
 	if r.Rate > 0 {
 		r.Batch = min(max(int(r.Rate), 1), maxBatch)
 	}
+	if !r.DryRun {
+		if err := r.checkDelete(ctx); err != nil { // before something is sent
+			return Result{}, err
+		}
+	}
 	r.Visit = r.visit
 	r.Enough = r.enough
 	return r.Scan.Run(ctx)
@@ -84,8 +90,8 @@ func (r *Redrive) visit(ctx context.Context, messages []*Message) error {
 		var batch []*Message
 		batch, selected = nextBatch(selected)
 		sent, err := r.sendAtRate(ctx, batch, failedGroups)
-		r.deleteSent(ctx, sent)
-		if err != nil || ctx.Err() != nil {
+		deleteErr := r.deleteSent(ctx, sent)
+		if err = errors.Join(err, deleteErr); err != nil || ctx.Err() != nil {
 			return err
 		}
 	}
@@ -293,63 +299,15 @@ func sendEntry(id *string, m *Message) types.SendMessageBatchRequestEntry {
 }
 
 // deleteSent deletes messages that were sent from the dead-letter queue.
-func (r *Redrive) deleteSent(ctx context.Context, sent []*Message) {
+func (r *Redrive) deleteSent(ctx context.Context, sent []*Message) error {
 	if len(sent) == 0 {
-		return
+		return nil
 	}
 	ids := make([]string, len(sent))
 	for i, m := range sent {
 		ids[i] = m.ID()
 	}
-	failed, lastError := r.delete(ctx, ids)
-	r.count(func(p *Progress) {
-		p.Deleted += len(ids) - failed
-		p.DeleteFailed += failed
-		if lastError != "" {
-			p.LastError = lastError
-		}
-	})
-}
-
-// delete deletes messages, at most 10, whose leases it ends. It returns the number
-// of those that it could not delete, and an error of one of them.
-func (s *Scan) delete(ctx context.Context, ids []string) (failed int, lastError string) {
-	pending := s.leases.find(ids)
-	for attempt := range attempts {
-		if len(pending) == 0 {
-			return 0, ""
-		}
-		backOff(ctx, attempt)
-		pending, lastError = s.deleteOnce(ctx, pending)
-	}
-	return len(pending), lastError
-}
-
-// deleteOnce returns the messages that were not deleted, and why one of them was not.
-func (s *Scan) deleteOnce(ctx context.Context, pending []lease) (left []lease, lastError string) {
-	ctx, cancel := detach(ctx)
-	defer cancel()
-	in := &sqs.DeleteMessageBatchInput{QueueUrl: &s.Queue.URL}
-	for i := range pending {
-		in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{Id: entryID(i), ReceiptHandle: &pending[i].handle})
-	}
-	out, err := s.Client.DeleteMessageBatch(ctx, in)
-	if err != nil {
-		return pending, err.Error()
-	}
-	deleted := make([]bool, len(pending))
-	for _, e := range out.Successful {
-		if i, ok := entryIndex(e.Id, len(pending)); ok {
-			deleted[i] = true
-		}
-	}
-	for i, l := range pending {
-		failure := failureOf(out.Failed, i, len(pending))
-		if deleted[i] && failure == nil {
-			s.leases.forget(l.id)
-			continue
-		}
-		left, lastError = append(left, l), "message "+printable.Text(l.id, 100)+": "+describeFailure(failure)
-	}
-	return left, lastError
+	failed, lastError, err := r.delete(ctx, ids)
+	r.count(func(p *Progress) { p.countDeleted(len(ids), failed, lastError) })
+	return err
 }
