@@ -113,19 +113,11 @@ func (d *dlqCommand) checkFlags() error {
 		return errors.New("--older-than and --newer-than: must be durations, such as 24h")
 	}
 	for _, reason := range d.reasons {
-		if known := append(slices.Clone(handler.Reasons), deadletter.ReasonOtherQueue); !slices.Contains(known, handler.Reason(reason)) {
-			return fmt.Errorf("--reason %s: must be one of %s", printable.Text(reason, 100), joinReasons(known))
+		if !slices.Contains(deadletter.Reasons, handler.Reason(reason)) {
+			return fmt.Errorf("--reason %s: must be one of %q", printable.Text(reason, 100), deadletter.Reasons)
 		}
 	}
 	return nil
-}
-
-func joinReasons(reasons []handler.Reason) string {
-	names := make([]string, len(reasons))
-	for i, r := range reasons {
-		names[i] = string(r)
-	}
-	return strings.Join(names, ", ")
 }
 
 // run finds the queue and calls f.

@@ -13,6 +13,12 @@ import (
 	"scout/internal/deadletter"
 )
 
+// The limits of --rate, in messages per second.
+const (
+	minRate = 0.001
+	maxRate = 100_000
+)
+
 // A dlqRedrive is scout dlq redrive.
 type dlqRedrive struct {
 	dlqCommand
@@ -50,8 +56,11 @@ The command asks nothing; --dry-run counts what it would send.`,
 }
 
 func (d *dlqRedrive) redrive(ctx context.Context, _ []string) error {
-	if d.rate < 0 || d.limit < 0 {
-		return &failedError{errors.New("--rate and --limit must not be negative"), exitUsage}
+	switch {
+	case d.limit < 0:
+		return &failedError{errors.New("--limit must not be negative"), exitUsage}
+	case d.rate != 0 && !(d.rate >= minRate && d.rate <= maxRate): // NaN, too
+		return &failedError{fmt.Errorf("--rate must be 0, or from %v to %v", minRate, maxRate), exitUsage}
 	}
 	r := &deadletter.Redrive{Scan: d.scan, Selection: d.selection(), Rate: d.rate, Limit: d.limit, NewIDs: d.newIDs, DryRun: d.dryRun}
 	r.Selection.Succeeding = !d.all && d.reasons == nil && d.ids == nil
@@ -67,7 +76,7 @@ func (d *dlqRedrive) redrive(ctx context.Context, _ []string) error {
 		d.printRedriven(&r.Read, p, result)
 	}
 	d.noteResult(r.Read.Count(), result)
-	return errors.Join(err, failures(p))
+	return failure(err, p)
 }
 
 // A dlqRedriven is the JSON output of scout dlq redrive and drop.
@@ -104,17 +113,29 @@ func (d *dlqRedrive) printRedriven(read *deadletter.Summary, p deadletter.Progre
 	d.printReasons(read)
 }
 
-// failures returns an error if messages could not be sent or deleted.
-func failures(p deadletter.Progress) error {
-	switch {
-	case p.SendFailed > 0:
-		return fmt.Errorf("%s could not be sent and are back in the dead-letter queue (%s)", plural(p.SendFailed, "message"), p.LastError)
-	case p.DeleteFailed > 0 && p.Sent > 0:
-		return fmt.Errorf("%s were sent but could not be deleted from the dead-letter queue (%s); redrive them again, which makes no second job, or drop them", plural(p.DeleteFailed, "message"), p.LastError)
-	case p.DeleteFailed > 0:
-		return fmt.Errorf("%s could not be deleted (%s)", plural(p.DeleteFailed, "message"), p.LastError)
+// failure returns the error of a command that ended with err, nil if there is none and
+// no message could not be sent or deleted.
+func failure(err error, p deadletter.Progress) error {
+	var texts []string
+	if err != nil {
+		texts = append(texts, err.Error())
 	}
-	return nil
+	if p.SendFailed > 0 {
+		texts = append(texts, plural(p.SendFailed, "message")+" could not be sent and stayed in the dead-letter queue")
+	}
+	switch {
+	case p.DeleteFailed > 0 && p.Sent > 0:
+		texts = append(texts, plural(p.DeleteFailed, "message")+" sent but not deleted from the dead-letter queue: redrive again, which makes no second job, or drop them")
+	case p.DeleteFailed > 0:
+		texts = append(texts, plural(p.DeleteFailed, "message")+" could not be deleted")
+	}
+	if p.LastError != "" {
+		texts = append(texts, p.LastError)
+	}
+	if len(texts) == 0 || len(texts) == 1 && err != nil {
+		return err
+	}
+	return errors.New(strings.Join(texts, "; "))
 }
 
 // A dlqDrop is scout dlq drop.
@@ -167,15 +188,17 @@ func (d *dlqDrop) drop(ctx context.Context, _ []string) error {
 	result, err := drop.Run(ctx)
 	stop()
 	p := drop.Progress()
-	if d.output == "json" {
+	switch {
+	case err != nil && drop.Read.Count() == 0:
+	case d.output == "json":
 		err = errors.Join(err, writeJSON(d.out(), dlqRedriven{d.summarize(&drop.Read, result), newDLQProgress(p, d.dryRun), result.Returned}))
-	} else if d.dryRun {
+	case d.dryRun:
 		fmt.Fprintf(d.out(), "%d of %s would be deleted from %s\n", p.Selected, plural(drop.Read.Count(), "message"), d.scan.Queue.Name())
-	} else {
+	default:
 		fmt.Fprintf(d.out(), "%d of %s deleted from %s; %s back in it\n", p.Deleted, plural(drop.Read.Count(), "message"), d.scan.Queue.Name(), are(result.Returned))
 	}
 	d.noteResult(drop.Read.Count(), result)
-	return errors.Join(err, failures(p))
+	return failure(err, p)
 }
 
 // ask asks whether the selected messages may be deleted. Only yes is a yes.

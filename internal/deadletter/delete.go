@@ -51,8 +51,7 @@ func (s *Scan) deleteOnce(ctx context.Context, pending []lease) (left []lease, l
 	}
 	out, err := s.Client.DeleteMessageBatch(ctx, in)
 	if err != nil {
-		err = fmt.Errorf("deleting messages from %s: %w", s.Queue.Name(), err)
-		return pending, err.Error(), err
+		return pending, "", fmt.Errorf("deleting messages from %s: %w", s.Queue.Name(), err)
 	}
 	deleted := make([]bool, len(pending))
 	for _, e := range out.Successful {

@@ -16,6 +16,9 @@ const Unknown explain.Outcome = "unknown"
 // ReasonOtherQueue is the reason of the outcome Unknown.
 const ReasonOtherQueue handler.Reason = "other_queue"
 
+// Reasons lists the reasons that a Verdict can have.
+var Reasons = []handler.Reason{handler.ReasonNotEnvelope, handler.ReasonNoRoute, handler.ReasonUnacceptable, handler.ReasonPanic, ReasonOtherQueue}
+
 // A Verdict says what would become of a message now.
 type Verdict struct {
 	explain.Result

@@ -46,8 +46,8 @@ type Scan struct {
 	Batch int
 
 	// Visit is called with messages as they are received, by several goroutines,
-	// each message once. What it deletes it must pass to forget. An error ends the
-	// scan. When ctx ends, it finishes the calls that it has begun, and no others.
+	// each message once. An error ends the scan. When ctx ends, Visit finishes the
+	// calls to SQS that it has begun, and makes no others.
 	Visit func(ctx context.Context, messages []*Message) error
 
 	// Enough, unless nil, reports whether the scan needs no more messages.
