@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -34,7 +35,7 @@ func testCloud(t *testing.T, c aws.Config) {
 	t.Cleanup(func() {
 		_, _ = topics.DeleteTopic(context.Background(), &sns.DeleteTopicInput{TopicArn: topic.TopicArn})
 	})
-	deadURL, deadARN := createQueue(t, queues, name+"-dead", nil)
+	_, deadARN := createQueue(t, queues, name+"-dead", nil)
 	_, queueARN := createQueue(t, queues, name, map[string]string{
 		"VisibilityTimeout": "2",
 		"RedrivePolicy":     fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":2}`, deadARN),
@@ -46,16 +47,22 @@ func testCloud(t *testing.T, c aws.Config) {
 	}
 
 	redis := env.Redis(t)
-	p := startScout(t, "-c", cloudConfig(t, c, redis.Addr, name))
+	file := cloudConfig(t, c, redis.Addr, name)
+	p := startScout(t, "-c", file)
 	for i := range messages {
 		publishTo(t, topics, topic.TopicArn, fmt.Sprint(i))
 	}
 	publishTo(t, topics, topic.TopicArn, `{"poison":1,"poison":2}`)
 	eventually(t, time.Minute, "all messages are jobs", func() bool { return len(jobs(t, redis.Addr)) >= messages })
 	eventually(t, time.Minute, "the poison is in the dead-letter queue", func() bool {
-		out, err := queues.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &deadURL, WaitTimeSeconds: 1})
-		return err == nil && len(out.Messages) == 1 && strings.Contains(*out.Messages[0].Body, "poison")
+		return strings.Contains(deadLetterCommand(t, "ls", file), `"unacceptable": 1`)
 	})
+	if out := deadLetterCommand(t, "redrive", file); !strings.Contains(out, `"sent": 0,`) {
+		t.Errorf("scout dlq redrive: %s", out)
+	}
+	if out := deadLetterCommand(t, "drop", file, "--all", "--yes"); !strings.Contains(out, `"deleted": 1,`) {
+		t.Errorf("scout dlq drop: %s", out)
+	}
 	p.signal(t, syscall.SIGTERM)
 	if err := p.end(t, 30*time.Second); err != nil {
 		t.Errorf("scout ended with %v; its log:\n%s", err, p.log())
@@ -65,6 +72,17 @@ func testCloud(t *testing.T, c aws.Config) {
 	if len(slices.Compact(slices.Clone(got))) != messages || len(got) != messages {
 		t.Errorf("jobs = %v, want each of %d messages once", got, messages)
 	}
+}
+
+// deadLetterCommand runs scout dlq and returns its result.
+func deadLetterCommand(t *testing.T, command, config string, args ...string) string {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	args = append([]string{"dlq", command, "--output", "json", "-c", config}, args...)
+	if code := run(t.Context(), args, nil, &stdout, &stderr); code != exitOK {
+		t.Fatalf("scout dlq %s ended with exit code %d: %s", command, code, &stderr)
+	}
+	return stdout.String()
 }
 
 func publishTo(t *testing.T, topics *sns.Client, topic *string, message string) {
