@@ -104,7 +104,7 @@ func (d *deadLetters) queued() int {
 // command several times, and checks that each becomes one job and the others stay.
 func (d *deadLetters) testRedriveKilled(n int) {
 	d.fill(n)
-	daemon := startScout(d.T, "-c", d.config)
+	daemon := startScout(d.T, "-c", d.config, "--listen", "0")
 	redrive := func() *process { return startScout(d.T, "dlq", "redrive", "-c", d.config, "--hide", "3s") }
 	for kill := 1; kill <= 3; kill++ {
 		p := redrive()
@@ -129,6 +129,8 @@ func (d *deadLetters) testRedriveKilled(n int) {
 		return d.left() == n/2
 	})
 	eventually(d.T, 2*time.Minute, "all are jobs", func() bool { return d.queued() >= n/2 })
+	name := d.queue[strings.LastIndex(d.queue, "/")+1:]
+	d.Logf("messages that were sent twice: %s", daemon.metric(d.T, fmt.Sprintf("scout_messages_duplicate_total{queue=%q}", name)))
 	daemon.signal(d.T, syscall.SIGTERM)
 	if err := daemon.end(d.T, 30*time.Second); err != nil {
 		d.Errorf("scout ended with %v", err)
