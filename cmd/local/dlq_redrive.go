@@ -207,7 +207,11 @@ func (d *dlqDrop) ask(ctx context.Context, selected *deadletter.Summary) (bool, 
 	for _, g := range selected.Groups() {
 		fmt.Fprintf(w, "%7d  %s %s, %s %s\n", g.Count, g.Source, g.Label, g.Outcome, g.Reason)
 	}
-	fmt.Fprintf(w, "Delete %s from %s for good? Type yes: ", plural(selected.Count(), "message"), d.scan.Queue.Name())
+	behind := ""
+	if d.scan.Queue.FIFO {
+		behind = " and those behind them that fit the options"
+	}
+	fmt.Fprintf(w, "Delete %s%s from %s for good? Type yes: ", plural(selected.Count(), "message"), behind, d.scan.Queue.Name())
 	answer := make(chan string, 1)
 	go func() {
 		line, err := bufio.NewReader(d.cmd.InOrStdin()).ReadString('\n')

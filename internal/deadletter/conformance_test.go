@@ -61,6 +61,7 @@ func conformance(t *testing.T, endpoint string, exact bool) {
 		"redrive FIFO":         testRedriveFIFO,
 		"drop":                 testDrop,
 		"drop without consent": testDropWithoutConsent,
+		"drop FIFO":            testDropFIFO,
 		"oldest":               testOldest,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -616,6 +617,22 @@ func testDropWithoutConsent(s *stand) {
 	s.must(err)
 	wantEqual(s, "progress", d.Progress(), Progress{Selected: 4})
 	s.take(s.dead, 5)
+}
+
+// Messages behind those that are dropped are dropped, too.
+func testDropFIFO(s *stand) {
+	s.suffix = ".fifo"
+	s.makeQueues()
+	for i := range 25 {
+		s.send(envelope("orders", fmt.Sprint(i)), inGroup("a", "a"+fmt.Sprint(i)))
+		s.send(envelope("unknown", fmt.Sprint(i)), inGroup("b", "b"+fmt.Sprint(i)))
+	}
+	d := &Drop{Scan: s.scan(Choice{}), Selection: Selection{Topics: []string{"orders"}}}
+	d.Confirm = func(context.Context, *Summary) (bool, error) { return true, nil }
+	_, err := d.Run(s.Context())
+	s.must(err)
+	wantEqual(s, "progress", d.Progress(), Progress{Selected: 25, Deleted: 25})
+	s.take(s.dead, 25)
 }
 
 func testOldest(s *stand) {
