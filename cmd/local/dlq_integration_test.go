@@ -123,10 +123,11 @@ func (d *deadLetters) testRedriveKilled(n int) {
 	}
 	eventually(d.T, 5*time.Minute, "a redrive leaves only what would be rejected", func() bool {
 		p := redrive()
-		if err := p.end(d.T, 4*time.Minute); err != nil {
-			d.Fatalf("scout ended with %v; its log:\n%s", err, p.log())
+		err := p.end(d.T, 4*time.Minute)
+		if err != nil { // on a slow machine, the messages may be visible again before they are deleted
+			d.Logf("scout ended with %v; its log:\n%s", err, p.log())
 		}
-		return d.left() == n/2
+		return err == nil && d.left() == n/2
 	})
 	eventually(d.T, 2*time.Minute, "all are jobs", func() bool { return d.queued() >= n/2 })
 	name := d.queue[strings.LastIndex(d.queue, "/")+1:]
