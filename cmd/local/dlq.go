@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -131,7 +132,7 @@ func (d *dlqCommand) run(ctx context.Context, f func() error) error {
 	}
 	defer log.close()
 	d.log = log
-	if d.config, err = d.load(ctx, config.Loader{AWS: sqsclient.AWSConfig}); err != nil {
+	if d.config, err = d.load(ctx, config.Loader{AWS: sqsclient.AWSConfig, Env: withoutRedis}); err != nil {
 		return err
 	}
 	client, err := sqsclient.New(ctx, d.config.AWS, log.Logger)
@@ -145,6 +146,16 @@ func (d *dlqCommand) run(ctx context.Context, f func() error) error {
 	}
 	d.scan = deadletter.Scan{Client: client, Queue: queue, Judge: deadletter.NewJudge(d.config), Hide: d.hide.Round(time.Second)}
 	return f()
+}
+
+// withoutRedis looks up environment variables for a command that does not use Redis
+// and therefore needs no REDIS_URL.
+func withoutRedis(name string) (string, bool) {
+	value, ok := os.LookupEnv(name)
+	if !ok && name == "REDIS_URL" {
+		return "redis://localhost", true
+	}
+	return value, ok
 }
 
 func (d *dlqCommand) out() io.Writer { return d.cmd.OutOrStdout() }
