@@ -13,7 +13,7 @@
 //     message's own identity. Messages whose identity is the id that SQS gave them
 //     are therefore sent back only if [Redrive].NewIDs says so.
 //   - The body of a message is in memory only while the message is looked at. A scan
-//     keeps the ids and receipt handles of at most [maxHeld] messages.
+//     keeps the ids and receipt handles of at most 100,000 messages.
 //
 // Reading a message raises its receive count by one. A FIFO queue shows no more of a
 // message group than its first receive returns, because the received messages hide
