@@ -258,7 +258,7 @@ func TestMatchPattern(t *testing.T) {
 		{"?", "é", true}, {"?", "", false}, {"a?c", "abc", true}, {"a?c", "ac", false}, {"**", "x", true}, {"[a]", "a", false}, {"[a]*", "[a]b", true},
 		{`\*`, `\x`, true}, {"a*", "b", false}, {"*.created", "order.created.created", true}, {"*?", "", false}, {"", "", true},
 	} {
-		if got := matchPattern(c.pattern, c.text); got != c.want {
+		if got := MatchPattern(c.pattern, c.text); got != c.want {
 			t.Errorf("%q matches %q: %t", c.pattern, c.text, got)
 		}
 	}

@@ -90,16 +90,16 @@ func (t *table) find(text string) *route {
 // match returns the route of the first pattern that matches a text.
 func (t *table) match(text string) *route {
 	for _, r := range t.patterns {
-		if matchPattern(r.Key, text) {
+		if MatchPattern(r.Key, text) {
 			return r
 		}
 	}
 	return nil
 }
 
-// matchPattern reports whether a pattern matches all of a text. Unlike in
+// MatchPattern reports whether a pattern matches all of a text. Unlike in
 // path.Match, * matches any characters, and no others than * and ? are special.
-func matchPattern(pattern, text string) bool {
+func MatchPattern(pattern, text string) bool {
 	p, i := 0, 0
 	star, resume := -1, 0 // the last * and where its match ends
 	for i < len(text) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,65 +11,88 @@ import (
 	"github.com/spf13/cobra"
 
 	"scout/config"
+	"scout/internal/audit"
+	"scout/internal/printable"
 	"scout/internal/sqsclient"
 )
 
 func newCheckCommand(o *options) *cobra.Command {
-	var online, tryReceive bool
+	c := &checkCommand{options: o}
 	cmd := &cobra.Command{
 		Use:   "check [FILE]",
-		Short: "Validate the configuration and, with --online, check Redis and SQS",
+		Short: "Validate the configuration and, with --online, audit Redis and AWS",
 		Long: `Validate the configuration and print it with its defaults and without secrets.
 
-With --online, also connect to Redis and SQS, and say what to change there. The
-exit code is 1 if something there would keep Scout from working or lose messages.
+With --online, also connect to Redis, SQS and SNS, and say what to change there:
+permissions, the queue's policy, its dead-letter queue and its key, subscriptions,
+raw message delivery, topics without a route. What Scout may not ask AWS about, it
+says.
 
 The check changes nothing. It tests the permissions to delete messages and to
 change their visibility with a receipt handle that does not exist. It receives
 only from empty queues, because a receive can move a message to the dead-letter
 queue; --try-receive receives from all queues.
 
-FILE is the configuration, as with --config.`,
+With --output json, it prints {"ok": BOOL, "findings": [...]} instead. Findings have
+a severity (error, warning or unknown), area (config, redis, queue, topic or dlq),
+subject, message, fix, file and line.
+
+FILE is the configuration, as with --config.
+
+The exit code is 0 if there is no error, in spite of warnings and of what could
+not be found out, 1 if there is one in Redis or AWS, and 2 if the arguments or the
+configuration are invalid.`,
 		Example: `  scout check scout.yml
-  scout check -c scout.yml --online`,
+  scout check scout.yml --online --output json | jq -r '.findings[] | .severity + " " + .message'`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: withExitCode(func(cmd *cobra.Command, args []string) error {
-			if err := o.takeFile(args); err != nil {
-				return err
-			}
-			online = online || tryReceive
-			c, err := o.load(cmd.Context(), config.Loader{AWS: sqsclient.AWSConfig, Tests: true})
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "# The configuration is valid.\n%s", c)
-			printWarnings(cmd.OutOrStdout(), c)
-			if c.Queues[0].Label() == "" {
-				fmt.Fprintln(cmd.OutOrStdout(), "# It names no SQS queue: scout run needs one, the Lambda function does not.")
-			}
-			if !online {
-				return nil
-			}
-			report := &report{w: cmd.OutOrStdout()}
-			ctx, cancel := context.WithTimeout(cmd.Context(), 30*time.Second)
-			defer cancel()
-			checkRedisOnline(ctx, c, report)
-			checkQueuesOnline(ctx, c, tryReceive, report)
-			if report.failed > 0 {
-				return fmt.Errorf("%d checks failed", report.failed)
-			}
-			return nil
-		}),
+		RunE: withExitCode(c.run),
 	}
-	cmd.Flags().BoolVar(&online, "online", false, "also connect to Redis and SQS")
-	cmd.Flags().BoolVar(&tryReceive, "try-receive", false, "receive a message, for a second, even if the queue is not empty; implies --online")
+	cmd.Flags().BoolVar(&c.online, "online", false, "also connect to Redis, SQS and SNS")
+	cmd.Flags().BoolVar(&c.tryReceive, "try-receive", false, "receive a message, for a second, even if the queue is not empty; implies --online")
+	cmd.Flags().StringVar(&c.output, "output", "text", "`FORMAT` of the output: text or json")
 	return cmd
 }
 
-func printWarnings(w io.Writer, c *config.Config) {
-	for _, warning := range c.Warnings {
-		fmt.Fprintf(w, "# Warning: %v\n", warning)
+// A checkCommand holds the flags of scout check.
+type checkCommand struct {
+	*options
+	online, tryReceive bool
+	output             string
+}
+
+func (c *checkCommand) run(cmd *cobra.Command, args []string) error {
+	if err := c.takeFile(args); err != nil {
+		return err
 	}
+	r := &report{w: cmd.OutOrStdout()}
+	switch c.output {
+	case "text":
+	case "json":
+		r.w = io.Discard
+		defer func() { r.encode(cmd.OutOrStdout()) }()
+	default:
+		return &failedError{fmt.Errorf("--output %q: must be text or json", c.output), exitUsage}
+	}
+	loaded, err := c.load(cmd.Context(), config.Loader{AWS: sqsclient.AWSConfig})
+	if err != nil {
+		r.addConfigErrors(err)
+		return err
+	}
+	fmt.Fprintf(r.w, "# The configuration is valid.\n%s", loaded)
+	if loaded.Queues[0].Label() == "" {
+		fmt.Fprintln(r.w, "# It names no SQS queue: scout run needs one, the Lambda function does not.")
+	}
+	if !c.online && !c.tryReceive {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), 30*time.Second)
+	defer cancel()
+	checkRedisOnline(ctx, loaded, r)
+	checkQueuesOnline(cmd.Context(), loaded, c.tryReceive, r)
+	if r.failed > 0 {
+		return fmt.Errorf("%d checks failed", r.failed)
+	}
+	return nil
 }
 
 // takeFile uses the argument, if there is one, as the configuration.
@@ -83,19 +107,76 @@ func (o *options) takeFile(args []string) error {
 	return nil
 }
 
-// A report prints one finding per line.
+// A report prints one finding per line, and collects those that are not OK.
 type report struct {
-	w      io.Writer
-	failed int
+	w        io.Writer
+	findings []audit.Finding
+	failed   int
+
+	// What the findings that follow are about.
+	area    audit.Area
+	subject string
 }
 
-func (r *report) ok(format string, args ...any)   { r.line("ok  ", format, args...) }
-func (r *report) warn(format string, args ...any) { r.line("warn", format, args...) }
+// begin prints a heading for the findings that follow.
+func (r *report) begin(area audit.Area, subject, heading string) {
+	r.area, r.subject = area, subject
+	fmt.Fprintf(r.w, "# %s\n", heading)
+}
+
+func (r *report) ok(format string, args ...any)        { r.find(audit.OK, "", format, args...) }
+func (r *report) warn(fix, format string, args ...any) { r.find(audit.Warning, fix, format, args...) }
 
 // skip reports a check that did not run.
-func (r *report) skip(format string, args ...any) { r.line("skip", format, args...) }
-func (r *report) fail(format string, args ...any) { r.failed++; r.line("FAIL", format, args...) }
+func (r *report) skip(fix, format string, args ...any) { r.find(audit.Unknown, fix, format, args...) }
+func (r *report) fail(fix, format string, args ...any) { r.find(audit.Error, fix, format, args...) }
 
-func (r *report) line(kind, format string, args ...any) {
-	fmt.Fprintf(r.w, "%s  %s\n", kind, fmt.Sprintf(format, args...))
+func (r *report) find(severity audit.Severity, fix, format string, args ...any) {
+	r.add(audit.Finding{Severity: severity, Area: r.area, Subject: r.subject, Message: fmt.Sprintf(format, args...), Fix: fix})
+}
+
+// marks begin the lines of findings.
+var marks = map[audit.Severity]string{audit.OK: "ok  ", audit.Warning: "warn", audit.Unknown: "skip", audit.Error: "FAIL"}
+
+// maxFinding is the maximum length in bytes of a finding's message.
+const maxFinding = 2000
+
+func (r *report) add(f audit.Finding) {
+	f.Message = printable.Text(f.Message, maxFinding)
+	line := f.Message
+	if f.Fix != "" {
+		line += "; " + f.Fix
+	}
+	fmt.Fprintf(r.w, "%s  %s\n", marks[f.Severity], line)
+	if f.Severity != audit.OK {
+		r.findings = append(r.findings, f)
+	}
+	if f.Severity == audit.Error {
+		r.failed++
+	}
+}
+
+// addConfigErrors adds what is wrong with the configuration, without printing it.
+func (r *report) addConfigErrors(err error) {
+	errs, ok := errors.AsType[config.Errors](err)
+	if !ok {
+		errs = config.Errors{{Message: err.Error()}}
+	}
+	for _, e := range errs {
+		r.findings = append(r.findings, audit.Finding{
+			Severity: audit.Error, Area: audit.AreaConfig, Subject: e.Key, Message: e.Message, File: e.Source, Line: e.Line,
+		})
+	}
+	r.failed += len(errs)
+}
+
+// encode writes the findings in JSON. The report is OK unless a check failed.
+func (r *report) encode(w io.Writer) {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	_ = encoder.Encode(struct {
+		OK       bool            `json:"ok"`
+		Findings []audit.Finding `json:"findings"`
+	}{r.failed == 0, append([]audit.Finding{}, r.findings...)})
 }

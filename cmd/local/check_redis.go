@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"scout/config"
+	"scout/internal/audit"
 	"scout/internal/daemon"
 	"scout/internal/redisiam"
 	"scout/internal/sqsclient"
@@ -14,30 +15,31 @@ import (
 )
 
 func checkRedisOnline(ctx context.Context, c *config.Config, r *report) {
+	r.begin(audit.AreaRedis, "redis", "Redis")
 	options := redisiam.ClientOptions(c.Redis, sqsclient.AWSConfig)
 	client, err := sidekiq.NewClient(options)
 	if err != nil {
-		r.fail("%v", err)
+		r.fail("", "%v", err)
 		return
 	}
 	defer client.Close()
 	if options.TLS.SkipVerify {
-		r.warn("redis.tls.verify is false, so whoever can redirect the connection can read the jobs and the password; set redis.tls.ca to the authority of Redis's certificate, or to the certificate itself")
+		r.warn("set redis.tls.ca to the authority of Redis's certificate, or to the certificate itself", "redis.tls.verify is false, so whoever can redirect the connection can read the jobs and the password")
 	}
 	info, err := client.Info(ctx)
 	if err != nil {
-		r.fail("%v", err)
+		r.fail("", "%v", err)
 		return
 	}
 	switch {
 	case info.Sentinel:
-		r.fail("%s is a Sentinel, which takes no jobs: list it in redis.sentinels, and make the name of its master the host of redis.url, such as redis://mymaster/0", client.Address())
+		r.fail("list it in redis.sentinels, and make the name of its master the host of redis.url, such as redis://mymaster/0", "%s is a Sentinel, which takes no jobs", client.Address())
 		return
 	case info.Cluster:
-		r.fail("Redis at %s runs in cluster mode, which neither Sidekiq nor Scout supports: use a Redis without cluster mode, which ElastiCache Serverless and MemoryDB cannot be", client.Address())
+		r.fail("use a Redis without cluster mode, which ElastiCache Serverless and MemoryDB cannot be", "Redis at %s runs in cluster mode, which neither Sidekiq nor Scout supports", client.Address())
 		return
 	case info.Role == "slave":
-		r.fail("%s at %s is a replica, which takes no jobs: make its master the host of redis.url, or set redis.sentinels", info.Name, client.Address())
+		r.fail("make its master the host of redis.url, or set redis.sentinels", "%s at %s is a replica, which takes no jobs", info.Name, client.Address())
 		return
 	}
 	r.ok("%s %s at %s answers%s", info.Name, info.Version, client.Address(), sidekiqAdvice(info.Redis))
@@ -46,7 +48,7 @@ func checkRedisOnline(ctx context.Context, c *config.Config, r *report) {
 	checkMemory(info, r)
 	queues := config.SidekiqQueues(c.Queues...)
 	if err := client.Ready(ctx, queues...); err != nil {
-		r.fail("Redis would accept no jobs: %v", err)
+		r.fail("", "Redis would accept no jobs: %v", err)
 		return
 	}
 	r.ok("Redis accepts jobs for the queues %s", strings.Join(queues, ", "))
@@ -66,15 +68,15 @@ func checkSentinels(ctx context.Context, client *sidekiq.Client, options sidekiq
 		alone.Sentinels = []string{sentinel}
 		other, err := sidekiq.NewClient(alone)
 		if err != nil {
-			r.fail("%v", err)
+			r.fail("", "%v", err)
 			return
 		}
 		_, err = other.Info(ctx)
 		switch {
 		case err != nil:
-			r.warn("%v", err)
+			r.warn("", "%v", err)
 		case other.Address() != client.Address():
-			r.warn("the sentinel at %s names another master: %s", sentinel, other.Address())
+			r.warn("", "the sentinel at %s names another master: %s", sentinel, other.Address())
 		default:
 			r.ok("the sentinel at %s names this master", sentinel)
 		}
@@ -91,23 +93,24 @@ func checkSentinels(ctx context.Context, client *sidekiq.Client, options sidekiq
 // have a job.
 func checkReplicas(info sidekiq.Info, wait int, r *report) {
 	connected := len(info.Replicas)
+	setWait := "set redis.wait.replicas to " + strconv.Itoa(connected)
 	has := "the master has " + replicas(connected)
 	if connected > 0 {
 		has += " (" + strings.Join(info.Replicas, ", ") + ")"
 	}
 	switch {
 	case wait > connected:
-		r.fail("redis.wait needs %s to have each job, but %s: polling pauses until more are connected", replicas(wait), has)
+		r.fail("", "redis.wait needs %s to have each job, but %s: polling pauses until more are connected", replicas(wait), has)
 	case connected == 0:
 		r.ok("%s", has)
 	case wait == connected:
 		r.ok("%s, and Scout waits until all of them have a job", has)
 	case wait > 0:
-		r.warn("%s, but Scout waits for only %d of them to have a job: if another one is promoted, jobs may be lost; set redis.wait.replicas to the number that can be promoted", has, wait)
+		r.warn("set redis.wait.replicas to the number that can be promoted", "%s, but Scout waits for only %d of them to have a job: if another one is promoted, jobs may be lost", has, wait)
 	case info.NeedsReplicas:
-		r.warn("%s, but Scout does not wait until they have a job: a failover may lose jobs, though min-replicas-to-write limits how many; set redis.wait.replicas to %d", has, connected)
+		r.warn(setWait, "%s, but Scout does not wait until they have a job: a failover may lose jobs, though min-replicas-to-write limits how many", has)
 	default:
-		r.warn("%s, but Scout does not wait until they have a job: a failover may lose jobs; set redis.wait.replicas to %d, or at least min-replicas-to-write in Redis, so that a master without replicas accepts no jobs", has, connected)
+		r.warn(setWait+", or at least min-replicas-to-write in Redis, so that a master without replicas accepts no jobs", "%s, but Scout does not wait until they have a job: a failover may lose jobs", has)
 	}
 }
 
@@ -123,12 +126,12 @@ func checkMemory(info sidekiq.Info, r *report) {
 	case info.Eviction == "" || info.Eviction == "noeviction":
 		r.ok("Redis evicts no keys")
 	case strings.HasPrefix(info.Eviction, "allkeys"):
-		r.fail("maxmemory-policy is %s: %s", info.Eviction, daemon.EvictionAdvice(info.Eviction))
+		r.fail("", "maxmemory-policy is %s: %s", info.Eviction, daemon.EvictionAdvice(info.Eviction))
 	default:
-		r.warn("maxmemory-policy is %s: %s", info.Eviction, daemon.EvictionAdvice(info.Eviction))
+		r.warn("", "maxmemory-policy is %s: %s", info.Eviction, daemon.EvictionAdvice(info.Eviction))
 	}
 	if info.Max > 0 && info.Used > info.Max*8/10 {
-		r.warn("Redis uses %d %% of its memory", info.Used*100/info.Max)
+		r.warn("", "Redis uses %d %% of its memory", info.Used*100/info.Max)
 	}
 }
 
@@ -138,11 +141,11 @@ func checkDeadSet(ctx context.Context, client *sidekiq.Client, r *report) {
 	entries, err := client.DeadSet(ctx)
 	switch {
 	case err != nil:
-		r.fail("%s: %v; the Redis user needs ~dead +zadd +zcard", stay, err)
+		r.fail("the Redis user needs ~dead +zadd +zcard", "%s: %v", stay, err)
 	case entries >= sidekiq.MaxDeadSet:
-		r.fail("%s, because Sidekiq's dead set holds %d entries: retry or delete what is there", stay, entries)
+		r.fail("retry or delete what is there", "%s, because Sidekiq's dead set holds %d entries", stay, entries)
 	case entries >= sidekiq.MaxDeadSet*8/10:
-		r.warn("Sidekiq's dead set holds %d entries, and Scout adds no more from %d on: retry or delete what is there", entries, sidekiq.MaxDeadSet)
+		r.warn("retry or delete what is there", "Sidekiq's dead set holds %d entries, and Scout adds no more from %d on", entries, sidekiq.MaxDeadSet)
 	default:
 		r.ok("rejected messages go to Sidekiq's dead set, which holds %d entries", entries)
 	}
@@ -151,12 +154,12 @@ func checkDeadSet(ctx context.Context, client *sidekiq.Client, r *report) {
 func checkLimits(ctx context.Context, client *sidekiq.Client, limits config.Limits, queues []string, r *report) {
 	usage, err := client.Usage(ctx, queues)
 	if err != nil {
-		r.fail("limits would have no effect: %v; the Redis user needs +llen +lindex +info", err)
+		r.fail("the Redis user needs +llen +lindex +info", "limits would have no effect: %v", err)
 		return
 	}
 	r.ok("Scout can measure what limits refer to")
 	if limits.RedisMemory > 0 && usage.MemoryMax == 0 {
-		r.warn("the limit redis_memory has no effect: Redis has no maxmemory")
+		r.warn("", "the limit redis_memory has no effect: Redis has no maxmemory")
 	}
 }
 

@@ -2,60 +2,80 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
 
 	"scout/config"
-	"scout/internal/printable"
+	"scout/internal/audit"
 	"scout/internal/sqsclient"
 )
 
+// queueTimeout is the maximum duration of the audit of a queue.
+const queueTimeout = 2 * time.Minute
+
 func checkQueuesOnline(ctx context.Context, c *config.Config, tryReceive bool, r *report) {
 	if c.Queues[0].Label() == "" {
+		r.begin(audit.AreaQueue, "", "SQS")
 		r.ok("no SQS queue is configured; the Lambda function needs none")
 		return
 	}
-	client, err := sqsclient.New(ctx, c.AWS, slog.New(slog.DiscardHandler))
+	auditor, err := newAuditor(ctx, c.AWS)
 	if err != nil {
-		r.fail("%v", err)
+		r.begin(audit.AreaQueue, "aws", "AWS")
+		r.fail("", "%v", err)
 		return
 	}
+	auditor.DedupTTL = c.Redis.DedupTTL
 	for _, q := range c.Queues {
-		checkQueueOnline(ctx, client, q, tryReceive, r)
+		r.begin(audit.AreaQueue, q.Label(), "SQS queue "+q.Label())
+		checkQueueOnline(ctx, auditor, q, tryReceive, r)
 	}
 }
 
-func checkQueueOnline(ctx context.Context, client *sqsclient.Client, q config.Queue, tryReceive bool, r *report) {
-	url, err := client.QueueURL(ctx, q)
+// newAuditor returns an auditor whose clients are configured like the daemon's.
+func newAuditor(ctx context.Context, c config.AWS) (*audit.Auditor, error) {
+	client, err := sqsclient.New(ctx, c, slog.New(slog.DiscardHandler))
 	if err != nil {
-		r.fail("%v", err)
+		return nil, err
+	}
+	topics, err := audit.NewSNS(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return &audit.Auditor{SQS: client, SNS: topics, Endpoint: c.Endpoint}, nil
+}
+
+func checkQueueOnline(ctx context.Context, auditor *audit.Auditor, q config.Queue, tryReceive bool, r *report) {
+	ctx, cancel := context.WithTimeout(ctx, queueTimeout)
+	defer cancel()
+	url, err := auditor.SQS.QueueURL(ctx, q)
+	if err != nil {
+		r.fail("", "%v", err)
 		return
 	}
-	p := permissions{client: client, url: url, report: r}
-	out, err := client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
+	p := permissions{client: auditor.SQS, url: url, report: r}
+	facts := auditor.Facts(ctx, q, url)
 	switch {
-	case isDenied(err):
-		r.warn("%s; grant it: without it, Scout assumes a visibility timeout of 30 s", p.denied("sqs:GetQueueAttributes", err))
-		r.skip("the dead-letter queue and the visibility timeout were not checked")
-		p.checkReceive(ctx, tryReceive)
-	case err != nil:
-		r.fail("reading the attributes of %s: %v", url, err)
+	case audit.IsDenied(facts.Err):
+		r.skip("allow it: without it, Scout assumes a visibility timeout of 30 s", "%s", p.denied("sqs:GetQueueAttributes", facts.Err))
+		r.skip("", "the dead-letter queue, the visibility timeout, the policy and the subscriptions were not checked")
+	case facts.Err != nil:
+		r.fail("", "reading the attributes of %s: %v", url, facts.Err)
 		return
 	default:
-		visible := out.Attributes["ApproximateNumberOfMessages"]
+		visible := facts.Attributes["ApproximateNumberOfMessages"]
 		r.ok("the SQS queue %s exists and holds %s messages", url, visible)
-		checkDeadLetters(out.Attributes["RedrivePolicy"], r)
-		checkVisibility(q, out.Attributes["VisibilityTimeout"], r)
-		p.checkReceive(ctx, tryReceive || visible == "0")
+		tryReceive = tryReceive || visible == "0"
 	}
+	for _, f := range facts.Findings() {
+		r.add(f)
+	}
+	p.checkReceive(ctx, tryReceive)
 	p.checkDelete(ctx)
 	p.checkChangeVisibility(ctx)
 }
@@ -75,7 +95,7 @@ const unknownHandle = "scout-check"
 // towards maxReceiveCount, so it can move a message to the dead-letter queue.
 func (p permissions) checkReceive(ctx context.Context, try bool) {
 	if !try {
-		p.report.skip("sqs:ReceiveMessage was not tried, because the queue may hold messages and each receive counts towards maxReceiveCount; use --try-receive")
+		p.report.skip("use --try-receive", "sqs:ReceiveMessage was not tried, because the queue may hold messages and each receive counts towards maxReceiveCount")
 		return
 	}
 	_, err := p.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
@@ -97,31 +117,20 @@ func (p permissions) checkChangeVisibility(ctx context.Context) {
 }
 
 // reportCall reports whether a call is permitted. A denied one goes to report.
-func (p permissions) reportCall(action, consequence string, err error, report func(format string, args ...any)) {
+func (p permissions) reportCall(action, consequence string, err error, report func(fix, format string, args ...any)) {
 	switch {
 	case err == nil || rejectsHandle(err):
 		p.report.ok("%s is permitted", action)
-	case isDenied(err):
-		report("%s; grant it: %s", p.denied(action, err), consequence)
+	case audit.IsDenied(err):
+		report("allow it", "%s: %s", p.denied(action, err), consequence)
 	default:
-		p.report.fail("trying %s on %s: %v", action, p.url, err)
+		p.report.fail("", "trying %s on %s: %v", action, p.url, err)
 	}
 }
 
 // denied describes a denied action, with the reason that AWS gives.
 func (p permissions) denied(action string, err error) string {
-	denied := action + " on " + p.url + " is denied"
-	if e, ok := errors.AsType[smithy.APIError](err); ok && e.ErrorMessage() != "" {
-		denied += " (" + printable.Text(e.ErrorMessage(), 300) + ")"
-	}
-	return denied
-}
-
-// isDenied reports whether AWS denied a call for lack of a permission. The code is
-// AccessDenied in the Query protocol, AccessDeniedException in the JSON protocol.
-func isDenied(err error) bool {
-	e, ok := errors.AsType[smithy.APIError](err)
-	return ok && strings.HasPrefix(e.ErrorCode(), "AccessDenied")
+	return action + " on " + p.url + " is denied" + audit.Reason(err)
 }
 
 // rejectsHandle reports whether a call failed only because of its receipt handle.
@@ -136,33 +145,4 @@ func rejectsHandle(err error) bool {
 	default:
 		return strings.HasPrefix(code, "InvalidParameterValue") && strings.Contains(e.ErrorMessage(), "ReceiptHandle")
 	}
-}
-
-func checkDeadLetters(policy string, r *report) {
-	var redrive struct {
-		DeadLetterTargetArn string
-		MaxReceiveCount     json.Number
-	}
-	if err := json.Unmarshal([]byte(policy), &redrive); err != nil || redrive.DeadLetterTargetArn == "" {
-		r.fail("the queue has no dead-letter queue: a message that Scout rejects returns to the queue until its retention period ends, and is then lost; set a RedrivePolicy")
-		return
-	}
-	if n, _ := redrive.MaxReceiveCount.Int64(); n < 5 {
-		r.warn("messages go to the dead-letter queue after %d receives: with fewer than 5, a short outage of Redis moves them there; raise maxReceiveCount", n)
-		return
-	}
-	r.ok("rejected messages go to %s after %s receives", redrive.DeadLetterTargetArn, redrive.MaxReceiveCount)
-}
-
-func checkVisibility(q config.Queue, attribute string, r *report) {
-	seconds, _ := strconv.Atoi(attribute)
-	visibility := time.Duration(seconds) * time.Second
-	if q.VisibilityTimeout > 0 {
-		visibility = q.VisibilityTimeout
-	}
-	if visibility < 30*time.Second {
-		r.warn("failed messages are redelivered after %v: a slow Redis may need longer, and messages are then received twice; set the visibility timeout to 30s or more", visibility)
-		return
-	}
-	r.ok("failed messages are redelivered after %v", visibility)
 }

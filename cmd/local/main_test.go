@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"strconv"
@@ -66,7 +69,8 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 
 // startTestStack starts SNS, SQS and Redis, sets AWS_ENDPOINT_URL, REDIS_URL and
 // STACK (host and port of the endpoint), and creates the named queues with their
-// attributes: stack app VisibilityTimeout=60 -- app_dead
+// attributes: stack app VisibilityTimeout=60 -- app_dead. They are subscribed to the
+// topic orders, and undelivered is the dead-letter queue of the subscriptions.
 func startTestStack(ts *testscript.TestScript, _ bool, args []string) {
 	redisServer, err := devstack.StartRedis("127.0.0.1:0")
 	ts.Check(err)
@@ -79,54 +83,74 @@ func startTestStack(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("WRONG_REDIS_URL", "redis://:wr0ng@"+redisServer.Addr())
 	ts.Setenv("AWS_ENDPOINT_URL", endpoint.URL)
 	ts.Setenv("STACK", endpoint.Listener.Addr().String())
+	topic, err := server.CreateTopic("orders", nil)
+	ts.Check(err)
+	undelivered, err := server.CreateQueue("undelivered", map[string]string{"Policy": snsPolicy})
+	ts.Check(err)
 	for queue := range strings.SplitSeq(strings.Join(args, " "), " -- ") {
 		words := strings.Fields(queue)
-		attributes := map[string]string{}
+		attributes := map[string]string{"Policy": snsPolicy}
 		for _, word := range words[1:] {
 			key, value, _ := strings.Cut(word, "=")
 			attributes[key] = value
 		}
-		_, err := server.CreateQueue(words[0], attributes)
+		queueARN, err := server.CreateQueue(words[0], attributes)
 		ts.Check(err)
-		topic, err := server.CreateTopic("orders", nil)
-		ts.Check(err)
-		_, err = server.Subscribe(topic, "arn:aws:sqs:us-east-1:000000000000:"+words[0], nil)
+		_, err = server.Subscribe(topic, queueARN, map[string]string{"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":%q}`, undelivered)})
 		ts.Check(err)
 	}
-	ts.Setenv("TOPIC", "arn:aws:sns:us-east-1:000000000000:orders")
+	ts.Setenv("TOPIC", topic)
 	servers.Store(ts, server)
 	deniedActions.Store(ts, denied)
 	ts.Defer(func() { servers.Delete(ts); deniedActions.Delete(ts) })
 }
 
+// snsPolicy is the policy of a queue for messages of the topic orders.
+const snsPolicy = `{"Statement":[
+	{"Effect":"Deny","Principal":"*","Action":"sqs:*","Resource":"*","Condition":{"Bool":{"aws:SecureTransport":"false"}}},
+	{"Effect":"Allow","Principal":{"Service":"sns.amazonaws.com"},"Action":"sqs:SendMessage","Resource":"*",
+	 "Condition":{"ArnEquals":{"aws:SourceArn":"arn:aws:sns:us-east-1:000000000000:orders"}}}]}`
+
 // servers are the stacks of the running scripts, by *testscript.TestScript.
 var servers sync.Map
 
-// deniedActions are the actions of SQS that the stacks deny, by script.
+// deniedActions are the actions of SQS and SNS that the stacks deny, by script.
 var deniedActions sync.Map
 
-// deny makes the stack deny actions of SQS, and only those: deny DeleteMessage
+// deny makes the stack deny actions, and only those: deny DeleteMessage ListSubscriptions
 func deny(ts *testscript.TestScript, _ bool, args []string) {
 	denied, _ := deniedActions.Load(ts)
 	denied.(*sync.Map).Clear()
 	for _, action := range args {
-		denied.(*sync.Map).Store("AmazonSQS."+action, true)
+		denied.(*sync.Map).Store(action, true)
 	}
 }
 
-// denying responds to denied actions as SQS does if the IAM policy lacks them, and
-// passes all other requests on to h.
+// denying responds to denied actions as SQS and SNS do if the IAM policy lacks them,
+// and passes all other requests on to h.
 func denying(denied *sync.Map, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		target := r.Header.Get("X-Amz-Target")
-		if _, ok := denied.Load(target); !ok {
-			h.ServeHTTP(w, r)
-			return
+		const message = "User: arn:aws:iam::1:user/u is not authorized to perform: %s because no identity-based policy allows the action"
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		form, _ := url.ParseQuery(string(body))
+		action, isSQS := strings.CutPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS.")
+		if !isSQS {
+			action = form.Get("Action")
 		}
-		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
-		w.Header().Set("X-Amzn-Query-Error", "AccessDenied;Sender")
-		w.WriteHeader(http.StatusForbidden)
-		fmt.Fprintf(w, `{"__type":"com.amazon.coral.service#AccessDeniedException","Message":"User: arn:aws:iam::1:user/u is not authorized to perform: %s because no identity-based policy allows the action"}`, target)
+		switch _, isDenied := denied.Load(action); {
+		case !isDenied:
+			h.ServeHTTP(w, r)
+		case isSQS:
+			w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+			w.Header().Set("X-Amzn-Query-Error", "AccessDenied;Sender")
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprintf(w, `{"__type":"com.amazon.coral.service#AccessDeniedException","Message":"`+message+`"}`, "sqs:"+action)
+		default:
+			w.Header().Set("Content-Type", "text/xml")
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprintf(w, `<ErrorResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><Error><Type>Sender</Type><Code>AuthorizationError</Code><Message>`+message+`</Message></Error></ErrorResponse>`, "SNS:"+action)
+		}
 	})
 }
 

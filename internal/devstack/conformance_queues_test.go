@@ -95,6 +95,18 @@ var queueTests = []conformanceTest{
 		})
 		wantError[*types.InvalidAttributeName](c, err)
 	}},
+	{"a queue has a policy", func(c *client) {
+		policy := `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"sqs:*","Resource":"*","Condition":{"Bool":{"aws:SecureTransport":"false"}}}]}`
+		got := c.attribute(c.queue(map[string]string{"Policy": policy}), "Policy")
+		if !strings.Contains(got, "aws:SecureTransport") {
+			c.Errorf("the policy is %q", got)
+		}
+		wantEqual(c, "without one", c.attribute(c.queue(nil), "Policy"), "")
+	}},
+	{"a queue has a key of KMS", func(c *client) {
+		url := c.queue(map[string]string{"KmsMasterKeyId": "alias/aws/sqs"})
+		wantEqual(c, "KmsMasterKeyId", c.attribute(url, "KmsMasterKeyId"), "alias/aws/sqs")
+	}},
 	{"messages are counted as visible, in flight and delayed", func(c *client) {
 		url := c.queue(nil)
 		c.send(url, "received")

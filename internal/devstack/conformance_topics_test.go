@@ -1,6 +1,7 @@
 package devstack
 
 import (
+	"fmt"
 	"strings"
 
 	"scout/internal/uuid"
@@ -160,6 +161,45 @@ var topicTests = []conformanceTest{
 			SubscriptionArn: &arn, AttributeName: aws.String("Nope"), AttributeValue: aws.String("true"),
 		})
 		wantError[*types.InvalidParameterException](c, err)
+	}},
+	{"a subscription can have a dead-letter queue", func(c *client) {
+		policy := fmt.Sprintf(`{"deadLetterTargetArn":%q}`, c.attribute(c.queue(nil), "QueueArn"))
+		get := func(arn string) string {
+			out, err := c.sns.GetSubscriptionAttributes(c.Context(), &sns.GetSubscriptionAttributesInput{SubscriptionArn: &arn})
+			c.must(err)
+			return out.Attributes["RedrivePolicy"]
+		}
+		topic, queue := c.topic(), c.queue(nil)
+		wantEqual(c, "as subscribed", get(c.subscribe(topic, queue, map[string]string{"RedrivePolicy": policy})), policy)
+		arn := c.subscribe(c.topic(), queue, nil)
+		wantEqual(c, "without one", get(arn), "")
+		_, err := c.sns.SetSubscriptionAttributes(c.Context(), &sns.SetSubscriptionAttributesInput{
+			SubscriptionArn: &arn, AttributeName: aws.String("RedrivePolicy"), AttributeValue: &policy,
+		})
+		c.must(err)
+		wantEqual(c, "as set", get(arn), policy)
+	}},
+	{"subscriptions are listed in pages of 100", func(c *client) {
+		topic := c.topic()
+		want := map[string]bool{}
+		for range 101 {
+			want[c.subscribe(topic, c.queue(nil), nil)] = true
+		}
+		pages := sns.NewListSubscriptionsByTopicPaginator(c.sns, &sns.ListSubscriptionsByTopicInput{TopicArn: &topic})
+		for _, size := range []int{100, 1} {
+			page, err := pages.NextPage(c.Context())
+			c.must(err)
+			wantEqual(c, "subscriptions on the page", len(page.Subscriptions), size)
+			for _, s := range page.Subscriptions {
+				delete(want, *s.SubscriptionArn)
+			}
+		}
+		wantEqual(c, "more pages", pages.HasMorePages(), false)
+		wantEqual(c, "subscriptions that were not listed", len(want), 0)
+	}},
+	{"the subscriptions of an unknown topic cannot be listed", func(c *client) {
+		_, err := c.sns.ListSubscriptionsByTopic(c.Context(), &sns.ListSubscriptionsByTopicInput{TopicArn: aws.String(c.topic() + "x")})
+		wantError[*types.NotFoundException](c, err)
 	}},
 	{"only a standard queue can be subscribed to a standard topic, which must exist", func(c *client) {
 		topic, queueARN := c.topic(), c.attribute(c.fifoQueue(nil), "QueueArn")

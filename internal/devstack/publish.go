@@ -29,7 +29,8 @@ type Notification struct {
 }
 
 // Publish sends a notification to every queue that is subscribed to the topic and returns its id. A
-// FIFO topic does not send duplicates; it returns the id of the first notification. If a queue rejects
+// FIFO topic does not send duplicates; it returns the id of the first notification. If a queue no
+// longer exists, the dead-letter queue of its subscription gets the notification. If a queue rejects
 // the notification, Publish logs that to Log and still succeeds.
 func (s *Server) Publish(topicARN string, n Notification) (messageID string, err error) {
 	result, err := s.publish(topicARN, n)
@@ -77,6 +78,9 @@ func (s *Server) fanOut(t *topic, n Notification, now time.Time) sendResult {
 // de-duplication id, so it receives none.
 func (s *Server) deliver(sub *subscription, n Notification, result sendResult, now time.Time) error {
 	q := queueByARN(s.queues, sub.queueARN)
+	if q == nil {
+		q = queueByARN(s.queues, sub.deadLetterARN)
+	}
 	if q == nil {
 		return errQueueDoesNotExist
 	}

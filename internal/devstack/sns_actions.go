@@ -1,6 +1,9 @@
 package devstack
 
-import "net/http"
+import (
+	"net/http"
+	"strconv"
+)
 
 type topicResult struct{ TopicArn string }
 
@@ -61,6 +64,7 @@ func (s *Server) snsGetSubscriptionAttributes(_ *http.Request, f form) (result a
 
 type subscriptionsResult struct {
 	Subscriptions list[listedSubscription]
+	NextToken     string `xml:",omitempty"`
 }
 
 type listedSubscription struct{ SubscriptionArn, TopicArn, Owner, Protocol, Endpoint string }
@@ -72,21 +76,43 @@ func (r *subscriptionsResult) add(t *topic) {
 	}
 }
 
-func (s *Server) snsListSubscriptions(*http.Request, form) (any, error) {
+// pageSize is the maximum number of subscriptions in a response.
+const pageSize = 100
+
+// page reduces the result to the page that begins at a token, which is an index.
+func (r *subscriptionsResult) page(token string) error {
+	start := 0
+	if token != "" {
+		n, err := strconv.Atoi(token)
+		if err != nil || n < 0 || n > len(r.Subscriptions.Members) {
+			return errInvalidParameter("NextToken", "it is not one of a response")
+		}
+		start = n
+	}
+	end := min(start+pageSize, len(r.Subscriptions.Members))
+	if end < len(r.Subscriptions.Members) {
+		r.NextToken = strconv.Itoa(end)
+	}
+	r.Subscriptions.Members = r.Subscriptions.Members[start:end]
+	return nil
+}
+
+func (s *Server) snsListSubscriptions(_ *http.Request, f form) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var result subscriptionsResult
 	for _, t := range s.sortedTopics() {
 		result.add(t)
 	}
-	return result, nil
+	err := result.page(f.get("NextToken"))
+	return result, err
 }
 
 func (s *Server) snsListSubscriptionsByTopic(_ *http.Request, f form) (any, error) {
 	var result subscriptionsResult
 	err := s.withTopic(f.get("TopicArn"), func(t *topic) error {
 		result.add(t)
-		return nil
+		return result.page(f.get("NextToken"))
 	})
 	return result, err
 }

@@ -1,16 +1,22 @@
 package devstack
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 
 	"scout/internal/uuid"
 )
 
-// Subscribe subscribes a queue to a topic and returns the subscription's ARN. The only supported
-// attribute is RawMessageDelivery, "true" or "false". With it, the attributes of a notification become
-// those of the SQS message, and a queue rejects a notification with more than 10. Subscribing a queue again with the same attributes
-// returns the existing ARN; with other attributes it is an error.
+// Subscribe subscribes a queue to a topic and returns the subscription's ARN. There are two attributes:
+//
+//   - RawMessageDelivery, "true" or "false". With it, the attributes of a notification become those of
+//     the SQS message, and a queue rejects a notification with more than 10.
+//   - RedrivePolicy, a JSON object. The queue in its deadLetterTargetArn replaces a queue that no longer
+//     exists.
+//
+// Subscribing a queue again with the same attributes returns the existing ARN; with other attributes it
+// is an error.
 func (s *Server) Subscribe(topicARN, queueARN string, attributes map[string]string) (arn string, err error) {
 	wanted := subscription{topicARN: topicARN, queueARN: queueARN}
 	for name, value := range attributes {
@@ -38,7 +44,7 @@ func (t *topic) subscribe(wanted subscription) (arn string, err error) {
 		if existing.queueARN != wanted.queueARN {
 			continue
 		}
-		if existing.raw != wanted.raw {
+		if existing.raw != wanted.raw || existing.redrivePolicy != wanted.redrivePolicy {
 			return "", errInvalidParameter("Attributes", "Subscription already exists with different attributes")
 		}
 		return existing.arn, nil
@@ -50,13 +56,21 @@ func (t *topic) subscribe(wanted subscription) (arn string, err error) {
 
 // set sets the attribute with SNS's name.
 func (sub *subscription) set(name, value string) error {
-	switch {
-	case name != "RawMessageDelivery":
-		return errInvalidParameter("Attributes", name+" is not supported here; use RawMessageDelivery")
-	case value != "true" && value != "false":
-		return errInvalidParameter("Attributes", "RawMessageDelivery must be true or false")
+	switch name {
+	case "RawMessageDelivery":
+		if value != "true" && value != "false" {
+			return errInvalidParameter("Attributes", "RawMessageDelivery must be true or false")
+		}
+		sub.raw = value == "true"
+	case "RedrivePolicy":
+		var policy struct{ DeadLetterTargetArn string }
+		if err := json.Unmarshal([]byte(value), &policy); value != "" && (err != nil || policy.DeadLetterTargetArn == "") {
+			return errInvalidParameter("RedrivePolicy", "it is not a JSON object with deadLetterTargetArn")
+		}
+		sub.redrivePolicy, sub.deadLetterARN = value, policy.DeadLetterTargetArn
+	default:
+		return errInvalidParameter("Attributes", name+" is not supported here; use RawMessageDelivery or RedrivePolicy")
 	}
-	sub.raw = value == "true"
 	return nil
 }
 
@@ -88,11 +102,15 @@ func (s *Server) Unsubscribe(arn string) {
 
 // reportedAttributes returns the subscription's attributes, as AWS does.
 func (sub *subscription) reportedAttributes() map[string]string {
-	return map[string]string{
+	attributes := map[string]string{
 		"SubscriptionArn": sub.arn, "TopicArn": sub.topicARN,
 		"Protocol": "sqs", "Endpoint": sub.queueARN, "Owner": accountID,
 		"RawMessageDelivery":           fmt.Sprint(sub.raw),
 		"PendingConfirmation":          "false",
 		"ConfirmationWasAuthenticated": "true",
 	}
+	if sub.redrivePolicy != "" {
+		attributes["RedrivePolicy"] = sub.redrivePolicy
+	}
+	return attributes
 }

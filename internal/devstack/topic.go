@@ -22,7 +22,9 @@ type topic struct {
 // subscription delivers a topic's notifications to a queue.
 type subscription struct {
 	arn, topicARN, queueARN string
-	raw                     bool // deliver the message itself, without an envelope
+	raw                     bool   // deliver the message itself, without an envelope
+	redrivePolicy           string // as set; "" for none
+	deadLetterARN           string // of the queue for what cannot be delivered; "" for none
 }
 
 func (t *topic) fifo() bool         { return isFIFO(t.name) }

@@ -1,0 +1,83 @@
+// Package audit judges whether AWS is set up as a configuration expects.
+//
+// [Auditor.Facts] asks SQS and SNS what they know about a queue: its attributes,
+// its subscriptions and its dead-letter queues. [Facts.Findings] judges that and
+// asks nothing, so it is a pure function of the facts.
+//
+// What AWS does not answer, such as for lack of a permission, is a finding of the
+// severity [Unknown]. Calls and pages are bounded. Nothing is ever changed.
+package audit
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A Severity says what a Finding means.
+type Severity string
+
+// The severities of findings.
+const (
+	OK      Severity = "ok"      // as it should be
+	Error   Severity = "error"   // keeps Scout from working, loses messages, or lets anyone send
+	Warning Severity = "warning" // works, but should be changed
+	Unknown Severity = "unknown" // could not be found out
+)
+
+// An Area is the part of the setup that a Finding is about.
+type Area string
+
+// The areas of findings.
+const (
+	AreaConfig Area = "config"
+	AreaRedis  Area = "redis"
+	AreaQueue  Area = "queue" // the SQS queue, its policy and its key
+	AreaTopic  Area = "topic" // an SNS topic and its subscription
+	AreaDLQ    Area = "dlq"   // the dead-letter queues of the queue and of its subscriptions
+)
+
+// A Finding is one thing that an audit found out.
+type Finding struct {
+	Severity Severity `json:"severity"`
+	Area     Area     `json:"area"`
+	Subject  string   `json:"subject"` // a key of the configuration, a queue's name, a topic's ARN, or a host
+	Message  string   `json:"message"` // what is the case, and what follows from it
+	Fix      string   `json:"fix"`     // what to do; "" if Message says that
+	File     string   `json:"file"`    // where the configuration is wrong; "" for other findings
+	Line     int      `json:"line"`    // in File; 0 if there is none
+}
+
+// findings collects what is found out about one subject.
+type findings struct {
+	list    *[]Finding
+	area    Area
+	subject string
+}
+
+// about returns a collector of findings about another subject.
+func (f findings) about(area Area, subject string) findings { return findings{f.list, area, subject} }
+
+func (f findings) add(severity Severity, fix, message string, args ...any) {
+	*f.list = append(*f.list, Finding{Severity: severity, Area: f.area, Subject: f.subject, Message: fmt.Sprintf(message, args...), Fix: fix})
+}
+
+func (f findings) ok(message string, args ...any)           { f.add(OK, "", message, args...) }
+func (f findings) fail(fix, message string, args ...any)    { f.add(Error, fix, message, args...) }
+func (f findings) warn(fix, message string, args ...any)    { f.add(Warning, fix, message, args...) }
+func (f findings) unknown(fix, message string, args ...any) { f.add(Unknown, fix, message, args...) }
+
+// An arn is an ARN in parts: arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE.
+type arn struct{ partition, service, region, account, resource string }
+
+// parseARN returns the zero value if text is not an ARN.
+func parseARN(text string) arn {
+	parts := strings.SplitN(text, ":", 6)
+	if len(parts) != 6 || parts[0] != "arn" {
+		return arn{}
+	}
+	return arn{parts[1], parts[2], parts[3], parts[4], parts[5]}
+}
+
+func (a arn) String() string {
+	return strings.Join([]string{"arn", a.partition, a.service, a.region, a.account, a.resource}, ":")
+}

@@ -1,0 +1,349 @@
+package audit
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
+
+	"scout/config"
+	"scout/handler"
+	"scout/internal/printable"
+	"scout/internal/sqsclient"
+)
+
+// Facts are what a configuration expects of a queue, and what AWS says about it.
+type Facts struct {
+	Queue    config.Queue
+	DedupTTL time.Duration // see config.Redis
+	Region   string        // for which requests are signed
+	Endpoint string        // of requests; "" for AWS's own
+
+	URL         string
+	Attributes  Attributes // of the queue; nil if Err is not
+	Err         error      // why the attributes are unknown
+	DeadLetters Target     // the zero value if the queue has no dead-letter queue
+
+	// Subscriptions are those of the queue. AllListed says that they include all of
+	// the queue's account and region; Topics has the topics that were asked for
+	// theirs, and whether the topic exists.
+	Subscriptions []Subscription
+	AllListed     bool
+	Topics        map[string]bool
+
+	Undelivered map[string]Target // dead-letter queues of the subscriptions, by ARN
+
+	Unasked []Finding // what could not be found out
+}
+
+// A Target is a dead-letter queue.
+type Target struct {
+	ARN        string
+	Missing    bool       // whether there is no such queue
+	Attributes Attributes // nil if unknown
+}
+
+// A Subscription is one of the queue to a topic.
+type Subscription struct {
+	ARN        string // "" while it waits for confirmation
+	Topic      string // the ARN
+	Attributes Attributes
+}
+
+// Attributes are those of a queue or a subscription, by AWS's names.
+type Attributes map[string]string
+
+// seconds returns an attribute that is a number of seconds. It reports false if
+// the attribute is missing.
+func (a Attributes) seconds(name string) (time.Duration, bool) {
+	n, err := strconv.ParseUint(a[name], 10, 31)
+	return time.Duration(n) * time.Second, err == nil
+}
+
+// redrive returns the dead-letter queue and the maximum number of receives that
+// the RedrivePolicy names. A subscription's policy has no such number.
+func (a Attributes) redrive() (deadLetters string, receives int) {
+	var p struct {
+		DeadLetterTargetArn string
+		MaxReceiveCount     json.Number
+	}
+	if json.Unmarshal([]byte(a["RedrivePolicy"]), &p) != nil {
+		return "", 0
+	}
+	receives, _ = strconv.Atoi(p.MaxReceiveCount.String())
+	return p.DeadLetterTargetArn, receives
+}
+
+// The maximum numbers of calls for a queue.
+const (
+	maxPages         = 50  // of ListSubscriptions, each with 100 subscriptions
+	maxTopicPages    = 10  // of ListSubscriptionsByTopic, for a topic
+	maxTopics        = 100 // asked for their subscriptions
+	maxSubscriptions = 100 // asked for their attributes
+)
+
+// An Auditor asks AWS about queues.
+type Auditor struct {
+	SQS      *sqsclient.Client
+	SNS      *sns.Client
+	DedupTTL time.Duration // see config.Redis
+	Endpoint string        // see config.AWS
+}
+
+// NewSNS returns a client for SNS. The configured endpoint is for SNS as well, unless
+// it is one of AWS's own for SQS. The SDK knows the environment's endpoint for SNS.
+func NewSNS(ctx context.Context, c config.AWS) (*sns.Client, error) {
+	loaded, err := sqsclient.AWSConfig(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return sns.NewFromConfig(loaded, func(o *sns.Options) {
+		isForSQS := isAWS(c.Endpoint) || o.BaseEndpoint != nil && c.Endpoint == os.Getenv("AWS_ENDPOINT_URL_SQS")
+		if c.Endpoint != "" && !isForSQS {
+			o.BaseEndpoint = &c.Endpoint
+		}
+	}), nil
+}
+
+// isAWS reports whether a URL has a host of AWS.
+func isAWS(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (strings.Contains(u.Host, ".amazonaws.") || strings.HasSuffix(u.Host, ".api.aws"))
+}
+
+// Facts returns what AWS says about the queue with the given URL. It makes at most
+// some hundred calls.
+func (a *Auditor) Facts(ctx context.Context, q config.Queue, url string) Facts {
+	f := &asker{Auditor: a, ctx: ctx, facts: Facts{
+		Queue: q, DedupTTL: a.DedupTTL, Region: a.SQS.Options().Region, Endpoint: a.Endpoint, URL: url,
+		Topics: map[string]bool{}, Undelivered: map[string]Target{},
+	}}
+	f.facts.Attributes, f.facts.Err = f.queueAttributes(url)
+	if f.facts.Err != nil {
+		return f.facts
+	}
+	if deadLetters, _ := f.facts.Attributes.redrive(); deadLetters != "" {
+		f.facts.DeadLetters = f.target(deadLetters)
+	}
+	f.askSubscriptions()
+	for _, s := range f.facts.Subscriptions {
+		undelivered, _ := s.Attributes.redrive()
+		if _, asked := f.facts.Undelivered[undelivered]; undelivered != "" && !asked {
+			f.facts.Undelivered[undelivered] = f.target(undelivered)
+		}
+	}
+	return f.facts
+}
+
+// callTimeout is the maximum duration of a call, with its retries.
+const callTimeout = 10 * time.Second
+
+// An asker collects facts.
+type asker struct {
+	*Auditor
+	ctx     context.Context
+	facts   Facts
+	stopped bool // SNS does not respond, so it is not asked any further
+}
+
+// unasked records that a call failed. The permission is that for the call.
+func (f *asker) unasked(area Area, subject, permission string, err error) {
+	found := findings{&f.facts.Unasked, area, subject}
+	if IsDenied(err) {
+		found.unknown("allow "+permission, "%s could not be asked about: %s is denied%s", subject, permission, Reason(err))
+		return
+	}
+	found.unknown("", "%s could not be asked about with %s: %s", subject, permission, printable.Text(err.Error(), 300))
+	f.stopped = true
+}
+
+func (f *asker) queueAttributes(url string) (Attributes, error) {
+	ctx, cancel := context.WithTimeout(f.ctx, callTimeout)
+	defer cancel()
+	out, err := f.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
+	if err != nil {
+		return nil, err
+	}
+	return out.Attributes, nil
+}
+
+// target returns a dead-letter queue. AWS requires it to be in the account and the
+// region of the queue, so only the name in the queue's URL differs.
+func (f *asker) target(text string) Target {
+	t := Target{ARN: text}
+	queue, target := parseARN(f.facts.Attributes["QueueArn"]), parseARN(text)
+	url := f.facts.URL[:len(f.facts.URL)-len(config.QueueName(f.facts.URL))] + target.resource
+	if target.account != queue.account || target.region != queue.region {
+		t.Missing = true
+		return t
+	}
+	var err error
+	t.Attributes, err = f.queueAttributes(url)
+	if _, t.Missing = errors.AsType[*types.QueueDoesNotExist](err); err != nil && !t.Missing {
+		f.unasked(AreaDLQ, target.resource, "sqs:GetQueueAttributes", err)
+	}
+	return t
+}
+
+// IsDenied reports whether AWS denied a call for lack of a permission. The code is
+// AccessDenied in SQS's Query protocol, AccessDeniedException in its JSON protocol,
+// and AuthorizationError in SNS.
+func IsDenied(err error) bool {
+	e, ok := errors.AsType[smithy.APIError](err)
+	return ok && (strings.HasPrefix(e.ErrorCode(), "AccessDenied") || strings.HasPrefix(e.ErrorCode(), "AuthorizationError"))
+}
+
+// Reason returns the reason that AWS gives for an error, in parentheses after a
+// space, or "".
+func Reason(err error) string {
+	if e, ok := errors.AsType[smithy.APIError](err); ok && e.ErrorMessage() != "" {
+		return " (" + printable.Text(e.ErrorMessage(), 300) + ")"
+	}
+	return ""
+}
+
+// askSubscriptions finds the subscriptions of the queue. SNS can list those that
+// the queue's account made, and those of one topic. The queue's policy and the
+// configuration name topics.
+func (f *asker) askSubscriptions() {
+	queue := parseARN(f.facts.Attributes["QueueArn"])
+	f.listAll(queue.region)
+	topics := f.candidates(queue)
+	for i, topic := range topics {
+		if i == maxTopics {
+			findings{&f.facts.Unasked, AreaTopic, f.facts.Queue.Label()}.unknown("", "%d topics were not asked for their subscriptions: there are more than %d", len(topics)-maxTopics, maxTopics)
+			break
+		}
+		f.listTopic(topic)
+	}
+	slices.SortFunc(f.facts.Subscriptions, func(a, b Subscription) int { return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.ARN, b.ARN)) })
+	for i := range f.facts.Subscriptions[:min(len(f.facts.Subscriptions), maxSubscriptions)] {
+		f.askAttributes(&f.facts.Subscriptions[i])
+	}
+}
+
+// candidates returns the topics that the queue may be subscribed to, without those
+// that are known. Of topics without an account, it takes that of the queue.
+func (f *asker) candidates(queue arn) []string {
+	var topics []string
+	add := func(topic arn) {
+		isListed := f.facts.AllListed && topic.account == queue.account && topic.region == queue.region
+		text := topic.String()
+		if !isListed && !slices.Contains(topics, text) && !slices.ContainsFunc(f.facts.Subscriptions, func(s Subscription) bool { return s.Topic == text }) {
+			topics = append(topics, text)
+		}
+	}
+	for _, route := range f.facts.Queue.Topics {
+		switch topic := parseARN(route.Key); {
+		case topic.service == "sns":
+			add(topic)
+		case !hasWildcard(route.Key):
+			add(arn{queue.partition, "sns", queue.region, queue.account, route.Key})
+		}
+	}
+	p, _ := parsePolicy(f.facts.Attributes["Policy"])
+	for _, source := range p.sources() {
+		if source.service == "sns" {
+			add(source)
+		}
+	}
+	return topics
+}
+
+// addSubscription adds a subscription as SNS lists it, if it is one of the queue.
+func (f *asker) addSubscription(arn, topic, endpoint string) {
+	if endpoint != f.facts.Attributes["QueueArn"] || arn == "Deleted" {
+		return
+	}
+	if !strings.HasPrefix(arn, "arn:") { // PendingConfirmation
+		arn = ""
+	}
+	s := Subscription{ARN: arn, Topic: topic}
+	if !slices.ContainsFunc(f.facts.Subscriptions, func(other Subscription) bool { return other.ARN == s.ARN && other.Topic == topic }) {
+		f.facts.Subscriptions = append(f.facts.Subscriptions, s)
+	}
+}
+
+// inRegion returns an option for a call to SNS. Topics of other regions can have
+// the queue as a subscriber.
+func inRegion(region string) func(*sns.Options) {
+	return func(o *sns.Options) { o.Region = region }
+}
+
+// listAll lists the subscriptions of the account.
+func (f *asker) listAll(region string) {
+	pages := sns.NewListSubscriptionsPaginator(f.SNS, &sns.ListSubscriptionsInput{})
+	for range maxPages {
+		ctx, cancel := context.WithTimeout(f.ctx, callTimeout)
+		page, err := pages.NextPage(ctx, inRegion(region))
+		cancel()
+		if err != nil {
+			f.unasked(AreaTopic, f.facts.Queue.Label(), "sns:ListSubscriptions", err)
+			return
+		}
+		for _, s := range page.Subscriptions {
+			f.addSubscription(aws.ToString(s.SubscriptionArn), aws.ToString(s.TopicArn), aws.ToString(s.Endpoint))
+		}
+		if !pages.HasMorePages() {
+			f.facts.AllListed = true
+			return
+		}
+	}
+	findings{&f.facts.Unasked, AreaTopic, f.facts.Queue.Label()}.unknown("", "not all subscriptions of the AWS account were listed: there are more than %d", maxPages*100)
+}
+
+// listTopic lists the subscriptions of a topic.
+func (f *asker) listTopic(topic string) {
+	if f.stopped {
+		return
+	}
+	pages := sns.NewListSubscriptionsByTopicPaginator(f.SNS, &sns.ListSubscriptionsByTopicInput{TopicArn: &topic})
+	for range maxTopicPages {
+		ctx, cancel := context.WithTimeout(f.ctx, callTimeout)
+		page, err := pages.NextPage(ctx, inRegion(parseARN(topic).region))
+		cancel()
+		if e, ok := errors.AsType[smithy.APIError](err); ok && strings.HasPrefix(e.ErrorCode(), "NotFound") {
+			f.facts.Topics[topic] = false
+			return
+		}
+		if err != nil {
+			f.unasked(AreaTopic, topic, "sns:ListSubscriptionsByTopic", err)
+			return
+		}
+		for _, s := range page.Subscriptions {
+			f.addSubscription(aws.ToString(s.SubscriptionArn), aws.ToString(s.TopicArn), aws.ToString(s.Endpoint))
+		}
+		if !pages.HasMorePages() {
+			f.facts.Topics[topic] = true
+			return
+		}
+	}
+	findings{&f.facts.Unasked, AreaTopic, topic}.unknown("", "not all subscriptions of %s were listed: there are more than %d", handler.TopicName(topic), maxTopicPages*100)
+}
+
+// askAttributes reads the attributes of a subscription.
+func (f *asker) askAttributes(s *Subscription) {
+	if s.ARN == "" || f.stopped {
+		return
+	}
+	ctx, cancel := context.WithTimeout(f.ctx, callTimeout)
+	defer cancel()
+	out, err := f.SNS.GetSubscriptionAttributes(ctx, &sns.GetSubscriptionAttributesInput{SubscriptionArn: &s.ARN}, inRegion(parseARN(s.Topic).region))
+	if err != nil {
+		f.unasked(AreaTopic, s.Topic, "sns:GetSubscriptionAttributes", err)
+		return
+	}
+	s.Attributes = out.Attributes
+}

@@ -1,0 +1,253 @@
+package audit
+
+import (
+	"slices"
+	"strings"
+
+	"scout/handler"
+	"scout/internal/printable"
+)
+
+// The services that the configuration has sections for.
+const (
+	serviceSNS    = "sns.amazonaws.com"
+	serviceEvents = "events.amazonaws.com"
+	serviceS3     = "s3.amazonaws.com"
+)
+
+// judgePolicy judges who may send to the queue. Scout verifies no signatures, so
+// whoever may send can write an envelope of any topic.
+func (f Facts) judgePolicy(p policy, found findings) {
+	if !p.deniesPlainText() {
+		found.warn(`add a statement with Effect Deny, Principal "*", Action sqs:* and the Condition {"Bool": {"aws:SecureTransport": "false"}}`, "the queue's policy does not deny requests without TLS")
+	}
+	for _, s := range p.Statement {
+		if s.Effect == "Allow" && s.isAboutSending() {
+			f.judgeStatement(s, found)
+		}
+	}
+	for _, source := range p.sources() {
+		f.judgeSource(source, found)
+	}
+	f.judgeBuckets(p, found)
+	if len(f.Queue.EventBridge) > 0 && !slices.ContainsFunc(p.Statement, func(s statement) bool {
+		return s.Effect == "Allow" && s.isAboutSending() && (s.isForAll() || s.Principal["Service"].match(serviceEvents))
+	}) {
+		found.warn("allow sqs:SendMessage to "+serviceEvents+" with aws:SourceArn of the rules", "the queue's policy does not let EventBridge send, but the configuration has the section eventbridge")
+	}
+}
+
+// judgeStatement judges the principals of a statement that allows sending.
+func (f Facts) judgeStatement(s statement, found findings) {
+	own := parseARN(f.Attributes["QueueArn"]).account
+	const sourceFix = "add conditions on aws:SourceArn and aws:SourceAccount"
+	isLimited := s.limitsAccount()
+	if (s.isForAll() || s.NotPrincipal != nil) && !isLimited && !s.hasCondition("aws:SourceVpc", "aws:SourceVpce", "aws:SourceIp") {
+		found.fail(sourceFix, "the queue's policy lets anyone send: each sender can write a message of any topic, and makes a job of it")
+	}
+	for _, service := range s.Principal["Service"] {
+		switch {
+		case !slices.Contains([]string{serviceSNS, serviceEvents, serviceS3}, service):
+			if f.Queue.Plain == nil {
+				found.warn("remove it, or set queue.plain", "the queue's policy lets %s send, whose messages have no route", printable.Text(service, 100))
+			}
+		case !isLimited:
+			found.warn(sourceFix, "the queue's policy lets %s send on behalf of any AWS account", service)
+		case service == serviceS3 && !s.hasCondition("aws:SourceAccount", "aws:SourceOrgID", "aws:SourceOrgPaths"):
+			found.warn("add a condition on aws:SourceAccount", "the queue's policy lets %s send without aws:SourceAccount: a bucket's ARN names no account, and another account can take the name of a deleted bucket", service)
+		}
+	}
+	for _, principal := range s.Principal["AWS"] {
+		if principal != "*" && principal != own && parseARN(principal).account != own && f.Queue.Plain == nil {
+			found.warn("remove it, or set queue.plain if it is to send messages of its own", "the queue's policy lets %s of another AWS account send: it can write a message of any topic", printable.Text(principal, 200))
+		}
+	}
+}
+
+// limitsAccount reports whether conditions limit which accounts a statement is for.
+func (s statement) limitsAccount() bool {
+	if s.hasCondition("aws:SourceAccount", "aws:SourceOrgID", "aws:SourceOrgPaths", "aws:PrincipalOrgID", "aws:PrincipalOrgPaths", "aws:PrincipalAccount", "aws:PrincipalArn") {
+		return true
+	}
+	sources := s.condition("aws:SourceArn")
+	return len(sources) > 0 && !slices.ContainsFunc(sources, func(text string) bool {
+		source := parseARN(text)
+		return source.service == "" || hasWildcard(source.account) || source.service == "s3" && hasWildcard(source.resource[:min(1, len(source.resource))])
+	})
+}
+
+func (s statement) hasCondition(keys ...string) bool {
+	return slices.ContainsFunc(keys, func(key string) bool { return len(s.condition(key)) > 0 })
+}
+
+// judgeSource judges a source that the policy admits. judgeTopics judges those
+// topics that the queue is subscribed to.
+func (f Facts) judgeSource(source arn, found findings) {
+	const fix = "add a route, or remove it from the policy"
+	text := printable.Text(source.String(), 300)
+	switch source.service {
+	case "sns":
+		isSubscribed := slices.ContainsFunc(f.Subscriptions, func(s Subscription) bool { return s.Topic == source.String() })
+		if _, ok := f.router().Topic(source.String()); !ok && !isSubscribed {
+			found.about(AreaTopic, text).warn(fix, "the queue's policy admits the topic %s, which has no route", text)
+		}
+	case "s3":
+		if !matchRoutes(f.Queue.S3, source.resource) {
+			found.warn(fix, "the queue's policy admits the bucket %s, which has no route", printable.Text(source.resource, 100))
+		}
+	case "events":
+		if len(f.Queue.EventBridge) == 0 {
+			found.warn(fix, "the queue's policy admits the EventBridge rule %s, but the configuration has no section eventbridge", text)
+		}
+	}
+}
+
+func (f Facts) router() *handler.Router {
+	return handler.NewRouter(handler.Routes{Topics: f.Queue.Topics})
+}
+
+func matchRoutes(routes []handler.Route, text string) bool {
+	return slices.ContainsFunc(routes, func(r handler.Route) bool { return handler.MatchPattern(r.Key, text) })
+}
+
+// judgeBuckets judges whether the configured buckets may send.
+func (f Facts) judgeBuckets(p policy, found findings) {
+	queue := parseARN(f.Attributes["QueueArn"])
+	for _, route := range f.Queue.S3 {
+		if hasWildcard(route.Key) || isIgnored(route.Outcome) {
+			continue
+		}
+		bucket := sender{serviceS3, arn{queue.partition, "s3", "", "", route.Key}, queue.account, queue.String()}
+		f.judgeAllowed(p, bucket, "the bucket "+route.Key, found)
+	}
+}
+
+// judgeAllowed judges whether a source may send.
+func (f Facts) judgeAllowed(p policy, x sender, name string, found findings) {
+	switch p.allows(x) {
+	case no:
+		found.fail("allow sqs:SendMessage to "+x.service+" with aws:SourceArn "+x.source.String(), "the queue's policy does not let %s send: none of its messages arrive", name)
+	case maybe:
+		found.unknown("see the Condition of its statements", "whether the queue's policy lets %s send depends on conditions that cannot be judged from here", name)
+	}
+}
+
+func isIgnored(o handler.Outcome) bool {
+	_, ok := o.(handler.Ignore)
+	return ok
+}
+
+// judgeTopics judges the subscriptions of the queue, and the topics that should
+// have one.
+func (f Facts) judgeTopics(p policy, found findings) {
+	router := f.router()
+	for i, s := range f.Subscriptions {
+		topic := found.about(AreaTopic, printable.Text(s.Topic, 300))
+		if i >= maxSubscriptions {
+			topic.unknown("", "the attributes of %d subscriptions were not asked for: there are more than %d", len(f.Subscriptions)-maxSubscriptions, maxSubscriptions)
+			break
+		}
+		f.judgeSubscription(p, s, router, topic)
+	}
+	for _, route := range f.Queue.Topics {
+		f.judgeRoute(route, router, found.about(AreaTopic, route.Key))
+	}
+}
+
+func (f Facts) judgeSubscription(p policy, s Subscription, router *handler.Router, found findings) {
+	topic := parseARN(s.Topic)
+	name := printable.Text(topic.resource, 256)
+	route, hasRoute := router.Topic(s.Topic)
+	if s.ARN == "" || s.Attributes["PendingConfirmation"] == "true" {
+		found.fail("get the SubscribeURL in the message that SNS sent to the queue (scout explain shows it), or subscribe the queue again from the account that owns it", "the subscription to %s waits to be confirmed: until then, no message of the topic arrives", name)
+		return
+	}
+	raw := s.Attributes["RawMessageDelivery"] == "true"
+	switch {
+	case raw && hasRoute:
+		found.fail("turn off raw message delivery, or remove the route and set queue.plain", "raw message delivery is on for %s: its messages arrive without the topic's name, so the route %s never applies", name, route.Key)
+	case raw && f.Queue.Plain == nil:
+		found.fail("turn off raw message delivery and add a route, or set queue.plain", "the messages of %s have no route: raw message delivery is on, and queue.plain is not set, so they are rejected", name)
+	case !raw && !hasRoute && (s.Attributes != nil || f.Queue.Plain == nil):
+		found.fail(noRouteFix(f.Queue.Plain != nil), "the queue is subscribed to %s, which has no route: its messages are rejected", name)
+	case raw:
+		found.ok("%s is subscribed, and its messages go to queue.plain%s", name, s.filter())
+	default:
+		found.ok("%s is subscribed and has the route %s%s", name, route.Key, s.filter())
+	}
+	queue := f.Attributes["QueueArn"]
+	f.judgeAllowed(p, sender{serviceSNS, topic, topic.account, queue}, "the topic "+name, found)
+	if s.Attributes != nil {
+		f.judgeUndelivered(s, name, found.about(AreaDLQ, found.subject))
+	}
+}
+
+func noRouteFix(hasPlain bool) string {
+	if hasPlain {
+		return "add a route, end the subscription, or turn on raw message delivery if queue.plain is to take its messages"
+	}
+	return "add a route, or end the subscription"
+}
+
+// filter describes the filter policy of a subscription.
+func (s Subscription) filter() string {
+	text := s.Attributes["FilterPolicy"]
+	if text == "" || text == "{}" {
+		return ""
+	}
+	scope := "attributes"
+	if s.Attributes["FilterPolicyScope"] == "MessageBody" {
+		scope = "body"
+	}
+	return ", with a filter of the message's " + scope + ": " + printable.Text(strings.Join(strings.Fields(text), " "), 300)
+}
+
+// judgeUndelivered judges where SNS puts what it cannot deliver.
+func (f Facts) judgeUndelivered(s Subscription, name string, found findings) {
+	text, _ := s.Attributes.redrive()
+	target := f.Undelivered[text]
+	queue := parseARN(text).resource
+	switch {
+	case text == "":
+		found.warn("set the subscription's RedrivePolicy", "the subscription to %s has no dead-letter queue: SNS drops messages that it cannot deliver, such as after a wrong change of the queue's policy", name)
+		return
+	case target.Missing:
+		found.fail("create it, or change the subscription's RedrivePolicy", "the dead-letter queue %s of the subscription to %s does not exist: SNS drops messages that it cannot deliver", queue, name)
+		return
+	case target.Attributes == nil:
+		return // Unasked says so
+	}
+	topic := parseARN(s.Topic)
+	p, _ := parsePolicy(target.Attributes["Policy"])
+	if p.allows(sender{serviceSNS, topic, topic.account, text}) == no {
+		found.fail("allow sqs:SendMessage to "+serviceSNS+" with aws:SourceArn "+s.Topic+" in the policy of "+queue, "SNS may not send to %s, the dead-letter queue of the subscription to %s: SNS drops messages that it cannot deliver", queue, name)
+	}
+	if n := target.Attributes["ApproximateNumberOfMessages"]; n != "" && n != "0" {
+		found.warn("see them with scout dlq ls --url, and send them with scout dlq redrive --to "+f.Queue.Label(), "%s holds %s messages that SNS could not deliver", queue, n)
+	}
+}
+
+// judgeRoute judges whether a configured topic sends messages to the queue.
+func (f Facts) judgeRoute(route handler.Route, router *handler.Router, found findings) {
+	isPattern := hasWildcard(route.Key)
+	applies := func(s Subscription) bool {
+		matched, ok := router.Topic(s.Topic)
+		return ok && matched.Key == route.Key || !isPattern && handler.TopicName(s.Topic) == route.Key
+	}
+	exists, asked := f.Topics[route.Key] // an ARN
+	switch isARN := parseARN(route.Key).service != ""; {
+	case slices.ContainsFunc(f.Subscriptions, applies) || isIgnored(route.Outcome):
+	case isARN && asked && !exists:
+		found.fail("create it, or remove the route", "the topic %s does not exist", route.Key)
+	case isPattern && f.AllListed:
+		found.warn("subscribe the queue to such a topic, or remove the route", "the queue is subscribed to no topic that the pattern %s applies to", route.Key)
+	case !isPattern && (asked || f.AllListed && (!isARN || f.isOwn(route.Key))):
+		found.fail("subscribe the queue to it, or remove the route", "the queue is not subscribed to the topic %s: none of its messages arrive", route.Key)
+	}
+}
+
+// isOwn reports whether a topic is in the account and region of the queue.
+func (f Facts) isOwn(topic string) bool {
+	t, queue := parseARN(topic), parseARN(f.Attributes["QueueArn"])
+	return t.account == queue.account && t.region == queue.region
+}
