@@ -18,8 +18,12 @@ func (f Facts) Findings() []Finding {
 		return list
 	}
 	p, err := parsePolicy(f.Attributes["Policy"])
-	if err != nil {
+	switch services := f.services(); {
+	case err != nil:
 		found.fail("set a valid policy", "the queue's policy cannot be read: %v", err)
+	case len(p.Statement) == 0 && len(services) > 0:
+		found.fail("allow sqs:SendMessage to them, with aws:SourceArn of the sources, and deny requests without TLS", "the queue has no policy: nothing from %s arrives", strings.Join(services, ", "))
+		p.unknown = true
 	}
 	f.judgeLocation(found)
 	f.judgeDeadLetters(found.about(AreaDLQ, f.Queue.Label()))

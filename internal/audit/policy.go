@@ -11,15 +11,20 @@ import (
 
 // A policy is the access policy of a queue. See "IAM JSON policy elements
 // reference" in the IAM User Guide.
-type policy struct{ Statement statements }
+type policy struct {
+	Statement statements
+	unknown   bool // nothing can be said about it
+}
 
 // parsePolicy returns a policy without statements, which allows nothing, for "".
 func parsePolicy(text string) (p policy, err error) {
 	if text == "" {
 		return p, nil
 	}
-	err = json.Unmarshal([]byte(text), &p)
-	return p, err
+	if err = json.Unmarshal([]byte(text), &p); err != nil {
+		return policy{unknown: true}, err
+	}
+	return p, nil
 }
 
 type statements []statement
@@ -104,8 +109,11 @@ type sender struct {
 }
 
 // allows reports whether the policy lets x send messages. A Deny whose conditions
-// cannot be judged is taken not to apply.
+// cannot be judged is taken not to apply. A policy that is unknown is taken to allow x.
 func (p policy) allows(x sender) truth {
+	if p.unknown {
+		return yes
+	}
 	allowed := no
 	for _, s := range p.Statement {
 		switch applies := s.appliesTo(x); {

@@ -18,6 +18,9 @@ const (
 // judgePolicy judges who may send to the queue. Scout verifies no signatures, so
 // whoever may send can write an envelope of any topic.
 func (f Facts) judgePolicy(p policy, found findings) {
+	if p.unknown {
+		return
+	}
 	if !p.deniesPlainText() {
 		found.warn(`add a statement with Effect Deny, Principal "*", Action sqs:* and the Condition {"Bool": {"aws:SecureTransport": "false"}}`, "the queue's policy does not deny requests without TLS")
 	}

@@ -1,0 +1,253 @@
+package audit
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"scout/config"
+	"scout/handler"
+	"scout/sidekiq"
+)
+
+const (
+	queueARN       = "arn:aws:sqs:us-east-1:123456789012:app"
+	deadARN        = "arn:aws:sqs:us-east-1:123456789012:app_dead"
+	undeliveredARN = "arn:aws:sqs:us-east-1:123456789012:undelivered"
+	ordersARN      = "arn:aws:sns:us-east-1:123456789012:orders"
+	importsARN     = "arn:aws:sns:eu-west-1:210987654321:imports"
+)
+
+const denyPlainText = `{"Effect":"Deny","Principal":"*","Action":"sqs:*","Resource":"*","Condition":{"Bool":{"aws:SecureTransport":false}}}`
+
+// allow returns a statement that allows sending. The condition is JSON.
+func allow(principal, condition string) string {
+	return fmt.Sprintf(`{"Effect":"Allow","Principal":%s,"Action":"sqs:SendMessage","Resource":%q,"Condition":%s}`, principal, queueARN, condition)
+}
+
+func policyOf(statements ...string) string {
+	return `{"Version":"2012-10-17","Statement":[` + strings.Join(statements, ",") + `]}`
+}
+
+// The statements of the queue's policy in clean.
+var (
+	allowSNS    = allow(`{"Service":"sns.amazonaws.com"}`, fmt.Sprintf(`{"ArnEquals":{"aws:SourceArn":[%q,%q]}}`, ordersARN, importsARN))
+	allowEvents = allow(`{"Service":"events.amazonaws.com"}`, `{"ArnEquals":{"aws:SourceArn":"arn:aws:events:us-east-1:123456789012:rule/invoices"}}`)
+	allowS3     = allow(`{"Service":"s3.amazonaws.com"}`, `{"ArnLike":{"aws:SourceArn":"arn:aws:s3:::uploads"},"StringEquals":{"aws:SourceAccount":"123456789012"}}`)
+)
+
+func worker(class string) handler.Worker {
+	return handler.Worker{JobTemplate: sidekiq.JobTemplate{Class: class, Queue: "default"}}
+}
+
+// clean returns facts without anything to find.
+func clean() Facts {
+	undelivered := fmt.Sprintf(`{"deadLetterTargetArn":%q}`, undeliveredARN)
+	return Facts{
+		Queue: config.Queue{
+			Name:        "app",
+			Topics:      []handler.Route{{Key: "orders", Outcome: worker("OrderWorker")}, {Key: "debug", Outcome: handler.Ignore{}}},
+			EventBridge: []handler.Route{{Key: "shop.billing/*", Outcome: worker("InvoiceWorker")}},
+			S3:          []handler.Route{{Key: "uploads", Outcome: worker("UploadWorker")}},
+			Plain:       worker("ImportWorker"),
+		},
+		DedupTTL: 24 * time.Hour,
+		Region:   "us-east-1",
+		URL:      "https://sqs.us-east-1.amazonaws.com/123456789012/app",
+		Attributes: Attributes{
+			"QueueArn": queueARN, "MessageRetentionPeriod": "345600", "VisibilityTimeout": "60",
+			"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":"5"}`, deadARN),
+			"Policy":        policyOf(denyPlainText, allowSNS, allowEvents, allowS3),
+		},
+		DeadLetters: Target{ARN: deadARN, Attributes: Attributes{
+			"MessageRetentionPeriod": "1209600", "ApproximateNumberOfMessages": "0",
+			"RedriveAllowPolicy": fmt.Sprintf(`{"redrivePermission":"byQueue","sourceQueueArns":[%q]}`, queueARN),
+		}},
+		Subscriptions: []Subscription{
+			{ordersARN + ":1", ordersARN, Attributes{"RawMessageDelivery": "false", "RedrivePolicy": undelivered}},
+			{importsARN + ":1", importsARN, Attributes{"RawMessageDelivery": "true", "RedrivePolicy": undelivered}},
+		},
+		AllListed: true,
+		Topics:    map[string]bool{importsARN: true},
+		Undelivered: map[string]Target{undeliveredARN: {ARN: undeliveredARN, Attributes: Attributes{
+			"Policy": policyOf(strings.ReplaceAll(allowSNS, queueARN, undeliveredARN)), "ApproximateNumberOfMessages": "0",
+		}}},
+	}
+}
+
+// list returns findings that are not OK, one per line.
+func list(all []Finding) string {
+	var b strings.Builder
+	for _, f := range all {
+		if f.Severity != OK {
+			fmt.Fprintf(&b, "%s %s %s: %s; %s\n", f.Severity, f.Area, f.Subject, f.Message, f.Fix)
+		}
+	}
+	return b.String()
+}
+
+func TestClean(t *testing.T) {
+	if got := list(clean().Findings()); got != "" {
+		t.Errorf("the findings are:\n%s", got)
+	}
+}
+
+// A fault is a change of clean facts.
+type fault struct {
+	name string
+	make func(*Facts)
+	want string // the beginning of the only finding
+}
+
+// queueIs, deadIs and orderIs set an attribute of the queue, its dead-letter queue
+// and the subscription to orders. "" removes it.
+func queueIs(name, value string) func(*Facts) {
+	return func(f *Facts) { f.Attributes = with(f.Attributes, name, value) }
+}
+
+func deadIs(name, value string) func(*Facts) {
+	return func(f *Facts) { f.DeadLetters.Attributes = with(f.DeadLetters.Attributes, name, value) }
+}
+
+func orderIs(name, value string) func(*Facts) {
+	return func(f *Facts) { f.Subscriptions[0].Attributes = with(f.Subscriptions[0].Attributes, name, value) }
+}
+
+func undeliveredIs(target Target) func(*Facts) {
+	return func(f *Facts) { f.Undelivered = map[string]Target{undeliveredARN: target} }
+}
+
+func with(a Attributes, name, value string) Attributes {
+	a = maps.Clone(a)
+	if a[name] = value; value == "" {
+		delete(a, name)
+	}
+	return a
+}
+
+func policyIs(statements ...string) func(*Facts) { return queueIs("Policy", policyOf(statements...)) }
+
+// routeIs sets the route for orders and removes that for debug.
+func routeIs(key string, o handler.Outcome) func(*Facts) {
+	return func(f *Facts) { f.Queue.Topics = []handler.Route{{Key: key, Outcome: o}} }
+}
+
+var queueFaults = []fault{
+	{"signed for another region", func(f *Facts) { f.Region = "eu-west-1" }, "error queue app: the queue is in the region us-east-1, but requests are signed for eu-west-1; set aws.region to us-east-1"},
+	{"queue.url is not at the endpoint", func(f *Facts) { f.Queue.URL, f.Queue.Name, f.Endpoint = f.URL, "", "http://localhost:4566" }, "warning queue app: requests go to http://localhost:4566, not to the host of queue.url"},
+	{"short visibility timeout", queueIs("VisibilityTimeout", "10"), "warning queue app: failed messages are redelivered after 10s"},
+	{"short configured visibility timeout", func(f *Facts) { f.Queue.VisibilityTimeout = 20 * time.Second }, "warning queue app: failed messages are redelivered after 20s"},
+	{"AWS's key", queueIs("KmsMasterKeyId", "alias/aws/sqs"), "error queue app: the queue is encrypted with the key alias/aws/sqs, which sns.amazonaws.com, events.amazonaws.com, s3.amazonaws.com cannot use"},
+	{"AWS's key by ARN", queueIs("KmsMasterKeyId", "arn:aws:kms:us-east-1:123456789012:alias/aws/sqs"), "error queue app: the queue is encrypted with the key alias/aws/sqs, which sns"},
+	{"own key", queueIs("KmsMasterKeyId", "alias/mine"), "unknown queue app: the queue is encrypted with the key alias/mine: without its permission, none of the services' messages arrive, and Scout does not ask KMS about it; see that the key's policy allows kms:GenerateDataKey"},
+	{"no memory", func(f *Facts) { f.DedupTTL = 0 }, "warning config redis.dedup_ttl: redis.dedup_ttl is 0"},
+	{"short memory", func(f *Facts) { f.DedupTTL = 4 * time.Minute }, "warning config redis.dedup_ttl: redis.dedup_ttl is 4m0s, but a message can be redelivered for 5m0s"},
+	{"several jobs and dead letters that are older than the memory", routeIs("orders", handler.List{worker("A"), worker("B")}), "warning config redis.dedup_ttl: redis.dedup_ttl is 24h, but dead letters are kept for up to 336h (14 days): one that some of its jobs were pushed for gets those again if it is sent back after 24h; raise it to 336h"},
+	{"several jobs in a choice", routeIs("orders", handler.Choice{To: []handler.Route{{Key: "a", Outcome: handler.List{worker("A"), worker("B")}}}}), "warning config redis.dedup_ttl: redis.dedup_ttl is 24h"},
+
+	{"no dead-letter queue", func(f *Facts) { queueIs("RedrivePolicy", "")(f); f.DeadLetters = Target{} }, "error dlq app: the queue has no dead-letter queue"},
+	{"few receives", queueIs("RedrivePolicy", fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":4}`, deadARN)), "warning dlq app: messages go to the dead-letter queue after 4 receives"},
+	{"missing dead-letter queue", func(f *Facts) { f.DeadLetters = Target{ARN: deadARN, Missing: true} }, "error dlq app: the dead-letter queue " + deadARN + " does not exist"},
+	{"dead-letter queue of another type", func(f *Facts) {
+		queueIs("RedrivePolicy", fmt.Sprintf(`{"deadLetterTargetArn":"%s.fifo","maxReceiveCount":5}`, deadARN))(f)
+		f.DeadLetters.ARN += ".fifo"
+	}, "error dlq app: the queue and its dead-letter queue app_dead.fifo are not both FIFO"},
+	{"dead-letter queue that is for others", deadIs("RedriveAllowPolicy", `{"redrivePermission":"byQueue","sourceQueueArns":["arn:aws:sqs:us-east-1:123456789012:other"]}`), "error dlq app: the dead-letter queue app_dead does not accept messages of this queue"},
+	{"dead-letter queue for no queue", deadIs("RedriveAllowPolicy", `{"redrivePermission":"denyAll"}`), "error dlq app: the dead-letter queue app_dead does not accept"},
+	{"dead letters expire first", deadIs("MessageRetentionPeriod", "345600"), "warning dlq app: the dead-letter queue app_dead keeps messages for 96h (4 days) since they were sent, which is not longer"},
+	{"dead letters", deadIs("ApproximateNumberOfMessages", "7"), "warning dlq app: the dead-letter queue app_dead holds 7 messages; see why with scout dlq ls"},
+}
+
+var policyFaults = []fault{
+	{"no JSON", queueIs("Policy", "{"), "error queue app: the queue's policy cannot be read"},
+	{"none", queueIs("Policy", ""), "error queue app: the queue has no policy: nothing from sns.amazonaws.com, events.amazonaws.com, s3.amazonaws.com arrives"},
+	{"TLS is not required", policyIs(allowSNS, allowEvents, allowS3), "warning queue app: the queue's policy does not deny requests without TLS"},
+	{"anyone may send", policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`"*"`, "{}")), "error queue app: the queue's policy lets anyone send"},
+	{"anyone of AWS may send", policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`{"AWS":"*"}`, `{"DateGreaterThan":{"aws:CurrentTime":"2020-01-01T00:00:00Z"}}`)), "error queue app: the queue's policy lets anyone send"},
+	{"topics of any account", policyIs(denyPlainText, allow(`{"Service":"sns.amazonaws.com"}`, "{}"), allowEvents, allowS3), "warning queue app: the queue's policy lets sns.amazonaws.com send on behalf of any AWS account; add conditions on aws:SourceArn"},
+	{"topics of any account, by wildcard", policyIs(denyPlainText, allow(`{"Service":"sns.amazonaws.com"}`, `{"ArnLike":{"aws:SourceArn":"arn:aws:sns:*:*:*"}}`), allowEvents, allowS3), "warning queue app: the queue's policy lets sns.amazonaws.com send on behalf of any AWS account"},
+	{"bucket without an account", policyIs(denyPlainText, allowSNS, allowEvents, allow(`{"Service":"s3.amazonaws.com"}`, `{"ArnLike":{"aws:SourceArn":"arn:aws:s3:::uploads"}}`)), "warning queue app: the queue's policy lets s3.amazonaws.com send without aws:SourceAccount"},
+	{"topic may not send", policyIs(denyPlainText, allow(`{"Service":"sns.amazonaws.com"}`, fmt.Sprintf(`{"ArnEquals":{"aws:SourceArn":%q}}`, importsARN)), allowEvents, allowS3), "error topic " + ordersARN + ": the queue's policy does not let the topic orders send: none of its messages arrive; allow sqs:SendMessage to sns.amazonaws.com with aws:SourceArn " + ordersARN},
+	{"topic is denied", policyIs(denyPlainText, allowSNS, allowEvents, allowS3, fmt.Sprintf(`{"Effect":"Deny","Principal":"*","Action":"sqs:SendMessage","Resource":"*","Condition":{"ArnEquals":{"aws:SourceArn":%q}}}`, ordersARN)), "error topic " + ordersARN + ": the queue's policy does not let the topic orders send"},
+	{"bucket may not send", policyIs(denyPlainText, allowSNS, allowEvents), "error queue app: the queue's policy does not let the bucket uploads send: none of its messages arrive; allow sqs:SendMessage to s3.amazonaws.com with aws:SourceArn arn:aws:s3:::uploads"},
+	{"rules may not send", policyIs(denyPlainText, allowSNS, allowS3), "warning queue app: the queue's policy does not let EventBridge send"},
+	{"statement for another queue", policyIs(denyPlainText, allowSNS, allowEvents, strings.ReplaceAll(allowS3, queueARN, queueARN+"2")), "error queue app: the queue's policy does not let the bucket uploads send"},
+	{"unknown condition", policyIs(denyPlainText, allowSNS, allowEvents, allow(`{"Service":"s3.amazonaws.com"}`, `{"StringEquals":{"aws:SourceOrgID":"o-1"}}`)), "unknown queue app: whether the queue's policy lets the bucket uploads send depends on conditions"},
+	{"another topic", policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`{"Service":"sns.amazonaws.com"}`, fmt.Sprintf(`{"ArnEquals":{"aws:SourceArn":%q}}`, ordersARN+"-old"))), "warning topic " + ordersARN + "-old: the queue's policy admits the topic " + ordersARN + "-old, which has no route"},
+	{"another bucket", policyIs(denyPlainText, allowSNS, allowEvents, strings.Replace(allowS3, `"arn:aws:s3:::uploads"`, `["arn:aws:s3:::uploads","arn:aws:s3:::old"]`, 1)), "warning queue app: the queue's policy admits the bucket old, which has no route"},
+	{"rules without a section", func(f *Facts) { f.Queue.EventBridge = nil }, "warning queue app: the queue's policy admits the EventBridge rule arn:aws:events:us-east-1:123456789012:rule/invoices, but"},
+	{"another account", func(f *Facts) {
+		policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`{"AWS":"arn:aws:iam::999999999999:root"}`, "{}"))(f)
+		f.Queue.Plain, f.Subscriptions = nil, f.Subscriptions[:1]
+		f.Queue.Topics = append(f.Queue.Topics, handler.Route{Key: "imports", Outcome: handler.Ignore{}})
+	}, "warning queue app: the queue's policy lets arn:aws:iam::999999999999:root of another AWS account send"},
+	{"another service", func(f *Facts) {
+		policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`{"Service":"iot.amazonaws.com"}`, "{}"))(f)
+		f.Queue.Plain, f.Subscriptions = nil, f.Subscriptions[:1]
+		f.Queue.Topics = append(f.Queue.Topics, handler.Route{Key: "imports", Outcome: handler.Ignore{}})
+	}, "warning queue app: the queue's policy lets iot.amazonaws.com send, whose messages have no route"},
+}
+
+var topicFaults = []fault{
+	{"not subscribed", func(f *Facts) { f.Subscriptions = f.Subscriptions[1:] }, "error topic orders: the queue is not subscribed to the topic orders: none of its messages arrive; subscribe the queue to it"},
+	{"not subscribed, by ARN", func(f *Facts) { routeIs(ordersARN, worker("A"))(f); f.Subscriptions = f.Subscriptions[1:] }, "error topic " + ordersARN + ": the queue is not subscribed"},
+	{"the topic does not exist", func(f *Facts) {
+		f.Queue.Topics = append(f.Queue.Topics, handler.Route{Key: ordersARN + "-new", Outcome: worker("A")})
+		f.AllListed, f.Topics = false, map[string]bool{ordersARN + "-new": false}
+	}, "error topic " + ordersARN + "-new: the topic " + ordersARN + "-new does not exist"},
+	{"a pattern without a topic", func(f *Facts) {
+		f.Queue.Topics = append(f.Queue.Topics, handler.Route{Key: "audit-*", Outcome: worker("A")})
+	}, "warning topic audit-*: the queue is subscribed to no topic that the pattern audit-* applies to"},
+	{"an ARN of another region does not match", routeIs("arn:aws:sns:eu-west-1:123456789012:orders", worker("A")), "error topic " + ordersARN + ": the queue is subscribed to orders, which has no route"},
+	{"no route", func(f *Facts) { f.Queue.Topics = nil }, "error topic " + ordersARN + ": the queue is subscribed to orders, which has no route: its messages are rejected; add a route, end the subscription, or turn on raw message delivery"},
+	{"raw delivery with a route", orderIs("RawMessageDelivery", "true"), "error topic " + ordersARN + ": raw message delivery is on for orders: its messages arrive without the topic's name, so the route orders never applies; turn off raw"},
+	{"raw delivery without queue.plain", func(f *Facts) { f.Queue.Plain = nil }, "error topic " + importsARN + ": the messages of imports have no route: raw message delivery is on"},
+	{"waits for confirmation", func(f *Facts) { f.Subscriptions[0] = Subscription{Topic: ordersARN} }, "error topic " + ordersARN + ": the subscription to orders waits to be confirmed"},
+	{"waits for confirmation, by attribute", orderIs("PendingConfirmation", "true"), "error topic " + ordersARN + ": the subscription to orders waits to be confirmed"},
+	{"no dead-letter queue of the subscription", orderIs("RedrivePolicy", ""), "warning dlq " + ordersARN + ": the subscription to orders has no dead-letter queue"},
+	{"SNS may not use the subscription's dead-letter queue", func(f *Facts) {
+		undeliveredIs(Target{Attributes: Attributes{}})(f)
+		f.Subscriptions, f.Queue.Plain = f.Subscriptions[:1], nil
+		f.Queue.Topics = append(f.Queue.Topics, handler.Route{Key: "imports", Outcome: handler.Ignore{}})
+	}, "error dlq " + ordersARN + ": SNS may not send to undelivered"},
+	{"the subscription's dead-letter queue is missing", func(f *Facts) {
+		undeliveredIs(Target{Missing: true})(f)
+		f.Subscriptions, f.Queue.Plain = f.Subscriptions[:1], nil
+		f.Queue.Topics = append(f.Queue.Topics, handler.Route{Key: "imports", Outcome: handler.Ignore{}})
+	}, "error dlq " + ordersARN + ": the dead-letter queue undelivered of the subscription to orders does not exist"},
+}
+
+// Each fault alone has exactly one finding.
+func TestFaults(t *testing.T) {
+	for _, c := range slices.Concat(queueFaults, policyFaults, topicFaults) {
+		t.Run(c.name, func(t *testing.T) {
+			f := clean()
+			c.make(&f)
+			if got := list(f.Findings()); !strings.HasPrefix(got, c.want) || strings.Count(got, "\n") != 1 {
+				t.Errorf("the findings are:\n%swant only: %s", got, c.want)
+			}
+		})
+	}
+}
+
+// What is as it should be is said, too.
+func TestOK(t *testing.T) {
+	f := clean()
+	orderIs("FilterPolicy", "{\"type\": [\"new\"],\n \"x\": [\"\\u202e\"]}")(&f)
+	var got []string
+	for _, finding := range f.Findings() {
+		got = append(got, string(finding.Severity)+" "+finding.Message)
+	}
+	want := []string{
+		"ok rejected messages go to " + deadARN + " after 5 receives",
+		"ok failed messages are redelivered after 1m0s",
+		`ok orders is subscribed and has the route orders, with a filter of the message's attributes: {"type": ["new"], "x": ["\u202e"]}`,
+		"ok imports is subscribed, and its messages go to queue.plain",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the findings are %q, want %q", got, want)
+	}
+}
