@@ -18,3 +18,7 @@ func TestOnMoto(t *testing.T) {
 		Credentials:  credentials.NewStaticCredentialsProvider("x", "x", ""),
 	})
 }
+
+func TestAuditOnMoto(t *testing.T) {
+	testAudit(t, env.Moto(t))
+}
