@@ -39,6 +39,19 @@ func testAudit(t *testing.T, endpoint string) {
 	s := newSetup(t, endpoint)
 	t.Run("faulty", func(t *testing.T) { s.faulty(t, redis.Addr()) })
 	t.Run("clean", func(t *testing.T) { s.clean(t, redis.Addr()) })
+	t.Run("init", func(t *testing.T) {
+		s.initialize(t, redis.Addr(), "clean.fifo", `  # What the queue receives. The classes are proposed by name: check each.
+  topics:
+    shop-orders.fifo: ShopOrderWorker
+  # The policy names the rule invoices, not its events, which are source/detail-type:
+  eventbridge:
+    '*/*': InvoiceWorker
+  s3:
+    shop-uploads: ShopUploadWorker
+  # The messages of topics with raw message delivery, which do not name their topic: shop-imports.fifo
+  plain: ShopImportWorker
+`)
+	})
 }
 
 // A setup creates queues and topics.
@@ -179,12 +192,15 @@ func (s *setup) clean(t *testing.T, redis string) {
 		s.topic(t, "shop-imports.fifo", arn, map[string]string{"RedrivePolicy": policy, "RawMessageDelivery": "true"}),
 	}
 	sources, _ := json.Marshal(topics)
+	account := strings.Split(arn, ":")[4]
 	for _, queue := range []string{url, undeliveredURL} {
 		s.set(t, queue, map[string]string{"Policy": fmt.Sprintf(`{"Version":"2012-10-17","Statement":[
 			{"Sid":"a","Effect":"Deny","Principal":"*","Action":"sqs:*","Resource":"*","Condition":{"Bool":{"aws:SecureTransport":"false"}}},
-			{"Sid":"b","Effect":"Allow","Principal":{"Service":"sns.amazonaws.com"},"Action":"sqs:SendMessage","Resource":"*","Condition":{"ArnEquals":{"aws:SourceArn":%s}}}]}`, sources)})
+			{"Sid":"b","Effect":"Allow","Principal":{"Service":"sns.amazonaws.com"},"Action":"sqs:SendMessage","Resource":"*","Condition":{"ArnEquals":{"aws:SourceArn":%s}}},
+			{"Sid":"c","Effect":"Allow","Principal":{"Service":"events.amazonaws.com"},"Action":"sqs:SendMessage","Resource":"*","Condition":{"ArnEquals":{"aws:SourceArn":"arn:aws:events:us-east-1:123456789012:rule/bus/invoices"}}},
+			{"Sid":"d","Effect":"Allow","Principal":{"Service":"s3.amazonaws.com"},"Action":"sqs:SendMessage","Resource":"*","Condition":{"ArnEquals":{"aws:SourceArn":"arn:aws:s3:::shop-uploads"},"StringEquals":{"aws:SourceAccount":%q}}}]}`, sources, account)})
 	}
-	code, ok, got := check(t, s.config(t, redis, `{name: clean.fifo, topics: {"shop-ord*": A}, plain: B}`))
+	code, ok, got := check(t, s.config(t, redis, `{name: clean.fifo, topics: {"shop-ord*": A}, eventbridge: {shop/x: C}, s3: {"shop-*": D}, plain: B}`))
 	if code != exitOK || !ok || len(got) > 0 {
 		t.Errorf("exit code %d, ok %t, findings:\n%s", code, ok, strings.Join(got, "\n"))
 	}

@@ -244,13 +244,26 @@ func (f Facts) judgeRoute(route handler.Route, router *handler.Router, found fin
 		found.fail("create it, or remove the route", "the topic %s does not exist", route.Key)
 	case isPattern && f.AllListed:
 		found.warn("subscribe the queue to such a topic, or remove the route", "the queue is subscribed to no topic that the pattern %s applies to", route.Key)
-	case !isPattern && (asked || f.AllListed && (!isARN || f.isOwn(route.Key))):
+	case !isPattern && (asked || f.AllListed && (!isARN || f.IsOwn(route.Key))):
 		found.fail("subscribe the queue to it, or remove the route", "the queue is not subscribed to the topic %s: none of its messages arrive", route.Key)
 	}
 }
 
-// isOwn reports whether a topic is in the account and region of the queue.
-func (f Facts) isOwn(topic string) bool {
+// Admitted returns the resources of a service, such as the names of buckets, that
+// the queue's policy names as sources.
+func (f Facts) Admitted(service string) []string {
+	p, _ := parsePolicy(f.Attributes["Policy"])
+	var resources []string
+	for _, source := range p.sources() {
+		if source.service == service {
+			resources = append(resources, source.resource)
+		}
+	}
+	return resources
+}
+
+// IsOwn reports whether a topic is in the account and region of the queue.
+func (f Facts) IsOwn(topic string) bool {
 	t, queue := parseARN(topic), parseARN(f.Attributes["QueueArn"])
 	return t.account == queue.account && t.region == queue.region
 }

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"scout/config"
+	"scout/internal/audit"
+)
+
+// An initCommand holds the flags of scout init.
+type initCommand struct {
+	*options
+	queue, region, endpoint, workers string
+	force                            bool
+}
+
+func newInitCommand(o *options) *cobra.Command {
+	c := &initCommand{options: o}
+	cmd := &cobra.Command{
+		Use:   "init [FILE]",
+		Short: "Write a first configuration, from a queue's subscriptions if asked",
+		Long: `Write a first configuration with comments to FILE, scout.yml if not given, or to
+standard output if FILE is -. An existing file is only overwritten with --force.
+
+With --queue, the routes come from SQS and SNS: a route for each topic that the
+queue is subscribed to, queue.plain for those with raw message delivery, and routes
+for the buckets and EventBridge rules that the queue's policy admits. Region and
+credentials are those of every program that uses an AWS SDK.
+
+Classes are proposed by name: OrderWorker for the topic orders. With --workers, the
+app's manifest, they are classes of the app. Where none fits, the file and the
+output say so, and scout check refuses the file until a class is filled in.`,
+		Example: `  scout init
+  scout init --queue myapp_queue --workers workers.json
+  scout init --queue myapp_queue --region eu-west-1 -`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: withExitCode(c.run),
+	}
+	cmd.Flags().StringVar(&c.queue, "queue", "", "`NAME` of an SQS queue to make routes for")
+	cmd.Flags().StringVar(&c.region, "region", "", "AWS `REGION` of the queue, for aws.region")
+	cmd.Flags().StringVar(&c.endpoint, "endpoint", "", "`URL` of an endpoint other than AWS's, for aws.endpoint")
+	cmd.Flags().StringVar(&c.workers, "workers", "", "`FILE` with the app's manifest, for workers")
+	cmd.Flags().BoolVar(&c.force, "force", false, "overwrite an existing file")
+	return cmd
+}
+
+func (c *initCommand) run(cmd *cobra.Command, args []string) error {
+	if err := c.takeFile(args); err != nil {
+		return err
+	}
+	file := c.config
+	switch {
+	case file == "":
+		file = "scout.yml"
+	case strings.HasPrefix(file, "ssm:"):
+		return &failedError{errors.New("scout init writes files only; use - and pass the output to aws ssm put-parameter"), exitUsage}
+	}
+	if _, err := os.Lstat(file); err == nil && file != "-" && !c.force {
+		return &failedError{fmt.Errorf("%s exists; give another FILE, or --force to overwrite it", file), exitUsage}
+	}
+	d := draft{queue: c.queue, region: c.region, endpoint: c.endpoint}
+	if c.workers != "" {
+		var err error
+		if d.classes, err = readClasses(c.workers); err != nil {
+			return &failedError{err, exitUsage}
+		}
+		d.workers = relativeTo(file, c.workers)
+	}
+	if c.queue != "" {
+		if err := c.ask(cmd.Context(), &d, cmd.ErrOrStderr()); err != nil {
+			return err
+		}
+	}
+	if err := c.write(file, d.render(), cmd.OutOrStdout()); err != nil {
+		return err
+	}
+	for _, name := range d.unknown {
+		fmt.Fprintf(cmd.ErrOrStderr(), "scout: no class of %s fits %s; fill it in\n", c.workers, name)
+	}
+	return nil
+}
+
+// write writes the configuration to a file, or to stdout if the file is -.
+func (c *initCommand) write(file, text string, stdout io.Writer) error {
+	if file == "-" {
+		_, err := io.WriteString(stdout, text)
+		return err
+	}
+	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	if c.force {
+		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	}
+	f, err := os.OpenFile(file, flags, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return &failedError{fmt.Errorf("%s exists; give another FILE, or --force to overwrite it", file), exitUsage}
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "Wrote %s. Next: edit it, and run scout check %[1]s\n", file)
+	return nil
+}
+
+// relativeTo returns the path of a file as a configuration in the file config has it.
+func relativeTo(config, file string) string {
+	if config == "-" || filepath.IsAbs(file) {
+		return file
+	}
+	relative, err := filepath.Rel(filepath.Dir(config), file)
+	if err != nil {
+		return file
+	}
+	return relative
+}
+
+// ask adds the routes that a queue needs. It says on stderr what AWS did not tell.
+func (c *initCommand) ask(ctx context.Context, d *draft, stderr io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, queueTimeout)
+	defer cancel()
+	auditor, err := newAuditor(ctx, config.AWS{Region: c.region, Endpoint: c.endpoint})
+	if err != nil {
+		return err
+	}
+	q := config.Queue{Name: c.queue}
+	url, err := auditor.SQS.QueueURL(ctx, q)
+	if err != nil {
+		return err
+	}
+	facts := auditor.Facts(ctx, q, url)
+	switch {
+	case audit.IsDenied(facts.Err):
+		return fmt.Errorf("reading the attributes of %s: sqs:GetQueueAttributes is denied%s; allow it", c.queue, audit.Reason(facts.Err))
+	case facts.Err != nil:
+		return fmt.Errorf("reading the attributes of %s: %w", c.queue, facts.Err)
+	}
+	for _, f := range facts.Unasked {
+		if f.Area == audit.AreaTopic {
+			fmt.Fprintf(stderr, "scout: %s; routes may be missing\n", f.Message)
+		}
+	}
+	d.addRoutes(facts)
+	return nil
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"scout/handler"
+	"scout/internal/audit"
+)
+
+// A draft is a configuration that scout init writes.
+type draft struct {
+	queue, region, endpoint, workers string
+	classes                          appClasses // of the app; nil if unknown
+
+	topics, s3, eventBridge []draftRoute
+	plain                   []string // the names of the topics with raw message delivery
+
+	unknown []string // what no class of the app fits
+}
+
+type draftRoute struct{ key, name string } // name is what the class is proposed for
+
+// addRoutes adds a route for each source of the queue's messages. A topic of the
+// queue's own account and region has its name as its key, unless another has it too.
+func (d *draft) addRoutes(facts audit.Facts) {
+	names := map[string]int{}
+	for _, s := range facts.Subscriptions {
+		names[handler.TopicName(s.Topic)]++
+	}
+	for _, s := range facts.Subscriptions {
+		name := handler.TopicName(s.Topic)
+		switch {
+		case s.Attributes["RawMessageDelivery"] == "true":
+			d.plain = append(d.plain, name)
+		case names[name] > 1 || !facts.IsOwn(s.Topic):
+			d.topics = append(d.topics, draftRoute{s.Topic, name})
+		default:
+			d.topics = append(d.topics, draftRoute{name, name})
+		}
+	}
+	for _, bucket := range facts.Admitted("s3") {
+		d.s3 = append(d.s3, draftRoute{bucket, bucket})
+	}
+	if rules := facts.Admitted("events"); len(rules) > 0 {
+		d.eventBridge = []draftRoute{{"*/*", path.Base(rules[0])}}
+	}
+}
+
+const draftHead = `# Scout's configuration: the Sidekiq job that each message of an SQS queue becomes.
+# scout check validates this file, scout check --online audits Redis and AWS, and
+# scout dev tries it on a laptop.
+redis:
+  url: redis://localhost:6379/0   # in production, remove this line and set REDIS_URL
+`
+
+// draftMore shows what else there is, in a draft that is not for a certain queue.
+const draftMore = `    # users: {class: UserWorker, queue: critical, retry: 5}
+    # "audit-*": AuditWorker   # a pattern
+    # debug: ignore            # deleted, without a job
+  # Messages of other sources, each section optional:
+  # eventbridge: {"shop.billing/Invoice Paid": InvoicePaidWorker}
+  # s3: {shop-uploads: UploadWorker}
+  # plain: ImportWorker        # raw message delivery, SendMessage
+# limits: {latency: 5m}        # leave messages in SQS while the jobs of a queue wait for longer
+`
+
+// render returns the draft as YAML with comments.
+func (d *draft) render() string {
+	var b strings.Builder
+	b.WriteString(draftHead)
+	if d.region != "" || d.endpoint != "" {
+		b.WriteString("aws:\n")
+	}
+	writeKey(&b, "  ", "region", d.region)
+	writeKey(&b, "  ", "endpoint", d.endpoint)
+	writeKey(&b, "", "workers", d.workers)
+	b.WriteString("queue:\n")
+	writeKey(&b, "  ", "name", cmp.Or(d.queue, "myapp_queue"))
+	if len(d.topics)+len(d.s3)+len(d.eventBridge)+len(d.plain) == 0 {
+		b.WriteString("  # The names of SNS topics, and the job class for the messages of each:\n")
+		d.topics = []draftRoute{{"orders", "orders"}}
+	} else {
+		b.WriteString("  # What the queue receives. The classes are proposed by name: check each.\n")
+	}
+	d.writeRoutes(&b, "topics", d.topics)
+	if d.queue == "" {
+		b.WriteString(draftMore)
+	}
+	if len(d.eventBridge) > 0 {
+		fmt.Fprintf(&b, "  # The policy names the rule %s, not its events, which are source/detail-type:\n", d.eventBridge[0].name)
+		d.writeRoutes(&b, "eventbridge", d.eventBridge)
+	}
+	d.writeRoutes(&b, "s3", d.s3)
+	if len(d.plain) > 0 {
+		worker, comment := d.propose(d.plain[0])
+		fmt.Fprintf(&b, "  # The messages of topics with raw message delivery, which do not name their topic: %s\n  plain: %s%s\n", strings.Join(d.plain, ", "), worker, comment)
+	}
+	return b.String()
+}
+
+// writeKey writes a key and its value, unless that is "".
+func writeKey(b *strings.Builder, indent, key, value string) {
+	if value != "" {
+		fmt.Fprintf(b, "%s%s: %s\n", indent, key, scalar(value))
+	}
+}
+
+// scalar returns a text as YAML, in quotes if it needs them.
+func scalar(text string) string {
+	encoded, _ := yaml.Marshal(text) // no error: a string
+	return strings.TrimSpace(string(encoded))
+}
+
+func (d *draft) writeRoutes(b *strings.Builder, section string, routes []draftRoute) {
+	if len(routes) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "  %s:\n", section)
+	for _, r := range routes {
+		worker, comment := d.propose(r.name)
+		fmt.Fprintf(b, "    %s: %s%s\n", scalar(r.key), worker, comment)
+	}
+}
+
+// propose returns the worker for a topic, bucket or rule, and a comment.
+func (d *draft) propose(name string) (worker, comment string) {
+	if d.classes == nil {
+		return guessClass(name), ""
+	}
+	if worker, ok := d.classes.find(name); ok {
+		return worker, ""
+	}
+	d.unknown = append(d.unknown, name)
+	return guessClass(name), "   # TODO: the app has no such class"
+}
