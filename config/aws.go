@@ -16,7 +16,7 @@ func (a *AWS) section(service string) value {
 		{name: "secret_key", value: single(&a.SecretKey, secret), scout1: true, example: "ssm:/myapp/secret-key",
 			doc: "The secret access key that belongs to access_key."},
 		{name: "endpoint", value: single(&a.Endpoint, httpURL), example: "http://localhost:4566",
-			doc: "The URL of an endpoint for SQS and Parameter Store other than AWS's own; AWS_ENDPOINT_URL_SQS, AWS_ENDPOINT_URL_SSM or AWS_ENDPOINT_URL if absent, else the host of a queue.url that is not one of AWS."},
+			doc: "The URL of an endpoint for SQS, SNS and Parameter Store other than AWS's own; AWS_ENDPOINT_URL_SQS, AWS_ENDPOINT_URL_SNS, AWS_ENDPOINT_URL_SSM or AWS_ENDPOINT_URL if absent, else the host of a queue.url that is not one of AWS."},
 	}
 	return section(keys, func(n node) {
 		switch access, secret := n.child("access_key"), n.child("secret_key"); {

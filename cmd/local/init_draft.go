@@ -10,6 +10,7 @@ import (
 
 	"scout/handler"
 	"scout/internal/audit"
+	"scout/internal/printable"
 )
 
 // A draft is a configuration that scout init writes.
@@ -92,13 +93,13 @@ func (d *draft) render() string {
 		b.WriteString(draftMore)
 	}
 	if len(d.eventBridge) > 0 {
-		fmt.Fprintf(&b, "  # The policy names the rule %s, not its events, which are source/detail-type:\n", d.eventBridge[0].name)
+		fmt.Fprintf(&b, "  # The policy names the rule %s, not its events, which are source/detail-type:\n", printable.Text(d.eventBridge[0].name, 64))
 		d.writeRoutes(&b, "eventbridge", d.eventBridge)
 	}
 	d.writeRoutes(&b, "s3", d.s3)
 	if len(d.plain) > 0 {
 		worker, comment := d.propose(d.plain[0])
-		fmt.Fprintf(&b, "  # The messages of topics with raw message delivery, which do not name their topic: %s\n  plain: %s%s\n", strings.Join(d.plain, ", "), worker, comment)
+		fmt.Fprintf(&b, "  # The messages of topics with raw message delivery, which do not name their topic: %s\n  plain: %s%s\n", printable.Text(strings.Join(d.plain, ", "), 1000), worker, comment)
 	}
 	return b.String()
 }

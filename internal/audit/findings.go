@@ -22,7 +22,7 @@ func (f Facts) Findings() []Finding {
 	case err != nil:
 		found.fail("set a valid policy", "the queue's policy cannot be read: %v", err)
 	case len(p.Statement) == 0 && len(services) > 0:
-		found.fail("allow sqs:SendMessage to them, with aws:SourceArn of the sources, and deny requests without TLS", "the queue has no policy: nothing from %s arrives", strings.Join(services, ", "))
+		found.fail("allow sqs:SendMessage to them, with aws:SourceArn of the sources, and deny requests without TLS", "the queue has no policy: on AWS, nothing from %s arrives", strings.Join(services, ", "))
 		p.unknown = true
 	}
 	f.judgeLocation(found)
@@ -141,7 +141,7 @@ func (f Facts) judgeMemory(found findings) {
 		dead += retention // the age of a message restarts when it is moved
 	}
 	if f.DedupTTL < dead && f.hasSeveralJobs() {
-		found.warn("raise it to "+hours(dead)+", or send dead letters back sooner", "redis.dedup_ttl is %s, but dead letters are kept for up to %s: one that some of its jobs were pushed for gets those again if it is sent back after %[1]s", hours(f.DedupTTL), hours(dead))
+		found.warn("raise it to "+hours(dead)+", or send dead letters back sooner", "redis.dedup_ttl is %s, but dead letters are kept for up to %s: one with several jobs, of which some were pushed before it failed, gets those again if it is sent back after %[1]s", hours(f.DedupTTL), hours(dead))
 	}
 }
 

@@ -145,7 +145,7 @@ var queueFaults = []fault{
 	{"own key", queueIs("KmsMasterKeyId", "alias/mine"), "unknown queue app: the queue is encrypted with the key alias/mine: without its permission, none of the services' messages arrive, and Scout does not ask KMS about it; see that the key's policy allows kms:GenerateDataKey"},
 	{"no memory", func(f *Facts) { f.DedupTTL = 0 }, "warning config redis.dedup_ttl: redis.dedup_ttl is 0"},
 	{"short memory", func(f *Facts) { f.DedupTTL = 4 * time.Minute }, "warning config redis.dedup_ttl: redis.dedup_ttl is 4m0s, but a message can be redelivered for 5m0s"},
-	{"several jobs and dead letters that are older than the memory", routeIs("orders", handler.List{worker("A"), worker("B")}), "warning config redis.dedup_ttl: redis.dedup_ttl is 24h, but dead letters are kept for up to 336h (14 days): one that some of its jobs were pushed for gets those again if it is sent back after 24h; raise it to 336h"},
+	{"several jobs and dead letters that are older than the memory", routeIs("orders", handler.List{worker("A"), worker("B")}), "warning config redis.dedup_ttl: redis.dedup_ttl is 24h, but dead letters are kept for up to 336h (14 days): one with several jobs, of which some were pushed before it failed, gets those again if it is sent back after 24h; raise it to 336h"},
 	{"several jobs in a choice", routeIs("orders", handler.Choice{To: []handler.Route{{Key: "a", Outcome: handler.List{worker("A"), worker("B")}}}}), "warning config redis.dedup_ttl: redis.dedup_ttl is 24h"},
 
 	{"no dead-letter queue", func(f *Facts) { queueIs("RedrivePolicy", "")(f); f.DeadLetters = Target{} }, "error dlq app: the queue has no dead-letter queue"},
@@ -163,12 +163,16 @@ var queueFaults = []fault{
 
 var policyFaults = []fault{
 	{"no JSON", queueIs("Policy", "{"), "error queue app: the queue's policy cannot be read"},
-	{"none", queueIs("Policy", ""), "error queue app: the queue has no policy: nothing from sns.amazonaws.com, events.amazonaws.com, s3.amazonaws.com arrives"},
+	{"none", queueIs("Policy", ""), "error queue app: the queue has no policy: on AWS, nothing from sns.amazonaws.com, events.amazonaws.com, s3.amazonaws.com arrives"},
 	{"TLS is not required", policyIs(allowSNS, allowEvents, allowS3), "warning queue app: the queue's policy does not deny requests without TLS"},
 	{"anyone may send", policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`"*"`, "{}")), "error queue app: the queue's policy lets anyone send"},
 	{"anyone of AWS may send", policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`{"AWS":"*"}`, `{"DateGreaterThan":{"aws:CurrentTime":"2020-01-01T00:00:00Z"}}`)), "error queue app: the queue's policy lets anyone send"},
 	{"topics of any account", policyIs(denyPlainText, allow(`{"Service":"sns.amazonaws.com"}`, "{}"), allowEvents, allowS3), "warning queue app: the queue's policy lets sns.amazonaws.com send on behalf of any AWS account; add conditions on aws:SourceArn"},
 	{"topics of any account, by wildcard", policyIs(denyPlainText, allow(`{"Service":"sns.amazonaws.com"}`, `{"ArnLike":{"aws:SourceArn":"arn:aws:sns:*:*:*"}}`), allowEvents, allowS3), "warning queue app: the queue's policy lets sns.amazonaws.com send on behalf of any AWS account"},
+	{"all topics of the account, by wildcard", policyIs(denyPlainText, allowSNS, allow(`{"Service":"sns.amazonaws.com"}`, `{"ArnLike":{"aws:SourceArn":"arn:aws:sns:us-east-1:123456789012:*"}}`), allowEvents, allowS3), "warning queue app: the queue's policy admits all of arn:aws:sns:us-east-1:123456789012:*, but the configuration has no pattern"},
+	{"all topics of the account", policyIs(denyPlainText, allowSNS, allow(`{"Service":"sns.amazonaws.com"}`, `{"StringEquals":{"aws:SourceAccount":"123456789012"}}`), allowEvents, allowS3), "warning queue app: the queue's policy admits all topics of an account"},
+	{"all buckets of the account", policyIs(denyPlainText, allowSNS, allowEvents, strings.Replace(allowS3, ":::uploads", ":::up*", 1)), "warning queue app: the queue's policy admits all of arn:aws:s3:::up*, but"},
+	{"topics of any account, by a condition", policyIs(denyPlainText, allow(`{"Service":"sns.amazonaws.com"}`, `{"StringLike":{"aws:SourceAccount":"*"}}`), allowEvents, allowS3), "warning queue app: the queue's policy lets sns.amazonaws.com send on behalf of any AWS account"},
 	{"bucket without an account", policyIs(denyPlainText, allowSNS, allowEvents, allow(`{"Service":"s3.amazonaws.com"}`, `{"ArnLike":{"aws:SourceArn":"arn:aws:s3:::uploads"}}`)), "warning queue app: the queue's policy lets s3.amazonaws.com send without aws:SourceAccount"},
 	{"topic may not send", policyIs(denyPlainText, allow(`{"Service":"sns.amazonaws.com"}`, fmt.Sprintf(`{"ArnEquals":{"aws:SourceArn":%q}}`, importsARN)), allowEvents, allowS3), "error topic " + ordersARN + ": the queue's policy does not let the topic orders send: none of its messages arrive; allow sqs:SendMessage to sns.amazonaws.com with aws:SourceArn " + ordersARN},
 	{"topic is denied", policyIs(denyPlainText, allowSNS, allowEvents, allowS3, fmt.Sprintf(`{"Effect":"Deny","Principal":"*","Action":"sqs:SendMessage","Resource":"*","Condition":{"ArnEquals":{"aws:SourceArn":%q}}}`, ordersARN)), "error topic " + ordersARN + ": the queue's policy does not let the topic orders send"},

@@ -27,6 +27,7 @@ func (f Facts) judgePolicy(p policy, found findings) {
 	for _, s := range p.Statement {
 		if s.Effect == "Allow" && s.isAboutSending() {
 			f.judgeStatement(s, found)
+			f.judgeWidth(s, found)
 		}
 	}
 	for _, source := range p.sources() {
@@ -67,6 +68,25 @@ func (f Facts) judgeStatement(s statement, found findings) {
 	}
 }
 
+// judgeWidth judges a statement for topics or buckets of a known account that names
+// them by a wildcard, or not at all.
+func (f Facts) judgeWidth(s statement, found findings) {
+	sources := s.condition("aws:SourceArn")
+	hasPattern := func(routes []handler.Route) bool {
+		return slices.ContainsFunc(routes, func(r handler.Route) bool { return hasWildcard(r.Key) })
+	}
+	for _, text := range sources {
+		source := parseARN(text)
+		isWide := source.service == "sns" && !hasPattern(f.Queue.Topics) || source.service == "s3" && !hasPattern(f.Queue.S3)
+		if isWide && hasWildcard(source.resource) && s.limitsAccount() {
+			found.warn("name the topics and buckets of the configuration in aws:SourceArn", "the queue's policy admits all of %s, but the configuration has no pattern", printable.Text(text, 300))
+		}
+	}
+	if len(sources) == 0 && s.limitsAccount() && s.Principal["Service"].match(serviceSNS) && !hasPattern(f.Queue.Topics) {
+		found.warn("add a condition on aws:SourceArn", "the queue's policy admits all topics of an account, but the configuration has no pattern")
+	}
+}
+
 // limitsAccount reports whether conditions limit which accounts a statement is for.
 func (s statement) limitsAccount() bool {
 	if s.hasCondition("aws:SourceAccount", "aws:SourceOrgID", "aws:SourceOrgPaths", "aws:PrincipalOrgID", "aws:PrincipalOrgPaths", "aws:PrincipalAccount", "aws:PrincipalArn") {
@@ -79,8 +99,12 @@ func (s statement) limitsAccount() bool {
 	})
 }
 
+// hasCondition reports whether a condition limits the values of one of the keys.
 func (s statement) hasCondition(keys ...string) bool {
-	return slices.ContainsFunc(keys, func(key string) bool { return len(s.condition(key)) > 0 })
+	return slices.ContainsFunc(keys, func(key string) bool {
+		values := s.condition(key)
+		return len(values) > 0 && !slices.Contains(values, "*")
+	})
 }
 
 // judgeSource judges a source that the policy admits. judgeTopics judges those

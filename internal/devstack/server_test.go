@@ -171,6 +171,7 @@ func TestSNSRejectsUnsupportedRequests(t *testing.T) {
 		subscribe("sqs", queueARN+"x", nil),
 		subscribe("sqs", queueARN, map[string]string{"FilterPolicy": `{"a":["b"]}`}),
 		subscribe("sqs", queueARN, map[string]string{"RawMessageDelivery": "maybe"}),
+		subscribe("sqs", queueARN, map[string]string{"RedrivePolicy": `{"deadLetterTarget":"x"}`}),
 	} {
 		wantError[*snstypes.InvalidParameterException](c, err)
 	}
@@ -180,6 +181,10 @@ func TestSNSRejectsUnsupportedRequests(t *testing.T) {
 		Name: aws.String("t"), Attributes: map[string]string{"DeliveryPolicy": "{}"},
 	})
 	wantError[*snstypes.InvalidParameterException](c, err)
+	for _, token := range []string{"x", "-1", "2"} {
+		_, err = c.sns.ListSubscriptionsByTopic(t.Context(), &sns.ListSubscriptionsByTopicInput{TopicArn: &topic, NextToken: &token})
+		wantError[*snstypes.InvalidParameterException](c, err)
+	}
 	_, err = c.sns.Publish(t.Context(), &sns.PublishInput{PhoneNumber: aws.String("+49"), Message: aws.String("x")})
 	wantError[*snstypes.InvalidParameterException](c, err)
 }
@@ -259,6 +264,20 @@ func TestRawDeliveryWithTooManyAttributesIsDropped(t *testing.T) {
 
 // TestTraceHeaderOfPublisher checks that SNS passes the header of a publisher's request on to SQS. Moto
 // does not.
+func TestDeadLetterQueueOfSubscription(t *testing.T) {
+	c := newClient(t, startServer(t))
+	topic, queue, undelivered := c.topic(), c.queue(nil), c.queue(nil)
+	c.subscribe(topic, queue, map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"` + c.attribute(undelivered, "QueueArn") + `"}`})
+	c.publish(sns.PublishInput{TopicArn: &topic, Message: aws.String("one")})
+	c.receiveNone(undelivered)
+	_, err := c.sqs.DeleteQueue(t.Context(), &sqs.DeleteQueueInput{QueueUrl: &queue})
+	c.must(err)
+	c.publish(sns.PublishInput{TopicArn: &topic, Message: aws.String("two")})
+	if m := c.receiveOne(undelivered); !strings.Contains(*m.Body, `"Message" : "two"`) {
+		t.Errorf("the dead-letter queue of the subscription has %s", *m.Body)
+	}
+}
+
 func TestTraceHeaderOfPublisher(t *testing.T) {
 	c := newClient(t, startServer(t))
 	for name, attributes := range map[string]map[string]string{"envelope": nil, "raw": raw} {
