@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,8 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,10 +43,11 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits,
-			"stack": startTestStack,
-			"send":  send,
-			"deny":  deny,
+			"exits":  exits,
+			"stack":  startTestStack,
+			"send":   send,
+			"deny":   deny,
+			"called": called,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Vars = append(env.Vars, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x", "AWS_EC2_METADATA_DISABLED=true")
@@ -76,8 +80,8 @@ func startTestStack(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Defer(redisServer.Close)
 	server := devstack.NewServer()
-	denied := &sync.Map{}
-	endpoint := httptest.NewServer(denying(denied, server))
+	denied, called := &sync.Map{}, &sync.Map{}
+	endpoint := httptest.NewServer(denying(denied, called, server))
 	ts.Defer(func() { server.Close(); endpoint.Close() })
 	ts.Setenv("REDIS_URL", "redis://"+redisServer.Addr())
 	ts.Setenv("WRONG_REDIS_URL", "redis://:wr0ng@"+redisServer.Addr())
@@ -102,7 +106,8 @@ func startTestStack(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("TOPIC", topic)
 	servers.Store(ts, server)
 	deniedActions.Store(ts, denied)
-	ts.Defer(func() { servers.Delete(ts); deniedActions.Delete(ts) })
+	calledActions.Store(ts, called)
+	ts.Defer(func() { servers.Delete(ts); deniedActions.Delete(ts); calledActions.Delete(ts) })
 }
 
 // snsPolicy is the policy of a queue for messages of the topic orders.
@@ -117,7 +122,27 @@ var servers sync.Map
 // deniedActions are the actions of SQS and SNS that the stacks deny, by script.
 var deniedActions sync.Map
 
-// deny makes the stack deny actions, and only those: deny DeleteMessage ListSubscriptions
+// calledActions are the actions that were called, by script.
+var calledActions sync.Map
+
+// called checks which actions of the stack were called since the last called: called
+// ReceiveMessage DeleteMessage
+func called(ts *testscript.TestScript, _ bool, args []string) {
+	actions, _ := calledActions.Load(ts)
+	var got []string
+	actions.(*sync.Map).Range(func(action, _ any) bool {
+		got = append(got, action.(string))
+		return true
+	})
+	actions.(*sync.Map).Clear()
+	slices.Sort(got)
+	if want := strings.Join(args, " "); strings.Join(got, " ") != want {
+		ts.Fatalf("called %v, want %s", got, want)
+	}
+}
+
+// deny makes the stack deny actions, and only those, on any queue or on one:
+// deny ListSubscriptions GetQueueAttributes/app_dead
 func deny(ts *testscript.TestScript, _ bool, args []string) {
 	denied, _ := deniedActions.Load(ts)
 	denied.(*sync.Map).Clear()
@@ -127,19 +152,26 @@ func deny(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // denying responds to denied actions as SQS and SNS do if the IAM policy lacks them,
-// and passes all other requests on to h.
-func denying(denied *sync.Map, h http.Handler) http.Handler {
+// and passes all other requests on to h. It adds each action to called.
+func denying(denied, called *sync.Map, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		const message = "User: arn:aws:iam::1:user/u is not authorized to perform: %s because no identity-based policy allows the action"
 		body, _ := io.ReadAll(r.Body)
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		form, _ := url.ParseQuery(string(body))
+		var queue struct {
+			QueueURL string `json:"QueueUrl"`
+		}
+		_ = json.Unmarshal(body, &queue)
 		action, isSQS := strings.CutPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS.")
 		if !isSQS {
 			action = form.Get("Action")
 		}
-		switch _, isDenied := denied.Load(action); {
-		case !isDenied:
+		_, isDenied := denied.Load(action)
+		_, isDeniedHere := denied.Load(action + "/" + path.Base(queue.QueueURL))
+		called.Store(action, true)
+		switch {
+		case !isDenied && !isDeniedHere:
 			h.ServeHTTP(w, r)
 		case isSQS:
 			w.Header().Set("Content-Type", "application/x-amz-json-1.0")

@@ -158,11 +158,22 @@ type asker struct {
 	stopped bool // SNS does not respond, so it is not asked any further
 }
 
+// Permissions; see "Actions, resources, and condition keys for Amazon SNS" in the
+// Service Authorization Reference.
+const (
+	listSubscriptions         = "sns:ListSubscriptions"
+	getSubscriptionAttributes = "sns:GetSubscriptionAttributes"
+)
+
 // unasked records that a call failed. The permission is that for the call.
 func (f *asker) unasked(area Area, subject, permission string, err error) {
 	found := findings{&f.facts.Unasked, area, subject}
 	if IsDenied(err) {
-		found.unknown("allow "+permission, "%s could not be asked about: %s is denied%s", subject, permission, Reason(err))
+		resource := " on it"
+		if permission == listSubscriptions || permission == getSubscriptionAttributes {
+			resource = " on *" // IAM has no resource for them
+		}
+		found.unknown("allow "+permission+resource, "%s could not be asked about: %s is denied%s", subject, permission, Reason(err))
 		return
 	}
 	found.unknown("", "%s could not be asked about with %s: %s", subject, permission, printable.Text(err.Error(), 300))
@@ -290,7 +301,7 @@ func (f *asker) listAll(region string) {
 		page, err := pages.NextPage(ctx, inRegion(region))
 		cancel()
 		if err != nil {
-			f.unasked(AreaTopic, f.facts.Queue.Label(), "sns:ListSubscriptions", err)
+			f.unasked(AreaTopic, f.facts.Queue.Label(), listSubscriptions, err)
 			return
 		}
 		for _, s := range page.Subscriptions {
@@ -342,7 +353,7 @@ func (f *asker) askAttributes(s *Subscription) {
 	defer cancel()
 	out, err := f.SNS.GetSubscriptionAttributes(ctx, &sns.GetSubscriptionAttributesInput{SubscriptionArn: &s.ARN}, inRegion(parseARN(s.Topic).region))
 	if err != nil {
-		f.unasked(AreaTopic, s.Topic, "sns:GetSubscriptionAttributes", err)
+		f.unasked(AreaTopic, s.Topic, getSubscriptionAttributes, err)
 		return
 	}
 	s.Attributes = out.Attributes
