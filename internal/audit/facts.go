@@ -50,7 +50,7 @@ type Facts struct {
 
 // A Target is a dead-letter queue.
 type Target struct {
-	ARN        string
+	ARN, URL   string
 	Missing    bool       // whether there is no such queue
 	Attributes Attributes // nil if unknown
 }
@@ -177,7 +177,7 @@ func (f *asker) unasked(area Area, subject, permission string, err error) {
 		return
 	}
 	found.unknown("", "%s could not be asked about with %s: %s", subject, permission, printable.Text(err.Error(), 300))
-	f.stopped = true
+	f.stopped = f.stopped || area == AreaTopic
 }
 
 func (f *asker) queueAttributes(url string) (Attributes, error) {
@@ -193,15 +193,14 @@ func (f *asker) queueAttributes(url string) (Attributes, error) {
 // target returns a dead-letter queue. AWS requires it to be in the account and the
 // region of the queue, so only the name in the queue's URL differs.
 func (f *asker) target(text string) Target {
-	t := Target{ARN: text}
 	queue, target := parseARN(f.facts.Attributes["QueueArn"]), parseARN(text)
-	url := f.facts.URL[:len(f.facts.URL)-len(config.QueueName(f.facts.URL))] + target.resource
+	t := Target{ARN: text, URL: f.facts.URL[:strings.LastIndexByte(f.facts.URL, '/')+1] + target.resource}
 	if target.account != queue.account || target.region != queue.region {
 		t.Missing = true
 		return t
 	}
 	var err error
-	t.Attributes, err = f.queueAttributes(url)
+	t.Attributes, err = f.queueAttributes(t.URL)
 	if _, t.Missing = errors.AsType[*types.QueueDoesNotExist](err); err != nil && !t.Missing {
 		f.unasked(AreaDLQ, target.resource, "sqs:GetQueueAttributes", err)
 	}

@@ -75,7 +75,7 @@ func (f Facts) judgeDeadLetters(found findings) {
 	}
 	f.judgeRetention(name, found)
 	if n := dead.Attributes["ApproximateNumberOfMessages"]; n != "" && n != "0" {
-		found.warn("see why with scout dlq ls", "the dead-letter queue %s holds %s messages", name, n)
+		found.warn("see why with scout dlq ls --queue "+f.Queue.Label(), "the dead-letter queue %s holds %s messages", name, n)
 	}
 }
 

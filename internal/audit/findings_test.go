@@ -158,7 +158,7 @@ var queueFaults = []fault{
 	{"dead-letter queue that is for others", deadIs("RedriveAllowPolicy", `{"redrivePermission":"byQueue","sourceQueueArns":["arn:aws:sqs:us-east-1:123456789012:other"]}`), "error dlq app: the dead-letter queue app_dead does not accept messages of this queue"},
 	{"dead-letter queue for no queue", deadIs("RedriveAllowPolicy", `{"redrivePermission":"denyAll"}`), "error dlq app: the dead-letter queue app_dead does not accept"},
 	{"dead letters expire first", deadIs("MessageRetentionPeriod", "345600"), "warning dlq app: the dead-letter queue app_dead keeps messages for 96h (4 days) since they were sent, which is not longer"},
-	{"dead letters", deadIs("ApproximateNumberOfMessages", "7"), "warning dlq app: the dead-letter queue app_dead holds 7 messages; see why with scout dlq ls"},
+	{"dead letters", deadIs("ApproximateNumberOfMessages", "7"), "warning dlq app: the dead-letter queue app_dead holds 7 messages; see why with scout dlq ls --queue app"},
 }
 
 var policyFaults = []fault{
@@ -211,12 +211,22 @@ var topicFaults = []fault{
 	{"raw delivery without queue.plain", func(f *Facts) { f.Queue.Plain = nil }, "error topic " + importsARN + ": the messages of imports have no route: raw message delivery is on"},
 	{"waits for confirmation", func(f *Facts) { f.Subscriptions[0] = Subscription{Topic: ordersARN} }, "error topic " + ordersARN + ": the subscription to orders waits to be confirmed"},
 	{"waits for confirmation, by attribute", orderIs("PendingConfirmation", "true"), "error topic " + ordersARN + ": the subscription to orders waits to be confirmed"},
+	{"no route, and unknown whether delivery is raw", func(f *Facts) {
+		f.Queue.Plain, f.Subscriptions[0].Attributes = nil, nil
+		f.Subscriptions = f.Subscriptions[:1]
+		f.Queue.Topics = []handler.Route{{Key: "imports", Outcome: handler.Ignore{}}}
+	}, "error topic " + ordersARN + ": the queue is subscribed to orders, which has no route: its messages are rejected; add a route, or end the subscription"},
 	{"no dead-letter queue of the subscription", orderIs("RedrivePolicy", ""), "warning dlq " + ordersARN + ": the subscription to orders has no dead-letter queue"},
 	{"SNS may not use the subscription's dead-letter queue", func(f *Facts) {
 		undeliveredIs(Target{Attributes: Attributes{}})(f)
 		f.Subscriptions, f.Queue.Plain = f.Subscriptions[:1], nil
 		f.Queue.Topics = append(f.Queue.Topics, handler.Route{Key: "imports", Outcome: handler.Ignore{}})
 	}, "error dlq " + ordersARN + ": SNS may not send to undelivered"},
+	{"messages that SNS could not deliver", func(f *Facts) {
+		target := f.Undelivered[undeliveredARN]
+		target.URL, target.Attributes = "http://u", with(target.Attributes, "ApproximateNumberOfMessages", "3")
+		undeliveredIs(target)(f)
+	}, "warning dlq undelivered: undelivered holds 3 messages that SNS could not deliver; see them with scout dlq ls --url http://u, and send them on with scout dlq redrive --url http://u --to app"},
 	{"the subscription's dead-letter queue is missing", func(f *Facts) {
 		undeliveredIs(Target{Missing: true})(f)
 		f.Subscriptions, f.Queue.Plain = f.Subscriptions[:1], nil

@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -176,6 +178,7 @@ func (f Facts) judgeTopics(p policy, found findings) {
 		}
 		f.judgeSubscription(p, s, router, topic)
 	}
+	f.judgeWaiting(found)
 	for _, route := range f.Queue.Topics {
 		f.judgeRoute(route, router, found.about(AreaTopic, route.Key))
 	}
@@ -199,7 +202,7 @@ func (f Facts) judgeSubscription(p policy, s Subscription, router *handler.Route
 		found.fail(noRouteFix(f.Queue.Plain != nil), "the queue is subscribed to %s, which has no route: its messages are rejected", name)
 	case raw:
 		found.ok("%s is subscribed, and its messages go to queue.plain%s", name, s.filter())
-	default:
+	case hasRoute:
 		found.ok("%s is subscribed and has the route %s%s", name, route.Key, s.filter())
 	}
 	queue := f.Attributes["QueueArn"]
@@ -249,8 +252,16 @@ func (f Facts) judgeUndelivered(s Subscription, name string, found findings) {
 	if p.allows(sender{serviceSNS, topic, topic.account, text}) == no {
 		found.fail("allow sqs:SendMessage to "+serviceSNS+" with aws:SourceArn "+s.Topic+" in the policy of "+queue, "SNS may not send to %s, the dead-letter queue of the subscription to %s: SNS drops messages that it cannot deliver", queue, name)
 	}
-	if n := target.Attributes["ApproximateNumberOfMessages"]; n != "" && n != "0" {
-		found.warn("see them with scout dlq ls --url, and send them with scout dlq redrive --to "+f.Queue.Label(), "%s holds %s messages that SNS could not deliver", queue, n)
+}
+
+// judgeWaiting judges whether messages wait that SNS could not deliver.
+func (f Facts) judgeWaiting(found findings) {
+	for _, text := range slices.Sorted(maps.Keys(f.Undelivered)) {
+		target, queue := f.Undelivered[text], parseARN(text).resource
+		if n := target.Attributes["ApproximateNumberOfMessages"]; n != "" && n != "0" {
+			fix := fmt.Sprintf("see them with scout dlq ls --url %s, and send them on with scout dlq redrive --url %[1]s --to %s", target.URL, f.Queue.Label())
+			found.about(AreaDLQ, queue).warn(fix, "%s holds %s messages that SNS could not deliver", queue, n)
+		}
 	}
 }
 
