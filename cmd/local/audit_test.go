@@ -159,7 +159,7 @@ func (s *setup) faulty(t *testing.T, redis string) {
 	want := []string{
 		"warning dlq faulty: messages go to the dead-letter queue after 2 receives",
 		"warning dlq faulty: the dead-letter queue faulty_dead keeps messages for 96h (4 days)",
-		"warning dlq faulty: the dead-letter queue faulty_dead holds 1 messages",
+		"warning dlq faulty: the dead-letter queue faulty_dead holds 1 message",
 		"warning queue faulty: failed messages are redelivered after 10s",
 		"warning config redis.dedup_ttl: redis.dedup_ttl is 24h, but dead letters are kept for up to 96h (4 days)",
 		"error queue faulty: the queue is encrypted with the key alias/aws/sqs",

@@ -75,8 +75,16 @@ func (f Facts) judgeDeadLetters(found findings) {
 	}
 	f.judgeRetention(name, found)
 	if n := dead.Attributes["ApproximateNumberOfMessages"]; n != "" && n != "0" {
-		found.warn("see why with scout dlq ls --queue "+f.Queue.Label(), "the dead-letter queue %s holds %s messages", name, n)
+		found.warn("see why with scout dlq ls --queue "+f.Queue.Label(), "the dead-letter queue %s holds %s", name, messages(n))
 	}
+}
+
+// messages returns a number with its noun.
+func messages(n string) string {
+	if n == "1" {
+		return "1 message"
+	}
+	return n + " messages"
 }
 
 // judgeRetention judges how long dead letters are kept. In a standard queue, their

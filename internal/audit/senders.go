@@ -260,7 +260,7 @@ func (f Facts) judgeWaiting(found findings) {
 		target, queue := f.Undelivered[text], parseARN(text).resource
 		if n := target.Attributes["ApproximateNumberOfMessages"]; n != "" && n != "0" {
 			fix := fmt.Sprintf("see them with scout dlq ls --url %s, and send them on with scout dlq redrive --url %[1]s --to %s", target.URL, f.Queue.Label())
-			found.about(AreaDLQ, queue).warn(fix, "%s holds %s messages that SNS could not deliver", queue, n)
+			found.about(AreaDLQ, queue).warn(fix, "%s holds %s that SNS could not deliver", queue, messages(n))
 		}
 	}
 }
