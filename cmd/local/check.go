@@ -75,7 +75,11 @@ func (c *checkCommand) run(cmd *cobra.Command, args []string) error {
 	}
 	loaded, err := c.load(cmd.Context(), config.Loader{AWS: sqsclient.AWSConfig})
 	if err != nil {
-		r.addConfigErrors(err)
+		errs, ok := errors.AsType[config.Errors](err)
+		if !ok {
+			errs = config.Errors{{Message: err.Error()}}
+		}
+		r.addConfig(audit.Error, errs)
 		return err
 	}
 	fmt.Fprintf(r.w, "# The configuration is valid.\n%s", loaded)
@@ -156,18 +160,16 @@ func (r *report) add(f audit.Finding) {
 	}
 }
 
-// addConfigErrors adds what is wrong with the configuration, without printing it.
-func (r *report) addConfigErrors(err error) {
-	errs, ok := errors.AsType[config.Errors](err)
-	if !ok {
-		errs = config.Errors{{Message: err.Error()}}
-	}
+// addConfig adds findings about the configuration, without printing them.
+func (r *report) addConfig(severity audit.Severity, errs config.Errors) {
 	for _, e := range errs {
 		r.findings = append(r.findings, audit.Finding{
-			Severity: audit.Error, Area: audit.AreaConfig, Subject: e.Key, Message: e.Message, File: e.Source, Line: e.Line,
+			Severity: severity, Area: audit.AreaConfig, Subject: e.Key, Message: e.Message, File: e.Source, Line: e.Line,
 		})
+		if severity == audit.Error {
+			r.failed++
+		}
 	}
-	r.failed += len(errs)
 }
 
 // encode writes the findings in JSON. The report is OK unless a check failed.
