@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -49,7 +47,7 @@ configuration are invalid.`,
 	}
 	cmd.Flags().BoolVar(&c.online, "online", false, "also connect to Redis, SQS and SNS")
 	cmd.Flags().BoolVar(&c.tryReceive, "try-receive", false, "receive a message, for a second, even if the queue is not empty; implies --online")
-	cmd.Flags().StringVar(&c.output, "output", "text", "`FORMAT` of the output: text or json")
+	addOutputFlag(cmd, &c.output, "text", "json")
 	return cmd
 }
 
@@ -64,16 +62,19 @@ func (c *checkCommand) run(cmd *cobra.Command, args []string) error {
 	if err := c.takeFile(args); err != nil {
 		return err
 	}
-	r := &report{w: cmd.OutOrStdout()}
-	switch c.output {
-	case "text":
-	case "json":
-		r.w = io.Discard
-		defer func() { r.encode(cmd.OutOrStdout()) }()
-	default:
-		return &failedError{fmt.Errorf("--output %q: must be text or json", c.output), exitUsage}
+	if c.output == "text" {
+		return c.check(cmd.Context(), &report{w: cmd.OutOrStdout()})
 	}
-	loaded, err := c.load(cmd.Context(), config.Loader{AWS: sqsclient.AWSConfig})
+	r := &report{w: io.Discard}
+	err := c.check(cmd.Context(), r)
+	if written := r.writeJSON(cmd.OutOrStdout()); err == nil {
+		err = written
+	}
+	return err
+}
+
+func (c *checkCommand) check(ctx context.Context, r *report) error {
+	loaded, err := c.load(ctx, config.Loader{AWS: sqsclient.AWSConfig})
 	if err != nil {
 		errs, ok := errors.AsType[config.Errors](err)
 		if !ok {
@@ -89,10 +90,8 @@ func (c *checkCommand) run(cmd *cobra.Command, args []string) error {
 	if !c.online && !c.tryReceive {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), 30*time.Second)
-	defer cancel()
 	checkRedisOnline(ctx, loaded, r)
-	checkQueuesOnline(cmd.Context(), loaded, c.tryReceive, r)
+	checkQueuesOnline(ctx, loaded, c.tryReceive, r)
 	if r.failed > 0 {
 		return fmt.Errorf("%d checks failed", r.failed)
 	}
@@ -172,12 +171,9 @@ func (r *report) addConfig(severity audit.Severity, errs config.Errors) {
 	}
 }
 
-// encode writes the findings in JSON. The report is OK unless a check failed.
-func (r *report) encode(w io.Writer) {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	_ = encoder.Encode(struct {
+// writeJSON writes the findings. The report is OK unless a check failed.
+func (r *report) writeJSON(w io.Writer) error {
+	return writeJSON(w, struct {
 		OK       bool            `json:"ok"`
 		Findings []audit.Finding `json:"findings"`
 	}{r.failed == 0, append([]audit.Finding{}, r.findings...)})

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"scout/config"
 	"scout/internal/audit"
@@ -14,7 +15,12 @@ import (
 	"scout/sidekiq"
 )
 
+// redisTimeout is the maximum duration of the checks of Redis.
+const redisTimeout = 30 * time.Second
+
 func checkRedisOnline(ctx context.Context, c *config.Config, r *report) {
+	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
+	defer cancel()
 	r.begin(audit.AreaRedis, "redis", "Redis")
 	options := redisiam.ClientOptions(c.Redis, sqsclient.AWSConfig)
 	client, err := sidekiq.NewClient(options)
