@@ -263,8 +263,7 @@ func (f *asker) candidates(queue arn) []string {
 			add(arn{queue.partition, "sns", queue.region, queue.account, route.Key})
 		}
 	}
-	p, _ := parsePolicy(f.facts.Attributes["Policy"])
-	for _, source := range p.sources() {
+	for _, source := range f.facts.sources() {
 		if source.service == "sns" {
 			add(source)
 		}

@@ -90,6 +90,11 @@ func list(all []Finding) string {
 }
 
 func TestClean(t *testing.T) {
+	placeholder := clean()
+	policyIs(denyPlainText, strings.Replace(allowSNS, "]", `,"arn:aws:sns:us-east-1:000000000000:unused"]`, 1), allowEvents, allowS3)(&placeholder)
+	if got := list(placeholder.Findings()); got != "" {
+		t.Errorf("with a placeholder in the policy, the findings are:\n%s", got)
+	}
 	if got := list(clean().Findings()); got != "" {
 		t.Errorf("the findings are:\n%s", got)
 	}

@@ -221,15 +221,23 @@ func (p policy) deniesPlainText() bool {
 	})
 }
 
-// sources returns the ARNs without wildcards that the policy names as sources.
-func (p policy) sources() []arn {
+// noAccount is the number of no AWS account. Templates use it for topics that are
+// not configured, because the value of a condition must not be empty.
+const noAccount = "000000000000"
+
+// sources returns the ARNs without wildcards that the queue's policy names as sources.
+func (f Facts) sources() []arn {
+	p, _ := parsePolicy(f.Attributes["Policy"])
+	isEmulated := parseARN(f.Attributes["QueueArn"]).account == noAccount
 	var all []arn
 	for _, s := range p.Statement {
 		if s.Effect != "Allow" || !s.isAboutSending() {
 			continue
 		}
 		for _, text := range s.condition("aws:SourceArn") {
-			if source := parseARN(text); source.service != "" && !hasWildcard(text) && !slices.Contains(all, source) {
+			source := parseARN(text)
+			isUsable := source.service != "" && !hasWildcard(text) && (source.account != noAccount || isEmulated)
+			if isUsable && !slices.Contains(all, source) {
 				all = append(all, source)
 			}
 		}

@@ -32,7 +32,7 @@ func (f Facts) judgePolicy(p policy, found findings) {
 			f.judgeWidth(s, found)
 		}
 	}
-	for _, source := range p.sources() {
+	for _, source := range f.sources() {
 		f.judgeSource(source, found)
 	}
 	f.judgeBuckets(p, found)
@@ -287,9 +287,8 @@ func (f Facts) judgeRoute(route handler.Route, router *handler.Router, found fin
 // Admitted returns the resources of a service, such as the names of buckets, that
 // the queue's policy names as sources.
 func (f Facts) Admitted(service string) []string {
-	p, _ := parsePolicy(f.Attributes["Policy"])
 	var resources []string
-	for _, source := range p.sources() {
+	for _, source := range f.sources() {
 		if source.service == service {
 			resources = append(resources, source.resource)
 		}
