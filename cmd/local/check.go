@@ -141,11 +141,13 @@ func (r *report) find(severity audit.Severity, fix, format string, args ...any) 
 // marks begin the lines of findings.
 var marks = map[audit.Severity]string{audit.OK: "ok  ", audit.Warning: "warn", audit.Unknown: "skip", audit.Error: "FAIL"}
 
-// maxFinding is the maximum length in bytes of a finding's message.
+// maxFinding is the maximum length in bytes of each text of a finding.
 const maxFinding = 2000
 
 func (r *report) add(f audit.Finding) {
-	f.Message = printable.Text(f.Message, maxFinding)
+	for _, text := range []*string{&f.Subject, &f.Message, &f.Fix} {
+		*text = printable.Text(*text, maxFinding)
+	}
 	line := f.Message
 	if f.Fix != "" {
 		line += "; " + f.Fix

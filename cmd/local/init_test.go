@@ -5,8 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"scout/config"
+	"scout/internal/audit"
 )
 
 func TestGuessClass(t *testing.T) {
@@ -61,6 +65,35 @@ func TestFindClass(t *testing.T) {
 		if got, _ := classes.find(name); got != want {
 			t.Errorf("find(%q) = %q, want %q", name, got, want)
 		}
+	}
+}
+
+// Whatever the names are, the file is valid.
+func TestDraft(t *testing.T) {
+	const own, other = "arn:aws:sns:us-east-1:123456789012:", "arn:aws:sns:eu-west-1:210987654321:"
+	facts := audit.Facts{Attributes: audit.Attributes{
+		"QueueArn": "arn:aws:sqs:us-east-1:123456789012:app",
+		"Policy": `{"Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*","Condition":{"ArnEquals":{"aws:SourceArn":[
+			"arn:aws:s3:::0x10","arn:aws:s3:*:*:shop.uploads","arn:aws:events:us-east-1:123456789012:rule/a\nb: c"]}}}]}`,
+	}}
+	for _, topic := range []string{own + "123", own + "null", own + "true", own + "users.fifo", own + "-", own + "orders", other + "orders", other + "far", own + "_"} {
+		facts.Subscriptions = append(facts.Subscriptions, audit.Subscription{ARN: topic + ":1", Topic: topic})
+	}
+	facts.Subscriptions[8].Attributes = audit.Attributes{"RawMessageDelivery": "true"}
+	d := draft{queue: "app"}
+	d.addRoutes(facts)
+	text := d.render()
+	c, err := config.Loader{}.Load(t.Context(), text)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	var keys []string
+	for _, route := range slices.Concat(c.Queues[0].Topics, c.Queues[0].S3, c.Queues[0].EventBridge) {
+		keys = append(keys, route.Key)
+	}
+	want := []string{"123", "null", "true", "users.fifo", "-", own + "orders", other + "orders", other + "far", "0x10", "shop.uploads", "*/*"}
+	if !slices.Equal(keys, want) || c.Queues[0].Plain == nil {
+		t.Errorf("the routes are %q, want %q, and plain:\n%s", keys, want, text)
 	}
 }
 

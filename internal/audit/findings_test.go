@@ -153,6 +153,16 @@ var queueFaults = []fault{
 	{"several jobs and dead letters that are older than the memory", routeIs("orders", handler.List{worker("A"), worker("B")}), "warning config redis.dedup_ttl: redis.dedup_ttl is 24h, but dead letters are kept for up to 336h (14 days): one with several jobs, of which some were pushed before it failed, gets those again if it is sent back after 24h; raise it to 336h"},
 	{"several jobs in a choice", routeIs("orders", handler.Choice{To: []handler.Route{{Key: "a", Outcome: handler.List{worker("A"), worker("B")}}}}), "warning config redis.dedup_ttl: redis.dedup_ttl is 24h"},
 
+	{"several jobs and a FIFO queue, where the age of dead letters restarts", func(f *Facts) {
+		routeIs("orders", handler.List{worker("A"), worker("B")})(f)
+		queueIs("QueueArn", queueARN+".fifo")(f)
+		queueIs("Policy", strings.ReplaceAll(f.Attributes["Policy"], queueARN, queueARN+".fifo"))(f)
+		queueIs("RedrivePolicy", fmt.Sprintf(`{"deadLetterTargetArn":"%s.fifo","maxReceiveCount":5}`, deadARN))(f)
+		f.DeadLetters.ARN += ".fifo"
+		deadIs("RedriveAllowPolicy", "")(f)
+		f.DedupTTL = 14 * 24 * time.Hour
+	}, "warning config redis.dedup_ttl: redis.dedup_ttl is 336h (14 days), but dead letters are kept for up to 432h (18 days)"},
+
 	{"no dead-letter queue", func(f *Facts) { queueIs("RedrivePolicy", "")(f); f.DeadLetters = Target{} }, "error dlq app: the queue has no dead-letter queue"},
 	{"few receives", queueIs("RedrivePolicy", fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":4}`, deadARN)), "warning dlq app: messages go to the dead-letter queue after 4 receives"},
 	{"missing dead-letter queue", func(f *Facts) { f.DeadLetters = Target{ARN: deadARN, Missing: true} }, "error dlq app: the dead-letter queue " + deadARN + " does not exist"},
@@ -187,6 +197,7 @@ var policyFaults = []fault{
 	{"unknown condition", policyIs(denyPlainText, allowSNS, allowEvents, allow(`{"Service":"s3.amazonaws.com"}`, `{"StringEquals":{"aws:SourceOrgID":"o-1"}}`)), "unknown queue app: whether the queue's policy lets the bucket uploads send depends on conditions"},
 	{"another topic", policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`{"Service":"sns.amazonaws.com"}`, fmt.Sprintf(`{"ArnEquals":{"aws:SourceArn":%q}}`, ordersARN+"-old"))), "warning topic " + ordersARN + "-old: the queue's policy admits the topic " + ordersARN + "-old, which has no route"},
 	{"another bucket", policyIs(denyPlainText, allowSNS, allowEvents, strings.Replace(allowS3, `"arn:aws:s3:::uploads"`, `["arn:aws:s3:::uploads","arn:aws:s3:::old"]`, 1)), "warning queue app: the queue's policy admits the bucket old, which has no route"},
+	{"another bucket, as in AWS's examples", policyIs(denyPlainText, allowSNS, allowEvents, strings.Replace(allowS3, `"arn:aws:s3:::uploads"`, `["arn:aws:s3:*:*:uploads","arn:aws:s3:*:*:old"]`, 1)), "warning queue app: the queue's policy admits the bucket old, which has no route"},
 	{"rules without a section", func(f *Facts) { f.Queue.EventBridge = nil }, "warning queue app: the queue's policy admits the EventBridge rule arn:aws:events:us-east-1:123456789012:rule/invoices, but"},
 	{"another account", func(f *Facts) {
 		policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`{"AWS":"arn:aws:iam::999999999999:root"}`, "{}"))(f)

@@ -236,7 +236,10 @@ func (f Facts) sources() []arn {
 		}
 		for _, text := range s.condition("aws:SourceArn") {
 			source := parseARN(text)
-			isUsable := source.service != "" && !hasWildcard(text) && (source.account != noAccount || isEmulated)
+			if source.service == "s3" { // AWS's examples have arn:aws:s3:*:*:BUCKET
+				source.region, source.account = "", ""
+			}
+			isUsable := source.service != "" && !hasWildcard(source.String()) && (source.account != noAccount || isEmulated)
 			if isUsable && !slices.Contains(all, source) {
 				all = append(all, source)
 			}
