@@ -90,13 +90,38 @@ func list(all []Finding) string {
 }
 
 func TestClean(t *testing.T) {
-	placeholder := clean()
-	policyIs(denyPlainText, strings.Replace(allowSNS, "]", `,"arn:aws:sns:us-east-1:000000000000:unused"]`, 1), allowEvents, allowS3)(&placeholder)
-	if got := list(placeholder.Findings()); got != "" {
-		t.Errorf("with a placeholder in the policy, the findings are:\n%s", got)
+	onlyPlain := func(f *Facts) {
+		f.Queue.Topics, f.Queue.EventBridge, f.Queue.S3, f.Subscriptions = nil, nil, nil, nil
+		policyIs(denyPlainText)(f)
 	}
-	if got := list(clean().Findings()); got != "" {
-		t.Errorf("the findings are:\n%s", got)
+	for name, change := range map[string]func(*Facts){
+		"all sections":              func(*Facts) {},
+		"a queue by URL":            func(f *Facts) { f.Queue.URL, f.Queue.Name = f.URL, "" },
+		"a queue by name, emulated": func(f *Facts) { f.Endpoint = "http://localhost:4566" },
+		"a queue by URL, emulated":  func(f *Facts) { f.Queue.URL, f.Endpoint = "http://localhost:4566/1/app", "http://localhost:4566" },
+		"just enough time":          queueIs("VisibilityTimeout", "30"),
+		"just enough memory":        func(f *Facts) { f.DedupTTL = 5 * time.Minute },
+		"several jobs, enough memory": func(f *Facts) {
+			routeIs("orders", handler.List{worker("A"), worker("B")})(f)
+			f.DedupTTL = 14 * 24 * time.Hour
+		},
+		"only topics":         func(f *Facts) { f.Queue.EventBridge, f.Queue.S3 = nil, nil; policyIs(denyPlainText, allowSNS)(f) },
+		"only plain messages": onlyPlain,
+		"only plain messages, AWS's key": func(f *Facts) {
+			onlyPlain(f)
+			queueIs("KmsMasterKeyId", "alias/aws/sqs")(f)
+		},
+		"only plain messages of another account": func(f *Facts) {
+			onlyPlain(f)
+			policyIs(denyPlainText, allow(`{"AWS":"arn:aws:iam::999999999999:root"}`, "{}"), allow(`{"Service":"iot.amazonaws.com"}`, "{}"))(f)
+		},
+		"the account's own users":     policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`{"AWS":["arn:aws:iam::123456789012:root","123456789012"]}`, "{}")),
+		"a placeholder in the policy": policyIs(denyPlainText, strings.Replace(allowSNS, "]", `,"arn:aws:sns:us-east-1:000000000000:unused"]`, 1), allowEvents, allowS3),
+	} {
+		f := clean()
+		if change(&f); list(f.Findings()) != "" {
+			t.Errorf("%s: the findings are:\n%s", name, list(f.Findings()))
+		}
 	}
 }
 
