@@ -74,7 +74,7 @@ func (c *checkCommand) run(cmd *cobra.Command, args []string) error {
 }
 
 func (c *checkCommand) check(ctx context.Context, r *report) error {
-	loaded, err := c.load(ctx, config.Loader{AWS: sqsclient.AWSConfig})
+	loaded, err := c.load(ctx, config.Loader{AWS: sqsclient.AWSConfig, Tests: true})
 	if err != nil {
 		errs, ok := errors.AsType[config.Errors](err)
 		if !ok {
