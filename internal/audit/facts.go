@@ -190,13 +190,14 @@ func (f *asker) queueAttributes(url string) (Attributes, error) {
 	return out.Attributes, nil
 }
 
-// target returns a dead-letter queue. AWS requires it to be in the account and the
-// region of the queue, so only the name in the queue's URL differs.
+// target returns a dead-letter queue. That of a queue is in the same account and
+// region, so only the name in the queue's URL differs. That of a subscription is in
+// the region of the topic. If it is not in that of the queue, it is not looked at.
 func (f *asker) target(text string) Target {
 	queue, target := parseARN(f.facts.Attributes["QueueArn"]), parseARN(text)
 	t := Target{ARN: text, URL: f.facts.URL[:strings.LastIndexByte(f.facts.URL, '/')+1] + target.resource}
 	if target.account != queue.account || target.region != queue.region {
-		t.Missing = true
+		findings{&f.facts.Unasked, AreaDLQ, printable.Text(target.resource, 100)}.unknown("look at it yourself", "the dead-letter queue %s is in another account or region than the queue, and was not looked at", printable.Text(text, 300))
 		return t
 	}
 	var err error

@@ -106,6 +106,22 @@ func TestCandidates(t *testing.T) {
 	}
 }
 
+// The dead-letter queue of a subscription can be where the topic is.
+func TestTargetElsewhere(t *testing.T) {
+	f := &asker{facts: clean()}
+	const elsewhere = "arn:aws:sqs:eu-west-1:123456789012:undelivered"
+	target := f.target(elsewhere)
+	const want = "unknown dlq undelivered: the dead-letter queue " + elsewhere + " is in another account or region than the queue"
+	if got := list(f.facts.Unasked); target.Missing || target.Attributes != nil || !strings.HasPrefix(got, want) {
+		t.Errorf("target = %+v, not asked: %s", target, got)
+	}
+	f.facts.Subscriptions[0].Attributes["RedrivePolicy"] = `{"deadLetterTargetArn":"` + elsewhere + `"}`
+	f.facts.Undelivered[elsewhere] = target
+	if got := list(f.facts.Findings()); !strings.HasPrefix(got, want) || strings.Count(got, "\n") != 1 {
+		t.Errorf("the findings are:\n%s", got)
+	}
+}
+
 // SNS lists subscriptions without an ARN while they wait for confirmation.
 func TestAddSubscription(t *testing.T) {
 	f := &asker{facts: Facts{Attributes: Attributes{"QueueArn": queueARN}}}
