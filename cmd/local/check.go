@@ -84,6 +84,10 @@ func (c *checkCommand) check(ctx context.Context, r *report) error {
 		return err
 	}
 	fmt.Fprintf(r.w, "# The configuration is valid.\n%s", loaded)
+	for _, warning := range loaded.Warnings {
+		fmt.Fprintf(r.w, "# Warning: %v\n", warning)
+	}
+	r.addConfig(audit.Warning, loaded.Warnings)
 	if loaded.Queues[0].Label() == "" {
 		fmt.Fprintln(r.w, "# It names no SQS queue: scout run needs one, the Lambda function does not.")
 	}

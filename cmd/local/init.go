@@ -70,7 +70,7 @@ func (c *initCommand) run(cmd *cobra.Command, args []string) error {
 	d := draft{queue: c.queue, region: c.region, endpoint: c.endpoint}
 	if c.workers != "" {
 		var err error
-		if d.classes, err = readClasses(c.workers); err != nil {
+		if d.classes, err = readClasses(cmd.Context(), c.workers); err != nil {
 			return &failedError{err, exitUsage}
 		}
 		d.workers = relativeTo(file, c.workers)

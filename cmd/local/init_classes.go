@@ -2,31 +2,34 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
-	"fmt"
+	"context"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+
+	"scout/config"
 )
 
-// appClasses are the job classes of an app, by name, as its manifest has them.
-type appClasses map[string]struct {
-	Kind  string
-	Queue *string
-	Args  []*int
-}
+// appClasses are the job classes of an app, by name.
+type appClasses map[string]config.Class
 
-func readClasses(file string) (appClasses, error) {
-	text, err := os.ReadFile(file)
+// readClasses returns the classes of a manifest, as the key workers would have them.
+func readClasses(ctx context.Context, file string) (appClasses, error) {
+	if _, err := os.Stat(file); err != nil {
+		return nil, err
+	}
+	path, err := filepath.Abs(file)
 	if err != nil {
 		return nil, err
 	}
-	var m struct{ Classes appClasses }
-	if err := json.Unmarshal(text, &m); err != nil || m.Classes == nil {
-		return nil, fmt.Errorf("%s is not a manifest; write it with rake scout:manifest", file)
+	text := "redis: {url: redis://localhost}\nqueue: {topics: {orders: ignore}}\nworkers: " + scalar(path)
+	c, err := config.Loader{}.Load(ctx, text)
+	if err != nil {
+		return nil, err
 	}
-	return m.Classes, nil
+	return c.Workers.Classes, nil
 }
 
 var className = regexp.MustCompile(`^[A-Z]\w*(::[A-Z]\w*)*$`)
@@ -69,10 +72,10 @@ func (c appClasses) named(words []string) string {
 // worker returns a class, with what the manifest says that its route must have.
 func (c appClasses) worker(class string) string {
 	fields := []string{"class: " + class}
-	if of := c[class]; of.Kind == "active_job" && of.Queue == nil {
+	if of := c[class]; of.ActiveJob && of.Queue == "" {
 		fields = append(fields, "queue: default")
 	}
-	if args := c[class].Args; len(args) > 0 && args[0] != nil && *args[0] == 2 {
+	if c[class].MinArgs == 2 {
 		fields = append(fields, "args: [message, metadata]")
 	}
 	if len(fields) == 1 {

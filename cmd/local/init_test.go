@@ -39,10 +39,10 @@ func TestFindClass(t *testing.T) {
 	if err := os.WriteFile(file, []byte(`{"version":1,"classes":{
 		"OrderWorker":{"kind":"sidekiq","args":[1,1]}, "OrderStatusJob":{"kind":"sidekiq","args":[1,null]},
 		"Ledger::EntriesJob":{"kind":"active_job","queue":null,"args":[1,1]}, "InvoiceJob":{"kind":"active_job","queue":"low","args":[2,2]},
-		"Bad: {":{"kind":"sidekiq"}, "UserConsumer":{"kind":"sidekiq","args":[]}, "UserImportWorker":{}}}`), 0o600); err != nil {
+		"Bad: {":{"kind":"sidekiq","args":[1,1]}, "UserConsumer":{"kind":"sidekiq","args":[0,1]}, "UserImportWorker":{"kind":"sidekiq","args":[1,1]}}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	classes, err := readClasses(file)
+	classes, err := readClasses(t.Context(), file)
 	if err != nil {
 		t.Fatal(err)
 	}
