@@ -115,6 +115,19 @@ func TestClean(t *testing.T) {
 			onlyPlain(f)
 			policyIs(denyPlainText, allow(`{"AWS":"arn:aws:iam::999999999999:root"}`, "{}"), allow(`{"Service":"iot.amazonaws.com"}`, "{}"))(f)
 		},
+		"patterns in the configuration and the policy": func(f *Facts) {
+			f.Queue.Topics = []handler.Route{{Key: "ord*", Outcome: worker("A")}}
+			f.Queue.S3 = []handler.Route{{Key: "up*", Outcome: worker("A")}}
+			policyIs(denyPlainText, allowEvents, strings.Replace(allowS3, ":::uploads", ":::up*", 1),
+				allow(`{"Service":"sns.amazonaws.com"}`, fmt.Sprintf(`{"ArnLike":{"aws:SourceArn":["arn:aws:sns:us-east-1:123456789012:*",%q]}}`, importsARN)))(f)
+		},
+		"an ignored bucket": func(f *Facts) {
+			f.Queue.S3 = []handler.Route{{Key: "uploads", Outcome: handler.Ignore{}}}
+			policyIs(denyPlainText, allowSNS, allowEvents)(f)
+		},
+		"sources of other statements": policyIs(denyPlainText, allowSNS, allowEvents, allowS3,
+			fmt.Sprintf(`{"Effect":"Deny","Principal":"*","Action":"sqs:*","Resource":"*","Condition":{"ArnEquals":{"aws:SourceArn":"%s-old"}}}`, ordersARN),
+			fmt.Sprintf(`{"Effect":"Allow","Principal":"*","Action":"sqs:GetQueueUrl","Resource":"*","Condition":{"ArnEquals":{"aws:SourceArn":"%s-old"}}}`, ordersARN)),
 		"the account's own users":     policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`{"AWS":["arn:aws:iam::123456789012:root","123456789012"]}`, "{}")),
 		"a placeholder in the policy": policyIs(denyPlainText, strings.Replace(allowSNS, "]", `,"arn:aws:sns:us-east-1:000000000000:unused"]`, 1), allowEvents, allowS3),
 	} {

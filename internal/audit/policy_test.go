@@ -2,6 +2,7 @@ package audit
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 )
 
@@ -19,6 +20,8 @@ func TestAllows(t *testing.T) {
 		{"another action", `{"Statement":[{"Effect":"Allow","Principal":"*","Action":"sqs:ReceiveMessage","Resource":"*"}]}`, no},
 		{"all other actions", `{"Statement":[{"Effect":"Allow","Principal":"*","NotAction":"sqs:SetQueueAttributes","Resource":"*"}]}`, yes},
 		{"another queue", `{"Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"arn:aws:sqs:us-east-1:1:q2"}]}`, no},
+		{"all but another queue", `{"Statement":[{"Effect":"Allow","Principal":"*","Action":"*","NotResource":"arn:aws:sqs:us-east-1:1:q2"}]}`, yes},
+		{"all but the queue", `{"Statement":[{"Effect":"Allow","Principal":"*","Action":"*","NotResource":"arn:aws:sqs:us-east-1:1:q"}]}`, no},
 		{"all but the service", `{"Statement":[{"Effect":"Allow","NotPrincipal":{"Service":"sns.amazonaws.com"},"Action":"*","Resource":"*"}]}`, no},
 		{"the topic", `{"Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*","Condition":{"ArnLike":{"AWS:sourcearn":"arn:aws:sns:*:*:orders"}}}]}`, yes},
 		{"the account", `{"Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:SourceAccount":["2","1"]}}}]}`, yes},
@@ -36,6 +39,24 @@ func TestAllows(t *testing.T) {
 		}
 		if got := p.allows(x); got != c.want {
 			t.Errorf("%s: got %d, want %d", c.name, got, c.want)
+		}
+	}
+}
+
+func TestDeniesPlainText(t *testing.T) {
+	const condition = `"Resource":"*","Condition":{"Bool":{"aws:SecureTransport":"false"}}}]}`
+	for policy, want := range map[string]bool{
+		`{"Statement":[{"Effect":"Deny","Principal":"*","Action":"sqs:*",` + condition:                                      true,
+		`{"Statement":[{"Effect":"Deny","Principal":{"AWS":"*"},"Action":["sqs:SendMessage"],` + condition:                  true,
+		`{"Statement":[{"Effect":"Allow","Principal":"*","Action":"sqs:*",` + condition:                                     false,
+		`{"Statement":[{"Effect":"Deny","Principal":{"AWS":"arn:aws:iam::1:root"},"Action":"sqs:*",` + condition:            false,
+		`{"Statement":[{"Effect":"Deny","Principal":"*","Action":"sqs:ReceiveMessage",` + condition:                         false,
+		`{"Statement":[{"Effect":"Deny","Principal":"*","Action":"sqs:*","Resource":"*"}]}`:                                 false,
+		`{"Statement":[{"Effect":"Deny","Principal":"*","Action":"sqs:*",` + strings.Replace(condition, "false", "true", 1): false,
+	} {
+		p, err := parsePolicy(policy)
+		if got := p.deniesPlainText(); got != want || err != nil {
+			t.Errorf("%s: %t (%v), want %t", policy, got, err, want)
 		}
 	}
 }
