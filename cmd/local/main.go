@@ -153,7 +153,7 @@ Without a command, scout runs as a daemon until SIGTERM or SIGINT.`,
 		RunE: untilSignal(daemon.run),
 	}
 	daemon.addFlags(run)
-	root.AddCommand(run, newDevCommand(o), newCheckCommand(o), newInitCommand(o), newExplainCommand(o), newTestCommand(o), newSchemaCommand(), newManCommand())
+	root.AddCommand(run, newDevCommand(o), newCheckCommand(o), newInitCommand(o), newExplainCommand(o), newTestCommand(o), newDLQCommand(o), newSchemaCommand(), newManCommand())
 	return root
 }
 
