@@ -15,6 +15,8 @@ BUILD_LAMBDA = GOOS=linux $(BUILD) -buildvcs=false -tags lambda.norpc -ldflags '
 
 .PHONY: help demo build scout bootstrap deps test matrix lint fuzz bench aws-test release invoke deploy build-ScoutFunction clean
 
+.PHONY: help demo build scout bootstrap deps test torture lint fuzz bench aws-test release invoke deploy build-ScoutFunction clean
+
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -50,6 +52,12 @@ matrix:
 	@tools/debian.sh install sid || test -z "$(NIGHTLY)"
 	$(GO) test -race -count 1 -parallel 6 -timeout 30m -tags integration,matrix -run '^TestMatrix$$' -v ./internal/test/e2e
 	@test -d .deps/debian/sid || echo "NOT RUN: Sidekiq 8, because Debian sid could not be installed" >&2
+
+# make torture  kill everything, all the time, and judge what becomes of 200,000 messages; SHORT=1: of 6,000
+torture: deps
+	$(GO) test -tags torture -count 1 -timeout 0 -run '^TestTorture$$' -v $(if $(SHORT),-short) ./internal/test/torture -args \
+	  $(if $(SEED),-seed $(SEED)) $(if $(MESSAGES),-messages $(MESSAGES)) $(if $(KILLS),-kills $(KILLS)) \
+	  $(if $(REDIS_KILLS),-redis-kills $(REDIS_KILLS)) $(if $(FAILOVERS),-failovers $(FAILOVERS)) $(if $(WAIT),-wait $(WAIT))
 
 # make aws-test run the tests that need an AWS account; see CONTRIBUTING.md
 aws-test:

@@ -3,17 +3,28 @@ package env
 import (
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 )
 
-// A Proxy is a TCP proxy that counts round trips, and that can lose replies.
+// A Proxy is a TCP proxy that counts round trips, and that can lose requests and
+// replies.
 type Proxy struct {
 	Addr string // host:port
 
 	// Swallow is called for each reply of the server; nil means false. If it
 	// returns true, the client gets a closed connection instead of the reply.
 	Swallow func() bool
+
+	// Cut is called for each request, or part of one, of a client; nil means false.
+	// If it returns true, the server gets half of it, and the client a closed
+	// connection. Set it before the first connection.
+	Cut func() bool
+
+	mu     sync.Mutex // guards what follows
+	server string     // the address of the server
+	conns  map[net.Conn]bool
 
 	RoundTrips atomic.Int64 // replies, each to one request or several pipelined ones
 }
@@ -26,21 +37,47 @@ func NewProxy(t testing.TB, addr string, swallow func() bool) *Proxy {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	p := &Proxy{Addr: l.Addr().String(), Swallow: swallow}
+	p := &Proxy{Addr: l.Addr().String(), Swallow: swallow, server: addr, conns: map[net.Conn]bool{}}
 	go func() {
 		for {
 			client, err := l.Accept()
 			if err != nil {
 				return
 			}
-			go p.serve(client, addr)
+			go p.serve(client)
 		}
 	}()
 	return p
 }
 
-func (p *Proxy) serve(client net.Conn, addr string) {
-	defer client.Close()
+// Retarget closes all connections. Later ones go to the server at addr.
+func (p *Proxy) Retarget(addr string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.server = addr
+	for client := range p.conns {
+		client.Close()
+	}
+}
+
+// open records the connection of a client, and returns the address of the server.
+func (p *Proxy) open(client net.Conn) (addr string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.conns[client] = true
+	return p.server
+}
+
+func (p *Proxy) close(client net.Conn) {
+	client.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.conns, client)
+}
+
+func (p *Proxy) serve(client net.Conn) {
+	addr := p.open(client)
+	defer p.close(client)
 	server, err := net.Dial("tcp", addr)
 	if err != nil {
 		return
@@ -52,6 +89,9 @@ func (p *Proxy) serve(client net.Conn, addr string) {
 		_, _ = io.Copy(server, readFunc(func(b []byte) (int, error) {
 			n, err := client.Read(b)
 			requested.Store(true)
+			if p.Cut != nil && n > 0 && p.Cut() {
+				return n / 2, io.ErrUnexpectedEOF
+			}
 			return n, err
 		}))
 	}()

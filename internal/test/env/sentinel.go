@@ -33,11 +33,13 @@ type ReplicationOptions struct {
 	SentinelPassword string     // of the sentinels
 	TLS              *KeyPair   // of all servers, which then accept only TLS
 	Authority        *Authority // signed TLS; all servers require clients to have a certificate of it
+	Durable          bool       // the nodes write every change to disk, and restart with their data
 }
 
 // NewReplication starts a master, its replicas and three sentinels, and returns
-// when they have found each other. They are stopped when the test ends. Data is
-// kept only in memory, so a node that was killed gets it from another.
+// when they have found each other. They are stopped when the test ends. Unless
+// they are durable, data is kept only in memory, so a node that was killed gets it
+// from another.
 func NewReplication(t testing.TB, replicas int, options ReplicationOptions) *Replication {
 	t.Helper()
 	r := &Replication{t: t, options: options, replicas: replicas}
@@ -62,8 +64,10 @@ func NewReplication(t testing.TB, replicas int, options ReplicationOptions) *Rep
 func (r *Replication) startNode(number int) *RedisServer {
 	r.t.Helper()
 	config := []string{
-		`save ""`, "appendonly no", "repl-diskless-sync-delay 0",
-		"repl-ping-replica-period 1", "repl-timeout 5",
+		`save ""`, "repl-diskless-sync-delay 0", "repl-ping-replica-period 1", "repl-timeout 5",
+	}
+	if r.options.Durable {
+		config = append(config, "appendonly yes", "appendfsync always")
 	}
 	if r.options.Password != "" {
 		config = append(config, "requirepass "+r.options.Password, "masterauth "+r.options.Password)
@@ -233,8 +237,15 @@ const patience = time.Minute
 // replica. After Start, they make it a replica.
 func (r *Replication) CrashMaster() (former *RedisServer) {
 	r.t.Helper()
+	return r.ReplaceMaster((*RedisServer).Kill)
+}
+
+// ReplaceMaster stops the master in any way, and returns it when the sentinels have
+// promoted a replica.
+func (r *Replication) ReplaceMaster(stop func(*RedisServer)) (former *RedisServer) {
+	r.t.Helper()
 	former = r.master()
-	former.Kill()
+	stop(former)
 	r.setPatience(time.Second)
 	r.wait("the sentinels have not promoted another master", func() bool {
 		master := r.Master()

@@ -1,0 +1,215 @@
+//go:build torture
+
+package torture
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// counts count faults by kind. They are safe for concurrent use.
+type counts struct {
+	mu sync.Mutex
+	n  map[string]int
+}
+
+func newCounts() *counts { return &counts{n: map[string]int{}} }
+
+func (c *counts) add(kind string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n[kind]++
+}
+
+func (c *counts) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var lines []string
+	for _, kind := range slices.Sorted(maps.Keys(c.n)) {
+		lines = append(lines, fmt.Sprintf("  %7d  %s", c.n[kind], kind))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// plan returns what happens to Redis, in an order that depends on the seed.
+func (r *run) plan() (plan []redisFault) {
+	for i := range r.failovers {
+		plan = append(plan, failovers[(i+3)%len(failovers)]) // the worst one first
+	}
+	for range max(1, r.minRedisKills/40) {
+		plan = append(plan, redisFault{"all of Redis killed until Scout gives up", outage})
+	}
+	for i := range max(len(otherFaults), r.minRedisKills/2) {
+		plan = append(plan, otherFaults[i%len(otherFaults)])
+	}
+	for range r.minRedisKills {
+		plan = append(plan, redisFault{"Redis killed and restarted", kill})
+	}
+	r.rng.Shuffle(len(plan), func(i, j int) { plan[i], plan[j] = plan[j], plan[i] })
+	return plan
+}
+
+// tortureRedis plays the plan. After each fault, Scout must work again.
+func (r *run) tortureRedis() {
+	plan := r.plan()
+	for i, f := range plan {
+		r.progress.Store(int64(1000 * i / len(plan)))
+		if i%20 == 0 {
+			r.logf("%d of %d faults of Redis, %d kills of Scout, %d messages", i, len(plan), r.kills.Load(), r.history.published())
+		}
+		r.pause(0, 500*time.Millisecond)
+		r.redisFaults.Lock()
+		undo := f.play(r)
+		r.faults.add(f.name)
+		r.followMaster()
+		if undo != nil {
+			undo()
+		}
+		r.redis.WaitUntilWhole()
+		r.followMaster()
+		works := r.awaitWork(f.name)
+		r.redisFaults.Unlock()
+		if !works {
+			return
+		}
+		r.drain("")
+	}
+	r.progress.Store(1000)
+}
+
+// followMaster makes the proxy follow the master.
+func (r *run) followMaster() {
+	master := r.redis.Master()
+	if master != nil && (master.Addr != r.proxied || r.proxyAway) {
+		r.proxied, r.proxyAway = master.Addr, false
+		r.proxy.Retarget(master.Addr)
+	}
+}
+
+// awaitWork returns when every daemon has handled messages again, unless it is
+// stopped. It measures how long that takes.
+func (r *run) awaitWork(after string) bool {
+	start, before := time.Now(), map[*daemon]int64{}
+	for _, d := range r.daemons {
+		before[d] = d.endpoint.handled.Load()
+	}
+	r.publish(20)
+	for _, d := range r.daemons {
+		for d.endpoint.handled.Load() == before[d] && !d.stopped.Load() {
+			if time.Since(start) > 5*time.Minute {
+				r.history.violate(ruleRecovery, -1, "%s has handled no message for 5 minutes after: %s", d.name, after)
+				return false
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	if d := time.Since(start); d > r.longest {
+		r.longest, r.longestAfter = d, after
+	}
+	return true
+}
+
+// tortureSQS lets SQS fail now and then, and often for a moment.
+func (r *run) tortureSQS(rng *rand.Rand) {
+	for !r.isOver() {
+		r.sqs.permille.Store(20)
+		time.Sleep(time.Duration(rng.Int64N(int64(8 * time.Second))))
+		r.sqs.permille.Store(100 + rng.Int64N(400))
+		r.faults.add("SQS storms")
+		time.Sleep(time.Duration(rng.Int64N(int64(3 * time.Second))))
+	}
+	r.sqs.permille.Store(0)
+}
+
+// tortureDaemon does things to a daemon until the run is over.
+func (r *run) tortureDaemon(d *daemon, rng *rand.Rand) {
+	for !r.isOver() {
+		time.Sleep(time.Duration(rng.Int64N(int64(r.interval))))
+		kind, calm := rng.IntN(100), rng.IntN(2) == 0
+		if calm && kind >= 65 && kind < 85 {
+			r.redisFaults.RLock() // before scoutFaults, as everybody
+			r.scoutFaults.RLock()
+			d.terminate(rng, true)
+			r.faults.add("SIGTERM, and nothing else fails")
+			d.start()
+			r.scoutFaults.RUnlock()
+			r.redisFaults.RUnlock()
+			continue
+		}
+		r.scoutFaults.RLock()
+		r.hurtDaemon(d, rng, kind)
+		r.scoutFaults.RUnlock()
+	}
+}
+
+func (r *run) hurtDaemon(d *daemon, rng *rand.Rand, kind int) {
+	if d.ended() {
+		return
+	}
+	switch {
+	case kind < 65:
+		d.kill()
+		r.kills.Add(1)
+		r.faults.add("kill -9 of a daemon")
+		d.start()
+	case kind < 85:
+		d.terminate(rng, false)
+		r.faults.add("SIGTERM")
+		d.start()
+	case kind < 93:
+		d.stopped.Store(true)
+		d.signal(syscall.SIGSTOP)
+		r.faults.add("SIGSTOP, then SIGCONT")
+		time.Sleep(time.Duration(rng.Int64N(int64(13 * time.Second))))
+		d.signal(syscall.SIGCONT)
+		d.stopped.Store(false)
+	case d.polls(): // before, SIGHUP kills
+		d.signal(syscall.SIGHUP)
+		r.faults.add("SIGHUP")
+	}
+}
+
+// tortureFunctions does things to the functions of a mapping until the run is over.
+func (r *run) tortureFunctions(m *mapping, rng *rand.Rand) {
+	for !r.isOver() {
+		time.Sleep(time.Duration(rng.Int64N(int64(r.interval))))
+		r.scoutFaults.RLock()
+		if rng.IntN(6) == 0 {
+			if m.signal(syscall.SIGSTOP) { // until it times out
+				r.faults.add("SIGSTOP of a function")
+			}
+		} else if m.signal(syscall.SIGKILL) {
+			r.kills.Add(1)
+			r.faults.add("kill -9 of a function")
+		}
+		r.scoutFaults.RUnlock()
+	}
+}
+
+func (r *run) resetGaveUp() {
+	for _, d := range r.daemons {
+		scout := d.endpoint.scout.Load()
+		scout.mu.Lock()
+		scout.gaveUp = false
+		scout.mu.Unlock()
+	}
+}
+
+func (r *run) anyGaveUp() bool {
+	for _, d := range r.daemons {
+		scout := d.endpoint.scout.Load()
+		scout.mu.Lock()
+		gaveUp := scout.gaveUp
+		scout.mu.Unlock()
+		if gaveUp {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,168 @@
+// Package torture plays faults of Scout, Redis and SQS at once, keeps a history of
+// every message, and judges it by rules. docs/reliability.md describes the method
+// and shows results.
+//
+//   - history_test.go: what happened to each message
+//   - rules_test.go: what must have happened
+//   - sqs_test.go: an SQS that fails
+//   - scout_test.go: the processes of Scout
+//   - redis_test.go: Redis, and what happens to it
+//   - faults_test.go: the schedule
+//   - torture_test.go: the run and its report; start at TestTorture
+//   - mutants_test.go: wrong versions of Scout that the rules must find
+package torture
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+// A fate is what must become of a message.
+type fate string
+
+const (
+	becomesJob        fate = "job"
+	becomesNothing    fate = "ignored"
+	becomesDeadLetter fate = "dead letter"             // in the dead-letter queue of its queue
+	becomesDeadEntry  fate = "entry of the dead set"   // Sidekiq's
+	becomesUnknown    fate = "unknown: not published?" // the publish was not acknowledged
+)
+
+// A message is a published message and its history. Its number is its index in the
+// history.
+type message struct {
+	fate   fate
+	list   string // of a job: the Redis key of its Sidekiq queue
+	group  string // "" in a standard queue
+	events []event
+
+	jobs        []place
+	deadLetters []string // the reason of each: "" if there is none
+	deadEntries []string // likewise
+	receives    int
+}
+
+// A place is where a job was found: lists are emptied now and then.
+type place struct {
+	list  string
+	drain int // which time
+	index int // in the list, in the order in which Sidekiq takes jobs
+}
+
+type event struct {
+	at   time.Duration // since the start
+	what string
+}
+
+// A history has all messages. It is safe for concurrent use.
+type history struct {
+	start time.Time
+
+	mu         sync.Mutex // guards what follows
+	messages   []*message
+	drains     int
+	violations []violation // found during the run
+}
+
+func newHistory() *history { return &history{start: time.Now()} }
+
+// publish adds a message, before it is published, and returns its number.
+func (h *history) publish(f fate, list, group string) (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m := &message{fate: f, list: list, group: group}
+	m.events = append(m.events, event{time.Since(h.start), "published"})
+	h.messages = append(h.messages, m)
+	return len(h.messages) - 1
+}
+
+func (h *history) published() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.messages)
+}
+
+// fate returns what must become of message n.
+func (h *history) fate(n int) fate {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if n < 0 || n >= len(h.messages) {
+		return becomesUnknown
+	}
+	return h.messages[n].fate
+}
+
+// update calls do with message n, and adds an event unless what is empty. A message
+// that was never published is a violation.
+func (h *history) update(n int, what string, do func(m *message)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if n < 0 || n >= len(h.messages) {
+		h.violations = append(h.violations, violation{ruleInvented, -1, fmt.Sprintf("message %d, which was not published: %s", n, what)})
+		return
+	}
+	m := h.messages[n]
+	if what != "" {
+		m.events = append(m.events, event{time.Since(h.start), what})
+	}
+	if do != nil {
+		do(m)
+	}
+}
+
+func (h *history) note(n int, what string) { h.update(n, what, nil) }
+
+// received notes that a Scout has received message n.
+func (h *history) received(n int, by string) {
+	h.update(n, "received by "+by, func(m *message) { m.receives++ })
+}
+
+// found records the jobs of all lists, each in the order in which Sidekiq takes
+// them, as one drain.
+func (h *history) found(lists map[string][]int) {
+	h.mu.Lock()
+	h.drains++
+	drain := h.drains
+	h.mu.Unlock()
+	for list, numbers := range lists {
+		for i, n := range numbers {
+			h.update(n, fmt.Sprintf("job %d of %s in drain %d", i, list, drain), func(m *message) {
+				m.jobs = append(m.jobs, place{list, drain, i})
+			})
+		}
+	}
+}
+
+// violate records a violation that was seen during the run. n is the message, or -1.
+func (h *history) violate(rule string, n int, format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.violations = append(h.violations, violation{rule, n, fmt.Sprintf(format, args...)})
+}
+
+// write writes the history of the offending messages to a file.
+func (h *history) write(file string, violations []violation) error {
+	w, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	written := map[int]bool{}
+	for _, v := range violations {
+		fmt.Fprintln(w, v)
+		if v.message < 0 || written[v.message] {
+			continue
+		}
+		written[v.message] = true
+		m := h.messages[v.message]
+		fmt.Fprintf(w, "  message %d, which must become: %s (list %q, group %q)\n", v.message, m.fate, m.list, m.group)
+		for _, e := range m.events {
+			fmt.Fprintf(w, "  %12.3f s  %s\n", e.at.Seconds(), e.what)
+		}
+	}
+	return w.Close()
+}

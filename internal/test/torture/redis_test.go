@@ -1,0 +1,288 @@
+//go:build torture
+
+package torture
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+
+	"scout/internal/test/env"
+)
+
+// lists are the Redis keys of the Sidekiq queues.
+var lists = []string{"queue:default", "queue:steps", "queue:low"}
+
+// node is a connection to a server of Redis that fails the test if it is lost: the
+// test itself decides when Redis fails.
+type node struct {
+	*run
+	conn redis.Conn
+}
+
+func (r *run) master() node {
+	r.Helper()
+	master := r.redis.Master()
+	for deadline := time.Now().Add(time.Minute); master == nil; master = r.redis.Master() {
+		if time.Now().After(deadline) {
+			r.Fatal("there is no master")
+		}
+	}
+	conn, err := redis.Dial("unix", master.Socket, redis.DialReadTimeout(time.Minute), redis.DialWriteTimeout(time.Minute))
+	if err != nil {
+		r.Fatal(err)
+	}
+	return node{r, conn}
+}
+
+func (n node) do(command string, args ...any) any {
+	n.Helper()
+	reply, err := n.conn.Do(command, args...)
+	if err != nil {
+		n.Fatalf("%s: %v", command, err)
+	}
+	return reply
+}
+
+// takeScript takes what is in lists, and replaces the list ARGV[1] by a string
+// unless it is empty.
+var takeScript = `
+local taken = {}
+for i, key in ipairs(KEYS) do
+  taken[i] = {}
+  if redis.call('TYPE', key).ok == 'list' then
+    taken[i] = redis.call('LRANGE', key, 0, -1)
+    redis.call('DEL', key)
+  end
+  if key == ARGV[1] then redis.call('SET', key, 'not a list') end
+end
+return taken`
+
+// drain takes all jobs, as a Sidekiq would, and records them. Redis must be whole.
+// No failover may bring the jobs back. If broken is not empty, that list then has
+// another type until the next drain.
+func (r *run) drain(broken string) {
+	r.Helper()
+	master := r.master()
+	defer master.conn.Close()
+	args := []any{takeScript, len(lists)}
+	for _, list := range lists {
+		args = append(args, list)
+	}
+	reply := master.do("EVAL", append(args, broken)...).([]any)
+	for deadline := time.Now().Add(time.Minute); master.do("WAIT", 2, 5000).(int64) < 2; {
+		if time.Now().After(deadline) {
+			r.Fatal("the replicas do not confirm that the jobs were taken")
+		}
+	}
+	found := map[string][]int{}
+	for i, list := range lists {
+		payloads, err := redis.Strings(reply[i], nil)
+		if err != nil {
+			r.Fatal(err)
+		}
+		slices.Reverse(payloads)
+		for _, payload := range payloads {
+			found[list] = append(found[list], numberOf(payload))
+		}
+	}
+	r.history.found(found)
+}
+
+// numberOf returns the number of the message of a job or an entry of the dead set;
+// -1 if it has none.
+func numberOf(payload string) int {
+	var job struct{ Args []json.RawMessage }
+	if json.Unmarshal([]byte(payload), &job) != nil || len(job.Args) == 0 {
+		return -1
+	}
+	text := job.Args[0]
+	var quoted string // what Ruby could not load
+	if json.Unmarshal(text, &quoted) == nil {
+		text = []byte(quoted)
+	}
+	n := -1
+	if _, err := fmt.Sscanf(string(text), `{"n":%d`, &n); err != nil {
+		return -1
+	}
+	return n
+}
+
+// collectDeadSet records the entries of Sidekiq's dead set.
+func (r *run) collectDeadSet() {
+	r.Helper()
+	master := r.master()
+	defer master.conn.Close()
+	entries, err := redis.Strings(master.do("ZRANGE", "dead", 0, -1), nil)
+	if err != nil {
+		r.Fatal(err)
+	}
+	for _, entry := range entries {
+		var dead struct {
+			Reason string `json:"error_message"`
+		}
+		_ = json.Unmarshal([]byte(entry), &dead)
+		r.history.update(numberOf(entry), "entry of the dead set: "+dead.Reason, func(m *message) {
+			m.deadEntries = append(m.deadEntries, dead.Reason)
+		})
+	}
+}
+
+// A redisFault is one thing that happens to Redis.
+type redisFault struct {
+	name string
+	play func(r *run) (undo func())
+}
+
+func (r *run) others() (replicas []*env.RedisServer) {
+	master := r.redis.Master()
+	for _, n := range r.redis.Nodes {
+		if n != master {
+			replicas = append(replicas, n)
+		}
+	}
+	return replicas
+}
+
+// pause sleeps for a random time.
+func (r *run) pause(minimum, maximum time.Duration) {
+	time.Sleep(minimum + time.Duration(r.rng.Int64N(int64(maximum-minimum))))
+}
+
+// kill kills the master, or at times a replica, and restarts it before anybody
+// takes its place.
+func kill(r *run) func() {
+	victim := r.redis.Master()
+	if r.rng.IntN(5) == 0 {
+		victim = r.others()[r.rng.IntN(2)]
+	}
+	victim.Kill()
+	r.redisKills++
+	r.pause(0, 1500*time.Millisecond)
+	return victim.Start
+}
+
+// stop freezes the master.
+func stop(r *run) func() {
+	master := r.redis.Master()
+	master.Pause()
+	r.pause(500*time.Millisecond, 6*time.Second)
+	return master.Resume
+}
+
+// fill makes the master full.
+func fill(r *run) func() {
+	master := r.redis.Master()
+	master.Must("CONFIG", "SET", "maxmemory", "1", "maxmemory-policy", "noeviction")
+	r.pause(time.Second, 4*time.Second)
+	return func() { master.Must("CONFIG", "SET", "maxmemory", "0") }
+}
+
+// readOnly sends the Scouts that have a fixed address to a replica.
+func readOnly(r *run) func() {
+	r.proxyAway = true
+	r.proxy.Retarget(r.others()[0].Addr)
+	r.pause(time.Second, 4*time.Second)
+	return nil
+}
+
+// swallow loses replies after Redis has executed the command, cut loses requests.
+func swallow(r *run) func() {
+	r.swallow.Store(250)
+	r.pause(time.Second, 4*time.Second)
+	return func() { r.swallow.Store(0) }
+}
+
+func cut(r *run) func() {
+	r.cut.Store(250)
+	r.pause(time.Second, 4*time.Second)
+	return func() { r.cut.Store(0) }
+}
+
+// breakQueue gives a Sidekiq queue another type.
+func breakQueue(r *run) func() {
+	r.drain("queue:low")
+	r.publish(100)
+	r.pause(time.Second, 3*time.Second)
+	return func() {
+		r.drain("") // a job that has overtaken one that is held back is seen before it
+		r.redis.Master().Must("DEL", "queue:low")
+	}
+}
+
+// outage kills all of Redis until a Scout has given up.
+func outage(r *run) func() {
+	r.scoutFaults.Lock() // a killed Scout does not get as far
+	defer r.scoutFaults.Unlock()
+	master := r.redis.Master()
+	r.resetGaveUp()
+	for _, n := range r.redis.Nodes {
+		n.Kill()
+		r.redisKills++
+	}
+	r.sqs.redisAway.Store(true)
+	r.publish(100)
+	for deadline := time.Now().Add(time.Minute); !r.anyGaveUp() && time.Now().Before(deadline); {
+		time.Sleep(100 * time.Millisecond)
+	}
+	r.publish(100)
+	r.pause(2*time.Second, 3*time.Second)
+	r.sqs.redisAway.Store(false)
+	return func() {
+		master.Start()
+		for _, n := range r.redis.Nodes {
+			if n != master {
+				n.Start()
+			}
+		}
+	}
+}
+
+// The failovers.
+
+func administer(r *run) func() {
+	r.redis.Failover()
+	return nil
+}
+
+func crash(r *run) func() {
+	r.redisKills++
+	return r.redis.CrashMaster().Start
+}
+
+// freeze leaves a former master that takes itself for the master for a moment.
+func freeze(r *run) func() { return r.redis.ReplaceMaster((*env.RedisServer).Pause).Resume }
+
+// isolate lets the master work without its replicas, and then crashes it: what it
+// has taken meanwhile is gone.
+func isolate(r *run) func() {
+	replicas := r.others()
+	return r.redis.ReplaceMaster(func(master *env.RedisServer) {
+		for _, n := range replicas {
+			n.Kill()
+		}
+		r.publish(200)
+		r.pause(2*time.Second, 3*time.Second)
+		master.Kill()
+		r.redisKills += 3
+		for _, n := range replicas {
+			n.Start()
+		}
+	}).Start
+}
+
+var (
+	failovers = []redisFault{
+		{"failover by an administrator", administer},
+		{"failover after kill -9 of the master", crash},
+		{"failover after SIGSTOP of the master", freeze},
+		{"failover to replicas that were away", isolate},
+	}
+	otherFaults = []redisFault{
+		{"Redis stopped", stop}, {"Redis full", fill}, {"Redis read-only", readOnly},
+		{"replies of Redis lost", swallow}, {"requests to Redis cut", cut}, {"Sidekiq queue of another type", breakQueue},
+	}
+)

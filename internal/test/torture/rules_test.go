@@ -1,0 +1,185 @@
+package torture
+
+import (
+	"cmp"
+	"fmt"
+	"reflect"
+	"slices"
+	"testing"
+)
+
+// The rules that a history is judged by.
+const (
+	ruleLost      = "lost"      // an acknowledged message has become neither a job nor a dead letter
+	ruleDoubled   = "doubled"   // a message has become more than one job or dead letter
+	ruleOrder     = "order"     // jobs of a FIFO group are in another order than their messages
+	ruleReason    = "reason"    // a dead letter without a reason
+	ruleMisplaced = "misplaced" // a message has become something else than the configuration says
+	ruleInvented  = "invented"  // a job of a message that was not published
+	ruleStranded  = "stranded"  // a Scout that stopped has left a message in flight
+	ruleCutPoll   = "cut poll"  // a Scout gave up a long poll, whose messages SQS may have hidden
+	ruleDelete    = "delete"    // a Scout did not repeat a deletion that had failed
+	ruleOutage    = "outage"    // a Scout received messages although it had found Redis unusable
+	ruleExit      = "exit"      // a Scout ended by itself, or not as it should
+	ruleUnhandled = "unhandled" // messages are left in the queue in the end
+	ruleRecovery  = "recovery"  // Scout did not work again after Redis did
+)
+
+// A violation says that a rule was broken, and by which message; -1 for none.
+type violation struct {
+	rule    string
+	message int
+	text    string
+}
+
+func (v violation) String() string {
+	if v.message < 0 {
+		return fmt.Sprintf("%s: %s", v.rule, v.text)
+	}
+	return fmt.Sprintf("%s: message %d: %s", v.rule, v.message, v.text)
+}
+
+// judge returns what is wrong with a history that has ended.
+func (h *history) judge() []violation {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	found := slices.Clone(h.violations)
+	for n, m := range h.messages {
+		if rule, text := m.judge(); rule != "" {
+			found = append(found, violation{rule, n, text})
+		}
+	}
+	return append(found, h.judgeOrder()...)
+}
+
+// judge returns what is wrong with a message regardless of the others, or "".
+func (m *message) judge() (rule, text string) {
+	jobs, letters, entries := len(m.jobs), len(m.deadLetters), len(m.deadEntries)
+	outcomes := map[fate]int{becomesJob: jobs, becomesDeadLetter: letters, becomesDeadEntry: entries}
+	got := fmt.Sprintf("%d jobs, %d dead letters, %d entries of the dead set", jobs, letters, entries)
+	total := jobs + letters + entries
+	switch {
+	case total > 1:
+		return ruleDoubled, got
+	case m.fate == becomesUnknown:
+		return "", ""
+	case total == 0 && m.fate != becomesNothing:
+		return ruleLost, got
+	case m.fate == becomesNothing && total > 0, m.fate != becomesNothing && outcomes[m.fate] == 0:
+		return ruleMisplaced, fmt.Sprintf("%s; want: %s", got, m.fate)
+	case jobs == 1 && m.jobs[0].list != m.list:
+		return ruleMisplaced, fmt.Sprintf("a job in %s, want it in %s", m.jobs[0].list, m.list)
+	case slices.Contains(m.deadLetters, ""), slices.Contains(m.deadEntries, ""):
+		return ruleReason, got
+	}
+	return "", ""
+}
+
+// judgeOrder returns the jobs that Sidekiq could have taken before one of an earlier
+// message of their group.
+func (h *history) judgeOrder() (found []violation) {
+	type earlier struct {
+		place
+		n int
+	}
+	latest := map[string]map[string]earlier{} // by group and list: the job that was taken last
+	for n, m := range h.messages {
+		if m.group == "" || len(m.jobs) == 0 {
+			continue
+		}
+		at := slices.MinFunc(m.jobs, comparePlaces)
+		lists := latest[m.group]
+		if lists == nil {
+			lists = map[string]earlier{}
+			latest[m.group] = lists
+		}
+		for _, before := range lists {
+			sameList := before.list == at.list
+			if at.drain < before.drain || sameList && comparePlaces(at, before.place) < 0 {
+				found = append(found, violation{ruleOrder, n, fmt.Sprintf("its job is before that of message %d of the same group", before.n)})
+			}
+		}
+		if before, ok := lists[at.list]; !ok || comparePlaces(at, before.place) > 0 {
+			lists[at.list] = earlier{at, n}
+		}
+	}
+	return found
+}
+
+func comparePlaces(a, b place) int {
+	return cmp.Or(cmp.Compare(a.drain, b.drain), cmp.Compare(a.index, b.index))
+}
+
+// count returns the number of violations of a rule.
+func count(violations []violation, rule string) (n int) {
+	for _, v := range violations {
+		if v.rule == rule {
+			n++
+		}
+	}
+	return n
+}
+
+func TestRules(t *testing.T) {
+	const a, b = "queue:a", "queue:b"
+	for name, c := range map[string]struct {
+		record func(h *history)
+		want   []string
+	}{
+		"nothing wrong": {func(h *history) {
+			h.publish(becomesJob, a, "g")
+			h.publish(becomesJob, a, "g")
+			h.publish(becomesNothing, "", "")
+			h.found(map[string][]int{a: {0, 1}})
+		}, nil},
+		"lost":      {func(h *history) { h.publish(becomesJob, a, "") }, []string{ruleLost}},
+		"rejected":  {func(h *history) { h.publish(becomesDeadLetter, "", "") }, []string{ruleLost}},
+		"misplaced": {func(h *history) { h.publish(becomesJob, a, ""); h.found(map[string][]int{b: {0}}) }, []string{ruleMisplaced}},
+		"not ignored": {func(h *history) {
+			h.publish(becomesNothing, "", "")
+			h.found(map[string][]int{b: {0}})
+		}, []string{ruleMisplaced}},
+		"doubled": {func(h *history) {
+			h.publish(becomesJob, a, "")
+			h.found(map[string][]int{a: {0}})
+			h.found(map[string][]int{a: {0}})
+		}, []string{ruleDoubled}},
+		"an innocent dead letter": {func(h *history) {
+			h.publish(becomesJob, a, "")
+			h.update(0, "", func(m *message) { m.deadLetters = []string{"r"} })
+		}, []string{ruleMisplaced}},
+		"no reason": {func(h *history) {
+			h.publish(becomesDeadEntry, "", "")
+			h.update(0, "", func(m *message) { m.deadEntries = []string{""} })
+		}, []string{ruleReason}},
+		"invented": {func(h *history) { h.found(map[string][]int{a: {5}}) }, []string{ruleInvented}},
+		"order in a list": {func(h *history) {
+			h.publish(becomesJob, a, "g")
+			h.publish(becomesJob, a, "g")
+			h.found(map[string][]int{a: {1, 0}})
+		}, []string{ruleOrder}},
+		"order across drains": {func(h *history) {
+			h.publish(becomesJob, a, "g")
+			h.publish(becomesJob, b, "g")
+			h.found(map[string][]int{b: {1}})
+			h.found(map[string][]int{a: {0}})
+		}, []string{ruleOrder}},
+		"no order between groups": {func(h *history) {
+			h.publish(becomesJob, a, "g")
+			h.publish(becomesJob, a, "h")
+			h.found(map[string][]int{a: {1, 0}})
+		}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHistory()
+			c.record(h)
+			var got []string
+			for _, v := range h.judge() {
+				got = append(got, v.rule)
+			}
+			if !reflect.DeepEqual(got, c.want) {
+				t.Errorf("judge() = %q, want %q", got, c.want)
+			}
+		})
+	}
+}
