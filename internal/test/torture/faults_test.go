@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -51,6 +52,8 @@ func (r *run) plan() (plan []redisFault) {
 	for range r.minRedisKills {
 		plan = append(plan, redisFault{"Redis killed and restarted", kill})
 	}
+	only := regexp.MustCompile(*flagFaults)
+	plan = slices.DeleteFunc(plan, func(f redisFault) bool { return !only.MatchString(f.name) })
 	r.rng.Shuffle(len(plan), func(i, j int) { plan[i], plan[j] = plan[j], plan[i] })
 	return plan
 }

@@ -30,6 +30,7 @@ var (
 	flagRedisKills = flag.Int("redis-kills", 100, "minimum number of kills of Redis")
 	flagFailovers  = flag.Int("failovers", 20, "number of failovers")
 	flagWait       = flag.Int("wait", 2, "redis.wait.replicas; with fewer than 2, messages are lost")
+	flagFaults     = flag.String("faults", ".", "of Redis: only those that match this regular expression")
 	flagKeep       = flag.String("keep", "", "directory for the history and the logs; empty: a new one, removed unless something is wrong")
 )
 
@@ -37,7 +38,20 @@ var scoutBinary, bootstrapBinary string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if testing.Short() {
+		setDefaults(map[string]string{"messages": "6000", "kills": "40", "redis-kills": "8", "failovers": "4"})
+	}
 	os.Exit(buildAndRun(m))
+}
+
+// setDefaults sets the flags that are not on the command line.
+func setDefaults(values map[string]string) {
+	flag.Visit(func(f *flag.Flag) { delete(values, f.Name) })
+	for name, value := range values {
+		if err := flag.Set(name, value); err != nil {
+			panic(err)
+		}
+	}
 }
 
 func buildAndRun(m *testing.M) int {
@@ -124,9 +138,6 @@ func newRun(t *testing.T) *run {
 		T: t, seed: *flagSeed, messages: *flagMessages, minKills: *flagKills, minRedisKills: *flagRedisKills,
 		failovers: *flagFailovers, wait: *flagWait, interval: 4 * time.Second, dir: *flagKeep,
 		history: newHistory(), faults: newCounts(),
-	}
-	if testing.Short() {
-		r.messages, r.minKills, r.minRedisKills, r.failovers = 6000, 40, 8, 4
 	}
 	if r.seed == 0 {
 		r.seed = rand.Uint64N(1_000_000) + 1
@@ -235,7 +246,7 @@ func (r *run) publishAll() {
 		}
 		target := int(r.progress.Load()+10) * r.messages / 1000
 		if visible == 0 || r.history.published() < target {
-			r.publish(20)
+			r.publish(5)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -423,11 +434,11 @@ func (r *run) report() {
 		return
 	}
 	for i, v := range violations {
-		if i == 20 {
-			fmt.Printf("and %d more\n", len(violations)-i)
-			break
+		if before := count(violations[:i], v.rule); before < 10 {
+			fmt.Printf("violation: %v\n", v)
+		} else if before == 10 {
+			fmt.Printf("violations of the rule %s: %d in all\n", v.rule, count(violations, v.rule))
 		}
-		fmt.Printf("violation: %v\n", v)
 	}
 	file := filepath.Join(r.dir, "history.txt")
 	r.must(r.history.write(file, violations))
