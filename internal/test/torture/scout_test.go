@@ -142,7 +142,7 @@ func (d *daemon) terminate(rng *rand.Rand, calm bool) {
 	if d.ended() {
 		return
 	}
-	polled := d.polls()
+	polled, signalled := d.polls(), time.Now()
 	d.signal(syscall.SIGTERM)
 	select {
 	case <-d.done:
@@ -154,13 +154,17 @@ func (d *daemon) terminate(rng *rand.Rand, calm bool) {
 	if code := d.cmd.ProcessState.ExitCode(); code != 0 && polled {
 		d.history.violate(ruleExit, -1, "%s ended after SIGTERM: %v", d.name, d.cmd.ProcessState)
 	}
-	if calm && polled {
-		d.judgeStop(since)
+	if calm {
+		d.judgeHeld(since)
+	}
+	if time.Since(signalled) < 20*time.Second { // else it had to give up
+		d.judgeDeletes()
 	}
 }
 
-// judgeStop judges a process that has ended without faults since a time.
-func (d *daemon) judgeStop(since time.Time) {
+// judgeHeld judges what a process, that has ended, has done with the messages that
+// it has received since a time, from which on nothing failed.
+func (d *daemon) judgeHeld(since time.Time) {
 	d.scout.mu.Lock()
 	defer d.scout.mu.Unlock()
 	for _, h := range d.scout.held {
@@ -168,6 +172,13 @@ func (d *daemon) judgeStop(since time.Time) {
 			d.history.violate(ruleStranded, h.n, "%s has received it, stopped, and neither deleted nor returned it", d.name)
 		}
 	}
+}
+
+// judgeDeletes judges whether a process, that has ended, has repeated each deletion
+// that failed.
+func (d *daemon) judgeDeletes() {
+	d.scout.mu.Lock()
+	defer d.scout.mu.Unlock()
 	for _, t := range d.scout.deletes {
 		if t.failed && t.tries < 3 {
 			d.history.violate(ruleDelete, t.n, "%s has tried to delete it only %d times, in vain", d.name, t.tries)

@@ -107,7 +107,7 @@ func (s *hostileSQS) draw(action string, scout *instance) (f fault) {
 	case "ReceiveMessage":
 		kinds = append(kinds, "SQS duplicates", "SQS duplicates")
 	case "DeleteMessageBatch":
-		kinds = append(kinds, "SQS partial failure", "SQS partial failure", "SQS expired handles")
+		kinds = append(kinds, "SQS partial failure", "SQS partial failure", "SQS partial failure", "SQS expired handles")
 	}
 	f = fault{kind: kinds[s.rng.IntN(len(kinds))], after: s.rng.IntN(2) == 0, some: s.rng.Uint64()}
 	switch f.kind {
