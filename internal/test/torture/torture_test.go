@@ -95,7 +95,7 @@ type run struct {
 	redisKills   int
 
 	redisFaults sync.RWMutex // write: Redis fails; read: it must not
-	scoutFaults sync.RWMutex // read: a Scout fails; write: none must. Locked after redisFaults
+	scoutFaults sync.RWMutex // read: a Scout fails; write: none must; locked after redisFaults
 
 	publishing   sync.Mutex // guards publisher
 	publisher    *rand.Rand
