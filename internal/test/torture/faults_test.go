@@ -135,8 +135,11 @@ func (r *run) tortureDaemon(d *daemon, rng *rand.Rand) {
 	for !r.isOver() {
 		time.Sleep(time.Duration(rng.Int64N(int64(r.interval))))
 		kind, calm := rng.IntN(100), rng.IntN(2) == 0
-		// tortureRedis waits for each daemon, so none may wait for it.
-		if calm && kind >= 65 && kind < 85 && r.redisFaults.TryRLock() {
+		if calm && kind >= 65 && kind < 85 {
+			for !r.redisFaults.TryRLock() {
+				d.ended() // while Redis fails, tortureRedis waits until each daemon works
+				time.Sleep(20 * time.Millisecond)
+			}
 			r.scoutFaults.RLock()
 			d.terminate(rng, true)
 			r.faults.add("SIGTERM, and nothing else fails")
