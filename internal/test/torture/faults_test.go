@@ -137,6 +137,9 @@ func (r *run) tortureDaemon(d *daemon, rng *rand.Rand) {
 		kind, calm := rng.IntN(100), rng.IntN(2) == 0
 		if calm && kind >= 65 && kind < 85 {
 			for !r.redisFaults.TryRLock() {
+				if r.isOver() {
+					return
+				}
 				d.ended() // while Redis fails, tortureRedis waits until each daemon works
 				time.Sleep(20 * time.Millisecond)
 			}

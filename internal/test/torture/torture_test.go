@@ -112,6 +112,7 @@ func TestTorture(t *testing.T) {
 	r.logf("seed %d: at least %d messages, %d kills of Scout, %d of Redis, %d failovers", r.seed, r.messages, r.minKills, r.minRedisKills, r.failovers)
 	r.startAll()
 	var others sync.WaitGroup
+	r.Cleanup(func() { r.over.Store(true); others.Wait() }) // nobody starts what other cleanups stop
 	for _, d := range r.daemons {
 		rng := r.newRand()
 		others.Go(func() { r.tortureDaemon(d, rng) })
