@@ -13,9 +13,7 @@ SAM      ?= $(or $(wildcard .deps/sam/bin/sam),sam)
 # depend on the commit.
 BUILD_LAMBDA = GOOS=linux $(BUILD) -buildvcs=false -tags lambda.norpc -ldflags '-s -w'
 
-.PHONY: help demo build scout bootstrap deps test matrix lint fuzz bench aws-test release invoke deploy build-ScoutFunction clean
-
-.PHONY: help demo build scout bootstrap deps test torture lint fuzz bench aws-test release invoke deploy build-ScoutFunction clean
+.PHONY: help demo build scout bootstrap deps test torture mutants matrix lint fuzz bench aws-test release invoke deploy build-ScoutFunction clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -53,11 +51,16 @@ matrix:
 	$(GO) test -race -count 1 -parallel 6 -timeout 30m -tags integration,matrix -run '^TestMatrix$$' -v ./internal/test/e2e
 	@test -d .deps/debian/sid || echo "NOT RUN: Sidekiq 8, because Debian sid could not be installed" >&2
 
-# make torture  kill everything, all the time, and judge what becomes of 200,000 messages; SHORT=1: of 6,000
+# make torture  let everything fail at once for 15 minutes, and judge what becomes of each message; SHORT=1: 3 minutes
 torture: deps
 	$(GO) test -tags torture -count 1 -timeout 0 -run '^TestTorture$$' -v $(if $(SHORT),-short) ./internal/test/torture -args \
 	  $(if $(SEED),-seed $(SEED)) $(if $(MESSAGES),-messages $(MESSAGES)) $(if $(KILLS),-kills $(KILLS)) \
-	  $(if $(REDIS_KILLS),-redis-kills $(REDIS_KILLS)) $(if $(FAILOVERS),-failovers $(FAILOVERS)) $(if $(WAIT),-wait $(WAIT))
+	  $(if $(REDIS_KILLS),-redis-kills $(REDIS_KILLS)) $(if $(FAILOVERS),-failovers $(FAILOVERS)) $(if $(WAIT),-wait $(WAIT)) \
+	  $(if $(FAULTS),-faults "$(FAULTS)") $(if $(KEEP),-keep "$(abspath $(KEEP))")
+
+# make mutants  check that make torture finds what is wrong with wrong versions of Scout
+mutants: deps
+	$(GO) test -tags torture -count 1 -timeout 0 -run '^TestMutants$$' -v ./internal/test/torture -args $(if $(SEED),-seed $(SEED))
 
 # make aws-test run the tests that need an AWS account; see CONTRIBUTING.md
 aws-test:
@@ -65,9 +68,9 @@ aws-test:
 
 # make lint     run gofmt, vet, staticcheck, govulncheck and actionlint
 lint:
-	@files=$$(gofmt -l $$($(GO) list -tags integration,matrix,aws -f '{{.Dir}}' ./...)); test -z "$$files" || { echo "gofmt -w $$files" >&2; exit 1; }
-	$(GO) vet -tags integration,matrix,aws ./...
-	$(TOOL) staticcheck -tags integration,matrix,aws ./...
+	@files=$$(gofmt -l $$($(GO) list -tags integration,matrix,aws,torture -f '{{.Dir}}' ./...)); test -z "$$files" || { echo "gofmt -w $$files" >&2; exit 1; }
+	$(GO) vet -tags integration,matrix,aws,torture ./...
+	$(TOOL) staticcheck -tags integration,matrix,aws,torture ./...
 	$(TOOL) actionlint .github/workflows/*.yml
 	@tools/govulncheck.sh
 

@@ -3,9 +3,7 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"math/rand/v2"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -17,101 +15,6 @@ import (
 
 	"scout/internal/test/env"
 )
-
-// However often and whenever the daemon is killed, each message becomes one job.
-func TestKilled(t *testing.T) {
-	t.Parallel()
-	const kills, messages = 60, 6_000
-	e := newEndpoint(t, 1, 1_000)
-	server := env.Redis(t)
-	config := e.config(t, server.Addr, "1s")
-	for i := range kills {
-		e.publish(t, i*messages/kills, (i+1)*messages/kills)
-		before := e.receives.Load()
-		p := startScout(t, "-c", config, "-f", "1")
-		if i%4 > 0 { // else while it starts
-			eventually(t, 10*time.Second, "scout is polling", func() bool { return e.receives.Load() > before })
-		}
-		time.Sleep(rand.N(20 * time.Millisecond))
-		p.signal(t, syscall.SIGKILL)
-		<-p.done
-	}
-	inTime := len(jobs(t, server.Addr))
-	if inTime == 0 || inTime == messages {
-		t.Errorf("%d of %d jobs were pushed before the last kill: the kills did not hit the work", inTime, messages)
-	}
-	p := startScout(t, "-c", config)
-	checkJobs(t, e, server.Addr, messages)
-	p.signal(t, syscall.SIGTERM)
-	if err := p.end(t, 10*time.Second); err != nil {
-		t.Errorf("scout ended with %v; its log:\n%s", err, p.log())
-	}
-}
-
-// SIGTERM comes at any moment, many times: while the daemon starts, during long
-// polls, under load. Each time the daemon exits in time and leaves no message in
-// flight: others can receive at once what is not a job yet.
-func TestTerminated(t *testing.T) {
-	t.Parallel()
-	const lanes, each = 4, 50
-	for lane := range lanes {
-		t.Run(fmt.Sprint(lane), func(t *testing.T) {
-			t.Parallel()
-			testTerminated(t, each)
-		})
-	}
-}
-
-func testTerminated(t *testing.T, times int) {
-	const wait = time.Second
-	e := newEndpoint(t, 60, 1_000) // what is stranded stays so for a minute
-	server := env.Redis(t)
-	config := e.config(t, server.Addr, wait.String())
-	ctx, cancel := context.WithCancel(t.Context())
-	published := make(chan int)
-	go func() {
-		n := 0
-		for ; ctx.Err() == nil; n++ {
-			e.publish(t, n, n+1)
-			if n%200 == 0 { // long polls that come back empty, too
-				time.Sleep(time.Second)
-			}
-			time.Sleep(rand.N(10 * time.Millisecond))
-		}
-		published <- n
-	}()
-	inLongPoll := 0
-	for range times {
-		p := startScout(t, "-c", config)
-		if rand.N(10) > 0 { // else while it starts
-			eventually(t, 10*time.Second, "scout is polling", func() bool { return strings.Contains(p.log(), "msg=\"polling started\"") })
-		}
-		time.Sleep(rand.N(700 * time.Millisecond))
-		p.signal(t, syscall.SIGTERM)
-		begin := time.Now()
-		err := p.end(t, wait+5*time.Second)
-		if beforeMain := err != nil && err.Error() == "signal: terminated" && p.log() == ""; err != nil && !beforeMain {
-			t.Fatalf("scout ended with %v; its log:\n%s", err, p.log())
-		}
-		if time.Since(begin) > wait/10 {
-			inLongPoll++
-		}
-		if n := e.attribute(t, "app", "ApproximateNumberOfMessagesNotVisible"); n > 0 {
-			t.Fatalf("%d messages are left in flight; scout's log:\n%s", n, p.log())
-		}
-	}
-	cancel()
-	messages := <-published
-	if inLongPoll == 0 {
-		t.Error("no signal arrived during a long poll")
-	}
-	p := startScout(t, "-c", config)
-	checkJobs(t, e, server.Addr, messages)
-	p.signal(t, syscall.SIGTERM)
-	if err := p.end(t, wait+5*time.Second); err != nil {
-		t.Error(err)
-	}
-}
 
 // Redis is silent for longer than the queue's visibility timeout. The message
 // that is being handled stays invisible to other receivers, and its job is pushed
@@ -200,61 +103,6 @@ func TestTerminatedWhileRedisIsSilent(t *testing.T) {
 	}
 	if n := e.attribute(t, "app", "ApproximateNumberOfMessagesNotVisible"); n > 0 {
 		t.Errorf("%d messages are left in flight; scout's log:\n%s", n, p.log())
-	}
-}
-
-// Redis is killed and restarted under load. The daemon stops receiving and recovers
-// by itself, and no message ends in the dead-letter queue.
-func TestRedisOutages(t *testing.T) {
-	t.Parallel()
-	const messages = 6_000
-	e := newEndpoint(t, 5, 3)
-	server := env.Redis(t)
-	p := startScout(t, "-c", e.config(t, server.Addr, "1s"))
-	published := make(chan struct{})
-	go func() {
-		defer close(published)
-		for i := range messages {
-			e.publish(t, i, i+1)
-			time.Sleep(time.Millisecond)
-		}
-	}()
-	// Two shorter than the retries of a push, and one much longer.
-	for _, outage := range []time.Duration{time.Second, time.Second, 12 * time.Second} {
-		time.Sleep(500 * time.Millisecond)
-		server.Kill()
-		time.Sleep(500 * time.Millisecond) // what was in flight has come and failed, or is being tried again
-		before := e.receives.Load()
-		time.Sleep(outage)
-		if n := e.receives.Load() - before; n > 2 {
-			t.Errorf("%d receives during an outage", n)
-		}
-		server.Start()
-	}
-	<-published
-	checkJobs(t, e, server.Addr, messages)
-	if !strings.Contains(p.log(), "polling resumed") {
-		t.Errorf("the recovery is not logged:\n%s", p.log())
-	}
-	p.signal(t, syscall.SIGTERM)
-	if err := p.end(t, 10*time.Second); err != nil {
-		t.Errorf("scout ended with %v; its log:\n%s", err, p.log())
-	}
-}
-
-// Every third reply of Redis is lost, after Redis has executed the command.
-func TestAnswersLost(t *testing.T) {
-	t.Parallel()
-	const messages = 2_000
-	e := newEndpoint(t, 5, 5)
-	server := env.Redis(t)
-	proxy := env.NewProxy(t, server.Addr, func() bool { return rand.N(3) == 0 })
-	p := startScout(t, "-c", e.config(t, proxy.Addr, "1s"))
-	e.publish(t, 0, messages)
-	checkJobs(t, e, server.Addr, messages)
-	p.signal(t, syscall.SIGTERM)
-	if err := p.end(t, 20*time.Second); err != nil {
-		t.Errorf("scout ended with %v; its log:\n%s", err, p.log())
 	}
 }
 
