@@ -74,6 +74,20 @@ var messageTests = []conformanceTest{
 		time.Sleep(1200 * time.Millisecond)
 		c.receiveNone(url)
 	}},
+	{"a message is hidden for a maximum of 12 hours from its receive", func(c *client) {
+		url := c.queue(nil)
+		c.send(url, "x")
+		m := c.receiveOne(url)
+		time.Sleep(1100 * time.Millisecond)
+		change := func(seconds int32) error {
+			_, err := c.sqs.ChangeMessageVisibility(c.Context(), &sqs.ChangeMessageVisibilityInput{
+				QueueUrl: &url, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: seconds,
+			})
+			return err
+		}
+		wantCode(c, change(12*60*60), "InvalidParameterValue")
+		c.must(change(12*60*60 - 600))
+	}},
 	{"a receipt handle that never existed is rejected", func(c *client) {
 		for _, url := range []string{c.queue(nil), c.fifoQueue(nil)} {
 			_, err := c.sqs.DeleteMessage(c.Context(), &sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: aws.String("nope")})

@@ -16,6 +16,7 @@ type message struct {
 
 	visibleAt       time.Time // when the message can be received (again)
 	firstReceivedAt time.Time
+	lastReceivedAt  time.Time
 	receives        int    // across all queues, as AWS counts
 	receivesHere    int    // from this queue, as its redrive policy counts
 	source          string // the ARN of the queue that moved it to this dead-letter queue
@@ -30,7 +31,7 @@ func (m *message) inFlight(now time.Time) bool { return m.receivesHere > 0 && !m
 func (m *message) markReceived(visibility time.Duration, now time.Time) {
 	m.receives++
 	m.receivesHere++
-	m.visibleAt = now.Add(visibility)
+	m.visibleAt, m.lastReceivedAt = now.Add(visibility), now
 	if m.firstReceivedAt.IsZero() {
 		m.firstReceivedAt = now
 	}

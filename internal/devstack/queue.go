@@ -5,6 +5,7 @@ import (
 	"container/heap"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"time"
 
 	"scout/internal/uuid"
@@ -174,7 +175,8 @@ func (q *queue) delete(handle string, now time.Time) error {
 	return nil
 }
 
-// changeVisibility makes a message in flight visible when the given time has passed.
+// changeVisibility makes a message in flight visible when the given time has passed. Together with the
+// time since its receive, that can be 12 hours (SQS developer guide, "Visibility timeout").
 func (q *queue) changeVisibility(handle string, visibility time.Duration, now time.Time) error {
 	m, err := q.messageByHandle(handle, now)
 	if err != nil {
@@ -186,6 +188,10 @@ func (q *queue) changeVisibility(handle string, visibility time.Duration, now ti
 	}
 	if !m.inFlight(now) {
 		return errMessageNotInflight
+	}
+	if total := now.Sub(m.lastReceivedAt).Truncate(time.Second) + visibility; total > maxVisibility*time.Second {
+		return errInvalidFor("VisibilityTimeout", int(visibility.Seconds()),
+			fmt.Sprintf("Total VisibilityTimeout for the message is beyond the limit [%d seconds]", maxVisibility))
 	}
 	m.visibleAt = now.Add(visibility)
 	q.reschedule(m.group)

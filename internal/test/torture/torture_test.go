@@ -145,11 +145,11 @@ func newRun(t *testing.T) *run {
 	}
 	r.rng = rand.New(rand.NewPCG(r.seed, 0))
 	r.publisher = r.newRand()
-	if r.dir == "" {
+	if r.dir != "" {
+		r.must(os.MkdirAll(r.dir, 0o700))
+	} else {
 		dir, err := os.MkdirTemp("", "scout-torture")
-		if err != nil {
-			t.Fatal(err)
-		}
+		r.must(err)
 		r.dir = dir
 		t.Cleanup(func() {
 			if !t.Failed() {
