@@ -135,6 +135,18 @@ func (h *history) found(lists map[string][]int) {
 	}
 }
 
+// mostReceives returns how often the message was received that was received most.
+func (h *history) mostReceives() (most int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, m := range h.messages {
+		if m.fate != becomesDeadLetter {
+			most = max(most, m.receives)
+		}
+	}
+	return most
+}
+
 // violate records a violation that was seen during the run. n is the message, or -1.
 func (h *history) violate(rule string, n int, format string, args ...any) {
 	h.mu.Lock()

@@ -120,56 +120,60 @@ func count(violations []violation, rule string) (n int) {
 	return n
 }
 
+const a, b = "queue:a", "queue:b"
+
+// ruleTests are histories and the rules that they break.
+var ruleTests = map[string]struct {
+	record func(h *history)
+	want   []string
+}{
+	"nothing wrong": {func(h *history) {
+		h.publish(becomesJob, a, "g")
+		h.publish(becomesJob, a, "g")
+		h.publish(becomesNothing, "", "")
+		h.found(map[string][]int{a: {0, 1}})
+	}, nil},
+	"lost":      {func(h *history) { h.publish(becomesJob, a, "") }, []string{ruleLost}},
+	"rejected":  {func(h *history) { h.publish(becomesDeadLetter, "", "") }, []string{ruleLost}},
+	"misplaced": {func(h *history) { h.publish(becomesJob, a, ""); h.found(map[string][]int{b: {0}}) }, []string{ruleMisplaced}},
+	"not ignored": {func(h *history) {
+		h.publish(becomesNothing, "", "")
+		h.found(map[string][]int{b: {0}})
+	}, []string{ruleMisplaced}},
+	"doubled": {func(h *history) {
+		h.publish(becomesJob, a, "")
+		h.found(map[string][]int{a: {0}})
+		h.found(map[string][]int{a: {0}})
+	}, []string{ruleDoubled}},
+	"an innocent dead letter": {func(h *history) {
+		h.publish(becomesJob, a, "")
+		h.update(0, "", func(m *message) { m.deadLetters = []string{"r"} })
+	}, []string{ruleMisplaced}},
+	"no reason": {func(h *history) {
+		h.publish(becomesDeadEntry, "", "")
+		h.update(0, "", func(m *message) { m.deadEntries = []string{""} })
+	}, []string{ruleReason}},
+	"invented": {func(h *history) { h.found(map[string][]int{a: {5}}) }, []string{ruleInvented}},
+	"order in a list": {func(h *history) {
+		h.publish(becomesJob, a, "g")
+		h.publish(becomesJob, a, "g")
+		h.found(map[string][]int{a: {1, 0}})
+	}, []string{ruleOrder}},
+	"order across drains": {func(h *history) {
+		h.publish(becomesJob, a, "g")
+		h.publish(becomesJob, b, "g")
+		h.found(map[string][]int{b: {1}})
+		h.found(map[string][]int{a: {0}})
+	}, []string{ruleOrder}},
+	"no order between groups": {func(h *history) {
+		h.publish(becomesJob, a, "g")
+		h.publish(becomesJob, a, "h")
+		h.found(map[string][]int{a: {1, 0}})
+	}, nil},
+}
+
 func TestRules(t *testing.T) {
-	const a, b = "queue:a", "queue:b"
-	for name, c := range map[string]struct {
-		record func(h *history)
-		want   []string
-	}{
-		"nothing wrong": {func(h *history) {
-			h.publish(becomesJob, a, "g")
-			h.publish(becomesJob, a, "g")
-			h.publish(becomesNothing, "", "")
-			h.found(map[string][]int{a: {0, 1}})
-		}, nil},
-		"lost":      {func(h *history) { h.publish(becomesJob, a, "") }, []string{ruleLost}},
-		"rejected":  {func(h *history) { h.publish(becomesDeadLetter, "", "") }, []string{ruleLost}},
-		"misplaced": {func(h *history) { h.publish(becomesJob, a, ""); h.found(map[string][]int{b: {0}}) }, []string{ruleMisplaced}},
-		"not ignored": {func(h *history) {
-			h.publish(becomesNothing, "", "")
-			h.found(map[string][]int{b: {0}})
-		}, []string{ruleMisplaced}},
-		"doubled": {func(h *history) {
-			h.publish(becomesJob, a, "")
-			h.found(map[string][]int{a: {0}})
-			h.found(map[string][]int{a: {0}})
-		}, []string{ruleDoubled}},
-		"an innocent dead letter": {func(h *history) {
-			h.publish(becomesJob, a, "")
-			h.update(0, "", func(m *message) { m.deadLetters = []string{"r"} })
-		}, []string{ruleMisplaced}},
-		"no reason": {func(h *history) {
-			h.publish(becomesDeadEntry, "", "")
-			h.update(0, "", func(m *message) { m.deadEntries = []string{""} })
-		}, []string{ruleReason}},
-		"invented": {func(h *history) { h.found(map[string][]int{a: {5}}) }, []string{ruleInvented}},
-		"order in a list": {func(h *history) {
-			h.publish(becomesJob, a, "g")
-			h.publish(becomesJob, a, "g")
-			h.found(map[string][]int{a: {1, 0}})
-		}, []string{ruleOrder}},
-		"order across drains": {func(h *history) {
-			h.publish(becomesJob, a, "g")
-			h.publish(becomesJob, b, "g")
-			h.found(map[string][]int{b: {1}})
-			h.found(map[string][]int{a: {0}})
-		}, []string{ruleOrder}},
-		"no order between groups": {func(h *history) {
-			h.publish(becomesJob, a, "g")
-			h.publish(becomesJob, a, "h")
-			h.found(map[string][]int{a: {1, 0}})
-		}, nil},
-	} {
+	for name, c := range ruleTests {
 		t.Run(name, func(t *testing.T) {
 			h := newHistory()
 			c.record(h)

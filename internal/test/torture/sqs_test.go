@@ -209,7 +209,7 @@ func (c *call) begin() {
 	case "ChangeMessageVisibilityBatch":
 		for _, e := range in.Entries {
 			delete(c.scout.held, e.ReceiptHandle)
-			if e.VisibilityTimeout > visibility { // not an extension
+			if e.VisibilityTimeout > visibility && c.sqs.redisAway.Load() { // not an extension
 				c.scout.gaveUp = true
 			}
 		}

@@ -430,7 +430,8 @@ func (r *run) report() {
 	fmt.Printf("%d lost, %d doubled, %d order violations, %d other violations\n",
 		count(violations, ruleLost), count(violations, ruleDoubled), count(violations, ruleOrder),
 		len(violations)-count(violations, ruleLost)-count(violations, ruleDoubled)-count(violations, ruleOrder))
-	fmt.Printf("longest recovery %v (%s)\n", r.longest.Round(time.Millisecond), r.longestAfter)
+	fmt.Printf("longest recovery %v (%s); a message was received at most %d times\n",
+		r.longest.Round(time.Millisecond), r.longestAfter, r.history.mostReceives())
 	if len(violations) == 0 {
 		return
 	}
