@@ -23,11 +23,10 @@ import (
 type fate string
 
 const (
-	becomesJob        fate = "job"
-	becomesNothing    fate = "ignored"
-	becomesDeadLetter fate = "dead letter"             // in the dead-letter queue of its queue
-	becomesDeadEntry  fate = "entry of the dead set"   // Sidekiq's
-	becomesUnknown    fate = "unknown: not published?" // the publish was not acknowledged
+	becomesJob        fate = "a job"
+	becomesNothing    fate = "nothing, because it is ignored"
+	becomesDeadLetter fate = "a dead letter"            // in the dead-letter queue of its queue
+	becomesDeadEntry  fate = "an entry of the dead set" // Sidekiq's
 )
 
 // A message is a published message and its history. Its number is its index in the
@@ -84,12 +83,12 @@ func (h *history) published() int {
 	return len(h.messages)
 }
 
-// fate returns what must become of message n.
+// fate returns what must become of message n; "" if it was not published.
 func (h *history) fate(n int) fate {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if n < 0 || n >= len(h.messages) {
-		return becomesUnknown
+		return ""
 	}
 	return h.messages[n].fate
 }
@@ -151,7 +150,8 @@ func (h *history) mostReceives() (most int) {
 func (h *history) violate(rule string, n int, format string, args ...any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.violations = append(h.violations, violation{rule, n, fmt.Sprintf(format, args...)})
+	text := fmt.Sprintf("at %.3f s, ", time.Since(h.start).Seconds()) + fmt.Sprintf(format, args...)
+	h.violations = append(h.violations, violation{rule, n, text})
 }
 
 // write writes the history of the offending messages to a file.

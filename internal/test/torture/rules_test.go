@@ -61,8 +61,6 @@ func (m *message) judge() (rule, text string) {
 	switch {
 	case total > 1:
 		return ruleDoubled, got
-	case m.fate == becomesUnknown:
-		return "", ""
 	case total == 0 && m.fate != becomesNothing:
 		return ruleLost, got
 	case m.fate == becomesNothing && total > 0, m.fate != becomesNothing && outcomes[m.fate] == 0:

@@ -43,7 +43,10 @@ const (
 type daemon struct {
 	*run
 	name     string
+	redis    string // the section of the configuration
 	config   string // file
+	url      string // of the endpoint
+	starts   int
 	log      *os.File
 	endpoint *endpoint
 
@@ -55,18 +58,10 @@ type daemon struct {
 
 // newDaemon starts a daemon with the section redis of its configuration.
 func (r *run) newDaemon(name, redis string) *daemon {
-	d := &daemon{run: r, name: name, config: filepath.Join(r.dir, name+".yml")}
-	e, url := r.sqs.startEndpoint(r)
-	d.endpoint = e
-	text := fmt.Sprintf("redis: %s\naws: {region: us-east-1, access_key: x, secret_key: x, endpoint: %q}\nshutdown_timeout: 25s\nqueues:\n- %s\n- %s\n",
-		redis, url, standardRoutes, fifoRoutes)
-	if err := os.WriteFile(d.config, []byte(text), 0o600); err != nil {
-		r.Fatal(err)
-	}
+	d := &daemon{run: r, name: name, redis: redis, config: filepath.Join(r.dir, name+".yml")}
+	d.endpoint, d.url = r.sqs.startEndpoint(r)
 	log, err := os.Create(filepath.Join(r.dir, name+".log"))
-	if err != nil {
-		r.Fatal(err)
-	}
+	r.must(err)
 	d.log = log
 	r.Cleanup(func() { d.kill(); log.Close() })
 	d.start()
@@ -74,14 +69,17 @@ func (r *run) newDaemon(name, redis string) *daemon {
 }
 
 func (d *daemon) start() {
-	d.scout = newInstance(d.name)
-	d.endpoint.scout.Store(d.scout)
-	d.cmd = exec.Command(scoutBinary, "run", "-j", "-c", d.config)
-	d.cmd.Env = []string{}
-	d.cmd.Stderr = d.log
-	done := make(chan struct{})
-	d.done = done
-	cmd := d.cmd
+	d.starts++
+	d.scout = newInstance(d.name, fmt.Sprint(d.name, "-", d.starts))
+	d.endpoint.use(d.scout)
+	text := fmt.Sprintf("redis: %s\naws: {region: us-east-1, access_key: %s, secret_key: x, endpoint: %q}\nshutdown_timeout: 25s\nqueues:\n- %s\n- %s\n",
+		d.redis, d.scout.key, d.url, standardRoutes, fifoRoutes)
+	if err := os.WriteFile(d.config, []byte(text), 0o600); err != nil {
+		panic(err)
+	}
+	cmd, done := exec.Command(scoutBinary, "run", "-j", "-c", d.config), make(chan struct{})
+	cmd.Env, cmd.Stderr = []string{}, d.log
+	d.cmd, d.done = cmd, done
 	if err := cmd.Start(); err != nil {
 		panic(err) // the binary was just built
 	}
@@ -200,10 +198,10 @@ type mapping struct {
 // newMapping starts a mapping for a queue.
 func (r *run) newMapping(queue, routes, redis string, batch int, window time.Duration) *mapping {
 	const concurrency = 2
-	m := &mapping{run: r, scout: newInstance("the mapping of " + queue), busy: map[*lambdaruntime.Function]bool{}}
+	m := &mapping{run: r, scout: newInstance("the mapping of "+queue, "x"), busy: map[*lambdaruntime.Function]bool{}}
 	m.scout.mapping = true
 	e, url := r.sqs.startEndpoint(r)
-	e.scout.Store(m.scout)
+	e.use(m.scout)
 	log, err := os.Create(filepath.Join(r.dir, "lambda-"+queue+".log"))
 	if err != nil {
 		r.Fatal(err)

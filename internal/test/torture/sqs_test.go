@@ -36,18 +36,39 @@ type hostileSQS struct {
 	redisAway atomic.Bool  // no Redis is running
 }
 
-// An endpoint is where one Scout finds the SQS.
+// An endpoint is where one Scout finds the SQS. The access key of a call tells which
+// process made it, because calls of a process that was killed may still arrive.
 type endpoint struct {
-	sqs     *hostileSQS
-	scout   atomic.Pointer[instance]
-	handled atomic.Int64 // messages that were deleted
+	sqs       *hostileSQS
+	scout     atomic.Pointer[instance] // the latest
+	instances sync.Map                 // of *instance, by access key
+	handled   atomic.Int64             // messages that were deleted
+}
+
+var accessKey = regexp.MustCompile(`Credential=([^/]+)/`)
+
+// use makes an instance the latest one.
+func (e *endpoint) use(scout *instance) {
+	e.instances.Store(scout.key, scout)
+	e.scout.Store(scout)
+}
+
+// caller returns the instance that makes a call.
+func (e *endpoint) caller(r *http.Request) *instance {
+	if found := accessKey.FindStringSubmatch(r.Header.Get("Authorization")); found != nil {
+		if scout, ok := e.instances.Load(found[1]); ok {
+			return scout.(*instance)
+		}
+	}
+	return e.scout.Load()
 }
 
 // An instance is what a process of Scout, or an event source mapping, has done
 // with SQS. Its process may end while calls of it still run.
 type instance struct {
 	name    string
-	mapping bool // AWS's part, by whose rules Scout is not judged
+	key     string // its access key
+	mapping bool   // AWS's part, by whose rules Scout is not judged
 
 	mu       sync.Mutex // guards what follows
 	killed   bool
@@ -69,8 +90,8 @@ type deleteTry struct {
 	failed bool // the last of them, although another may succeed
 }
 
-func newInstance(name string) *instance {
-	return &instance{name: name, held: map[string]heldOut{}, deletes: map[string]deleteTry{}}
+func newInstance(name, key string) *instance {
+	return &instance{name: name, key: key, held: map[string]heldOut{}, deletes: map[string]deleteTry{}}
 }
 
 // startEndpoint starts an endpoint until the test ends, and returns its URL.
@@ -127,7 +148,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	scout := e.scout.Load()
+	scout := e.caller(r)
 	_, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	c := &call{sqs: e.sqs, scout: scout, action: action, request: body, fault: e.sqs.draw(action, scout)}
 	c.begin()
