@@ -339,7 +339,16 @@ func (r *run) finish() {
 		r.must(err)
 		return all
 	}
-	if !r.await("all messages are handled", 20*time.Minute, func() bool { return left(standardQueue) <= rejected && left(fifoQueue) == 0 }) {
+	var logged time.Time
+	handled := func() bool {
+		standard, fifo := left(standardQueue), left(fifoQueue)
+		if time.Since(logged) > 30*time.Second {
+			logged = time.Now()
+			r.logf("%d messages left in %s, of which %d are rejected, and %d in %s", standard, standardQueue, rejected, fifo, fifoQueue)
+		}
+		return standard <= rejected && fifo == 0
+	}
+	if !r.await("all messages are handled", 20*time.Minute, handled) {
 		r.history.violate(ruleUnhandled, -1, "%d messages are left in %s, want %d; %d in %s", left(standardQueue), standardQueue, rejected, left(fifoQueue), fifoQueue)
 	}
 	rng := r.newRand()
