@@ -41,6 +41,7 @@ type message struct {
 	deadLetters []string // the reason of each: "" if there is none
 	deadEntries []string // likewise
 	receives    int
+	handle      string // the receipt handle of the last receive
 }
 
 // A place is where a job was found: lists are emptied now and then.
@@ -114,8 +115,24 @@ func (h *history) update(n int, what string, do func(m *message)) {
 func (h *history) note(n int, what string) { h.update(n, what, nil) }
 
 // received notes that a Scout has received message n.
-func (h *history) received(n int, by string) {
-	h.update(n, "received by "+by, func(m *message) { m.receives++ })
+func (h *history) received(n int, by, handle string) {
+	h.update(n, "received by "+by, func(m *message) {
+		m.receives++
+		m.handle = handle
+	})
+}
+
+// handles returns the last receipt handle of each message that must become a dead
+// letter.
+func (h *history) handles() (handles []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, m := range h.messages {
+		if m.fate == becomesDeadLetter && m.handle != "" {
+			handles = append(handles, m.handle)
+		}
+	}
+	return handles
 }
 
 // found records the jobs of all lists, each in the order in which Sidekiq takes

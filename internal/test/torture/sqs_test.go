@@ -369,7 +369,7 @@ func (c *call) endReceive(gone bool) {
 		if gone {
 			what = "but its client is gone"
 		}
-		c.sqs.history.received(n, strings.TrimSpace(c.scout.name+" "+what))
+		c.sqs.history.received(n, strings.TrimSpace(c.scout.name+" "+what), m.ReceiptHandle)
 		if !gone && c.delivered() {
 			c.scout.mu.Lock()
 			c.scout.held[m.ReceiptHandle] = heldOut{n, time.Now()}

@@ -366,9 +366,16 @@ func (r *run) finish() {
 }
 
 // collectDeadLetters moves what is left in a queue to its dead-letter queue, and
-// records what is there and why Scout has rejected it.
+// records what is there and why Scout has rejected it. It does not wait until Scout
+// would see the messages again, which can take 15 minutes.
 func (r *run) collectDeadLetters(queue string) {
 	r.must(r.sqs.call("SetQueueAttributes", map[string]any{"QueueUrl": queue, "Attributes": map[string]string{"RedrivePolicy": redrivePolicy(queue, 1)}}, nil))
+	if queue == standardQueue {
+		for _, handle := range r.history.handles() {
+			in := map[string]any{"QueueUrl": queue, "ReceiptHandle": handle, "VisibilityTimeout": 0}
+			_ = r.sqs.call("ChangeMessageVisibility", in, nil) // fails if it is visible
+		}
+	}
 	r.await("the queue is empty", 5*time.Minute, func() bool {
 		_ = r.receive(queue)
 		_, all, err := r.sqs.depth(queue)
