@@ -8,7 +8,9 @@
 //   - scout_test.go: the processes of Scout
 //   - redis_test.go: Redis, and what happens to it
 //   - faults_test.go: the schedule
-//   - torture_test.go: the run and its report; start at TestTorture
+//   - publish_test.go: the messages
+//   - report_test.go: the end of a run
+//   - torture_test.go: the run; start at TestTorture
 //   - mutants_test.go: wrong versions of Scout that the rules must find
 package torture
 

@@ -111,8 +111,8 @@ func torture(t *testing.T, m mutant) (log string, err error) {
 		}
 	}
 	output(t, dir, "go", "build", "-o", os.DevNull, "./cmd/local") // else a mutant that does not compile counts as found
-	args := []string{"test", "-tags", "torture", "-count", "1", "-timeout", "0", "-short", "-run", "^TestTorture$", "-v", "./internal/test/torture",
-		"-args", "-keep", t.TempDir(), "-faults", m.faults, "-seed", fmt.Sprint(*flagSeed)}
+	args := []string{"test", "-tags", "torture", "-count", "1", "-timeout", "0", "-short", "-run", "^TestTorture$", "-v",
+		"./internal/test/torture", "-args", "-keep", t.TempDir(), "-faults", m.faults, "-seed", fmt.Sprint(*flagSeed)}
 	if m.edits != nil {
 		args = append(args, "-messages", "1000", "-kills", "10")
 	}

@@ -36,7 +36,8 @@ const (
 // The routes of the two queues.
 const (
 	standardRoutes = `{name: app, wait_time: 1s, rejected: keep, topics: {orders: OrderWorker, noise: ignore}}`
-	fifoRoutes     = `{name: app.fifo, wait_time: 1s, rejected: dead, topics: {steps.fifo: {by: attribute:lane, to: {steps: {class: StepWorker, queue: steps}, low: {class: StepWorker, queue: low}}}}}`
+	fifoRoutes     = `{name: app.fifo, wait_time: 1s, rejected: dead, topics: {steps.fifo: {by: attribute:lane, to: ` +
+		`{steps: {class: StepWorker, queue: steps}, low: {class: StepWorker, queue: low}}}}}`
 )
 
 // A daemon is a scout process that is started again whenever it has ended.
@@ -72,8 +73,12 @@ func (d *daemon) start() {
 	d.starts++
 	d.scout = newInstance(d.name, fmt.Sprint(d.name, "-", d.starts))
 	d.endpoint.use(d.scout)
-	text := fmt.Sprintf("redis: %s\naws: {region: us-east-1, access_key: %s, secret_key: x, endpoint: %q}\nshutdown_timeout: 25s\nqueues:\n- %s\n- %s\n",
-		d.redis, d.scout.key, d.url, standardRoutes, fifoRoutes)
+	text := fmt.Sprintf(`
+redis: %s
+aws: {region: us-east-1, access_key: %s, secret_key: x, endpoint: %q}
+queues: [%s, %s]
+shutdown_timeout: 25s
+`, d.redis, d.scout.key, d.url, standardRoutes, fifoRoutes)
 	if err := os.WriteFile(d.config, []byte(text), 0o600); err != nil {
 		panic(err)
 	}

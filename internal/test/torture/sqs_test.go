@@ -376,7 +376,8 @@ func (c *call) endReceive(gone bool) {
 			c.scout.mu.Unlock()
 		}
 		if c.fault.kind == "SQS duplicates" && c.fault.some&(1<<i) != 0 {
-			_ = c.sqs.call("ChangeMessageVisibility", map[string]any{"QueueUrl": c.input().QueueURL, "ReceiptHandle": m.ReceiptHandle, "VisibilityTimeout": 0}, nil)
+			in := map[string]any{"QueueUrl": c.input().QueueURL, "ReceiptHandle": m.ReceiptHandle, "VisibilityTimeout": 0}
+			_ = c.sqs.call("ChangeMessageVisibility", in, nil)
 		}
 	}
 }

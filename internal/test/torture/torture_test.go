@@ -3,8 +3,6 @@
 package torture
 
 import (
-	"bytes"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -19,7 +17,6 @@ import (
 
 	"scout/internal/devstack"
 	"scout/internal/test/env"
-	"scout/internal/uuid"
 )
 
 // A run does at least as much as the flags say.
@@ -109,7 +106,8 @@ type run struct {
 // message. CONTRIBUTING.md says how to run it.
 func TestTorture(t *testing.T) {
 	r := newRun(t)
-	r.logf("seed %d: at least %d messages, %d kills of Scout, %d of Redis, %d failovers", r.seed, r.messages, r.minKills, r.minRedisKills, r.failovers)
+	r.logf("seed %d: at least %d messages, %d kills of Scout, %d of Redis, %d failovers",
+		r.seed, r.messages, r.minKills, r.minRedisKills, r.failovers)
 	r.startAll()
 	var others sync.WaitGroup
 	r.Cleanup(func() { r.over.Store(true); others.Wait() }) // nobody starts what other cleanups stop
@@ -176,7 +174,8 @@ func (r *run) startAll() {
 	for _, queue := range []string{standardQueue, fifoQueue} {
 		r.createQueue(queue)
 	}
-	for topic, queue := range map[string]string{"orders": standardQueue, "noise": standardQueue, "unheard": standardQueue, "steps.fifo": fifoQueue} {
+	topics := map[string]string{"orders": standardQueue, "noise": standardQueue, "unheard": standardQueue, "steps.fifo": fifoQueue}
+	for topic, queue := range topics {
 		attributes := map[string]string{}
 		if queue == fifoQueue {
 			attributes["FifoTopic"] = "true"
@@ -234,232 +233,4 @@ func (r *run) await(what string, limit time.Duration, holds func() bool) bool {
 		}
 	}
 	return true
-}
-
-// publishAll publishes as much as the progress of the faults calls for, and always
-// something to do.
-func (r *run) publishAll() {
-	for !r.isOver() {
-		visible, _, err := r.sqs.depth(standardQueue)
-		if err != nil {
-			r.Errorf("the depth of the queue: %v", err)
-			return
-		}
-		target := int(r.progress.Load()+10) * r.messages / 1000
-		if visible == 0 || r.history.published() < target {
-			r.publish(5)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}
-
-// publish publishes n messages, of all kinds.
-func (r *run) publish(n int) {
-	r.publishing.Lock()
-	defer r.publishing.Unlock()
-	for range n {
-		if r.publisher.IntN(3) == 0 {
-			r.publishStep()
-		} else {
-			r.publishOrder()
-		}
-	}
-}
-
-// publishOrder publishes a message for the standard queue, at times twice.
-func (r *run) publishOrder() {
-	topic, f, list, extra := "orders", becomesJob, "queue:default", ""
-	twice := false
-	switch k := r.publisher.IntN(200); {
-	case k < 4:
-		topic, f, list = "noise", becomesNothing, ""
-	case k < 5:
-		topic, f, list = "unheard", becomesDeadLetter, ""
-	case k < 6:
-		f, list, extra = becomesDeadLetter, "", `,"x":1e999`
-	case k < 10:
-		twice = true
-	}
-	n := r.history.publish(f, list, "")
-	text := r.text(n, extra)
-	if !twice {
-		_, err := r.sqs.server.Publish(devstack.TopicARN(topic), devstack.Notification{Message: text})
-		r.checkPublished(n, err)
-		return
-	}
-	// SNS repeats a delivery whose answer it has not got.
-	envelope, _ := json.Marshal(map[string]string{
-		"Type": "Notification", "MessageId": uuid.New(), "TopicArn": devstack.TopicARN(topic), "Message": text,
-	})
-	for range 2 {
-		r.checkPublished(n, r.sqs.call("SendMessage", map[string]any{"QueueUrl": standardQueue, "MessageBody": string(envelope)}, nil))
-	}
-}
-
-// publishStep publishes a message for the FIFO queue.
-func (r *run) publishStep() {
-	lane, group := "steps", fmt.Sprint("group-", r.publisher.IntN(100))
-	if r.publisher.IntN(4) == 0 {
-		lane = "low"
-	}
-	f, list, extra := becomesJob, "queue:"+lane, ""
-	if r.publisher.IntN(100) == 0 {
-		f, list, extra = becomesDeadEntry, "", `,"x":1e999`
-	}
-	n := r.history.publish(f, list, group)
-	_, err := r.sqs.server.Publish(devstack.TopicARN("steps.fifo"), devstack.Notification{
-		Message: r.text(n, extra), GroupID: group, DeduplicationID: fmt.Sprint(n),
-		Attributes: map[string]devstack.Attribute{"lane": {DataType: "String", StringValue: lane}},
-	})
-	r.checkPublished(n, err)
-}
-
-func (r *run) text(n int, extra string) string {
-	return fmt.Sprintf(`{"n":%d,"pad":%q%s}`, n, strings.Repeat("x", r.publisher.IntN(500)), extra)
-}
-
-func (r *run) checkPublished(n int, err error) {
-	if err != nil {
-		r.Errorf("publishing message %d: %v", n, err)
-	}
-}
-
-// finish waits until all messages are handled, stops everything, and collects what
-// is left.
-func (r *run) finish() {
-	r.logf("no more faults; waiting until everything is handled")
-	rejected := 0
-	for n := range r.history.published() {
-		if r.history.fate(n) == becomesDeadLetter {
-			rejected++
-		}
-	}
-	left := func(queue string) int {
-		_, all, err := r.sqs.depth(queue)
-		r.must(err)
-		return all
-	}
-	var logged time.Time
-	handled := func() bool {
-		standard, fifo := left(standardQueue), left(fifoQueue)
-		if time.Since(logged) > 30*time.Second {
-			logged = time.Now()
-			r.logf("%d messages left in %s, of which %d are rejected, and %d in %s", standard, standardQueue, rejected, fifo, fifoQueue)
-		}
-		return standard <= rejected && fifo == 0
-	}
-	if !r.await("all messages are handled", 20*time.Minute, handled) {
-		r.history.violate(ruleUnhandled, -1, "%d messages are left in %s, want %d; %d in %s", left(standardQueue), standardQueue, rejected, left(fifoQueue), fifoQueue)
-	}
-	rng := r.newRand()
-	for _, d := range r.daemons {
-		d.terminate(rng, true)
-	}
-	for _, m := range r.mappings {
-		m.stop()
-	}
-	r.drain("")
-	r.collectDeadSet()
-	for _, queue := range []string{standardQueue, fifoQueue} {
-		r.collectDeadLetters(queue)
-	}
-}
-
-// collectDeadLetters moves what is left in a queue to its dead-letter queue, and
-// records what is there and why Scout has rejected it. It does not wait until Scout
-// would see the messages again, which can take 15 minutes.
-func (r *run) collectDeadLetters(queue string) {
-	r.must(r.sqs.call("SetQueueAttributes", map[string]any{"QueueUrl": queue, "Attributes": map[string]string{"RedrivePolicy": redrivePolicy(queue, 1)}}, nil))
-	if queue == standardQueue {
-		for _, handle := range r.history.handles() {
-			in := map[string]any{"QueueUrl": queue, "ReceiptHandle": handle, "VisibilityTimeout": 0}
-			_ = r.sqs.call("ChangeMessageVisibility", in, nil) // fails if it is visible
-		}
-	}
-	r.await("the queue is empty", 5*time.Minute, func() bool {
-		_ = r.receive(queue)
-		_, all, err := r.sqs.depth(queue)
-		r.must(err)
-		return all == 0
-	})
-	var bodies []string
-	for messages := r.receive("dead-" + queue); len(messages) > 0; messages = r.receive("dead-" + queue) {
-		for _, m := range messages {
-			bodies = append(bodies, m.Body)
-			r.must(r.sqs.call("DeleteMessage", map[string]any{"QueueUrl": "dead-" + queue, "ReceiptHandle": m.ReceiptHandle}, nil))
-		}
-	}
-	for i, reason := range r.explain(queue, bodies) {
-		n := -1
-		if found := numberInBody.FindStringSubmatch(bodies[i]); found != nil {
-			_, _ = fmt.Sscan(found[1], &n)
-		}
-		r.history.update(n, "dead letter: "+reason, func(m *message) { m.deadLetters = append(m.deadLetters, reason) })
-	}
-}
-
-type sqsMessage struct{ ReceiptHandle, Body string }
-
-func (r *run) receive(queue string) []sqsMessage {
-	var out struct{ Messages []sqsMessage }
-	r.must(r.sqs.call("ReceiveMessage", map[string]any{"QueueUrl": queue, "MaxNumberOfMessages": 10}, &out))
-	return out.Messages
-}
-
-// explain returns why Scout rejects each message of a queue, "" if it does not.
-func (r *run) explain(queue string, bodies []string) []string {
-	if len(bodies) == 0 {
-		return nil
-	}
-	type record map[string]string
-	records := []record{}
-	for i, body := range bodies {
-		records = append(records, record{"messageId": fmt.Sprint(i), "body": body, "eventSource": "aws:sqs", "eventSourceARN": arn(queue)})
-	}
-	event, err := json.Marshal(map[string]any{"Records": records})
-	r.must(err)
-	cmd := exec.Command(scoutBinary, "explain", "-c", r.daemons[0].config, "-")
-	cmd.Env, cmd.Stdin = []string{}, bytes.NewReader(event)
-	output, err := cmd.CombinedOutput()
-	if err != nil {
-		r.Fatalf("scout explain: %v\n%s", err, output)
-	}
-	reasons := make([]string, len(bodies))
-	i := -1
-	for line := range strings.Lines(string(output)) {
-		if strings.HasPrefix(line, "message ") {
-			i++
-		} else if reason, ok := strings.CutPrefix(line, "  rejected "); ok && i >= 0 && i < len(reasons) {
-			reasons[i] = strings.TrimSpace(reason)
-		}
-	}
-	return reasons
-}
-
-// report judges the history and prints what has happened.
-func (r *run) report() {
-	violations := r.history.judge()
-	n := r.history.published()
-	fmt.Printf("\nfaults:\n%v\n\n", r.faults)
-	fmt.Printf("seed %d, %v: %d messages, %d kills of Scout, %d kills of Redis, %d failovers\n",
-		r.seed, time.Since(r.history.start).Round(time.Second), n, r.kills.Load(), r.redisKills, r.failovers)
-	fmt.Printf("%d lost, %d doubled, %d order violations, %d other violations\n",
-		count(violations, ruleLost), count(violations, ruleDoubled), count(violations, ruleOrder),
-		len(violations)-count(violations, ruleLost)-count(violations, ruleDoubled)-count(violations, ruleOrder))
-	fmt.Printf("longest recovery %v (%s); a message was received at most %d times\n",
-		r.longest.Round(time.Millisecond), r.longestAfter, r.history.mostReceives())
-	if len(violations) == 0 {
-		return
-	}
-	for i, v := range violations {
-		if before := count(violations[:i], v.rule); before < 10 {
-			fmt.Printf("violation: %v\n", v)
-		} else if before == 10 {
-			fmt.Printf("violations of the rule %s: %d in all\n", v.rule, count(violations, v.rule))
-		}
-	}
-	file := filepath.Join(r.dir, "history.txt")
-	r.must(r.history.write(file, violations))
-	r.Errorf("%d violations; their history is in %s, beside the logs. To repeat the schedule: make torture SEED=%d MESSAGES=%d KILLS=%d REDIS_KILLS=%d FAILOVERS=%d",
-		len(violations), file, r.seed, r.messages, r.minKills, r.minRedisKills, r.failovers)
 }

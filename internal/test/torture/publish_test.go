@@ -1,0 +1,101 @@
+//go:build torture
+
+package torture
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"scout/internal/devstack"
+	"scout/internal/uuid"
+)
+
+// publishAll publishes as much as the progress of the faults calls for, and always
+// something to do.
+func (r *run) publishAll() {
+	for !r.isOver() {
+		visible, _, err := r.sqs.depth(standardQueue)
+		if err != nil {
+			r.Errorf("the depth of the queue: %v", err)
+			return
+		}
+		target := int(r.progress.Load()+10) * r.messages / 1000
+		if visible == 0 || r.history.published() < target {
+			r.publish(5)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// publish publishes n messages, of all kinds.
+func (r *run) publish(n int) {
+	r.publishing.Lock()
+	defer r.publishing.Unlock()
+	for range n {
+		if r.publisher.IntN(3) == 0 {
+			r.publishStep()
+		} else {
+			r.publishOrder()
+		}
+	}
+}
+
+// publishOrder publishes a message for the standard queue, at times twice.
+func (r *run) publishOrder() {
+	topic, f, list, extra := "orders", becomesJob, "queue:default", ""
+	twice := false
+	switch k := r.publisher.IntN(200); {
+	case k < 4:
+		topic, f, list = "noise", becomesNothing, ""
+	case k < 5:
+		topic, f, list = "unheard", becomesDeadLetter, ""
+	case k < 6:
+		f, list, extra = becomesDeadLetter, "", `,"x":1e999`
+	case k < 10:
+		twice = true
+	}
+	n := r.history.publish(f, list, "")
+	text := r.text(n, extra)
+	if !twice {
+		_, err := r.sqs.server.Publish(devstack.TopicARN(topic), devstack.Notification{Message: text})
+		r.checkPublished(n, err)
+		return
+	}
+	// SNS repeats a delivery whose answer it has not got.
+	envelope, _ := json.Marshal(map[string]string{
+		"Type": "Notification", "MessageId": uuid.New(), "TopicArn": devstack.TopicARN(topic), "Message": text,
+	})
+	for range 2 {
+		r.checkPublished(n, r.sqs.call("SendMessage", map[string]any{"QueueUrl": standardQueue, "MessageBody": string(envelope)}, nil))
+	}
+}
+
+// publishStep publishes a message for the FIFO queue.
+func (r *run) publishStep() {
+	lane, group := "steps", fmt.Sprint("group-", r.publisher.IntN(100))
+	if r.publisher.IntN(4) == 0 {
+		lane = "low"
+	}
+	f, list, extra := becomesJob, "queue:"+lane, ""
+	if r.publisher.IntN(100) == 0 {
+		f, list, extra = becomesDeadEntry, "", `,"x":1e999`
+	}
+	n := r.history.publish(f, list, group)
+	_, err := r.sqs.server.Publish(devstack.TopicARN("steps.fifo"), devstack.Notification{
+		Message: r.text(n, extra), GroupID: group, DeduplicationID: fmt.Sprint(n),
+		Attributes: map[string]devstack.Attribute{"lane": {DataType: "String", StringValue: lane}},
+	})
+	r.checkPublished(n, err)
+}
+
+func (r *run) text(n int, extra string) string {
+	return fmt.Sprintf(`{"n":%d,"pad":%q%s}`, n, strings.Repeat("x", r.publisher.IntN(500)), extra)
+}
+
+func (r *run) checkPublished(n int, err error) {
+	if err != nil {
+		r.Errorf("publishing message %d: %v", n, err)
+	}
+}
