@@ -70,6 +70,9 @@ func (r *run) tortureRedis() {
 		r.redisFaults.Lock()
 		undo := f.play(r)
 		r.faults.add(f.name)
+		if strings.HasPrefix(f.name, "failover") {
+			r.failedOver++
+		}
 		r.followMaster()
 		if undo != nil {
 			undo()

@@ -132,7 +132,7 @@ func (r *run) report() {
 	n := r.history.published()
 	fmt.Printf("\nfaults:\n%v\n\n", r.faults)
 	fmt.Printf("seed %d, %v: %d messages, %d kills of Scout, %d kills of Redis, %d failovers\n",
-		r.seed, time.Since(r.history.start).Round(time.Second), n, r.kills.Load(), r.redisKills, r.failovers)
+		r.seed, time.Since(r.history.start).Round(time.Second), n, r.kills.Load(), r.redisKills, r.failedOver)
 	fmt.Printf("%d lost, %d doubled, %d order violations, %d other violations\n",
 		count(violations, ruleLost), count(violations, ruleDoubled), count(violations, ruleOrder),
 		len(violations)-count(violations, ruleLost)-count(violations, ruleDoubled)-count(violations, ruleOrder))

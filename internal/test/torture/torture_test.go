@@ -90,6 +90,7 @@ type run struct {
 	kills        atomic.Int64 // of Scout
 	over         atomic.Bool  // no more faults
 	redisKills   int
+	failedOver   int
 
 	redisFaults sync.RWMutex // write: Redis fails; read: it must not
 	scoutFaults sync.RWMutex // read: a Scout fails; write: none must; locked after redisFaults
