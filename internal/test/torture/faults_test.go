@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"scout/internal/test/env"
 )
 
 // counts count faults by kind. They are safe for concurrent use.
@@ -73,12 +75,12 @@ func (r *run) tortureRedis() {
 		if strings.HasPrefix(f.name, "failover") {
 			r.failedOver++
 		}
-		r.followMaster()
+		r.follow(r.redis.Master())
 		if undo != nil {
 			undo()
 		}
 		r.redis.WaitUntilWhole()
-		r.followMaster()
+		r.follow(r.master())
 		works := r.awaitWork(f.name)
 		r.redisFaults.Unlock()
 		if !works {
@@ -89,9 +91,8 @@ func (r *run) tortureRedis() {
 	r.progress.Store(1000)
 }
 
-// followMaster makes the proxy follow the master.
-func (r *run) followMaster() {
-	master := r.redis.Master()
+// follow makes the proxy lead to the master, unless it is nil.
+func (r *run) follow(master *env.RedisServer) {
 	if master != nil && (master.Addr != r.proxied || r.proxyAway) {
 		r.proxied, r.proxyAway = master.Addr, false
 		r.proxy.Retarget(master.Addr)

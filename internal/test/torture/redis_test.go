@@ -16,26 +16,33 @@ import (
 // lists are the Redis keys of the Sidekiq queues.
 var lists = []string{"queue:default", "queue:steps", "queue:low"}
 
-// node is a connection to a server of Redis that fails the test if it is lost: the
-// test itself decides when Redis fails.
+// A node is a connection to the master that fails the test if it is lost: the test
+// itself decides when Redis fails.
 type node struct {
 	*run
 	conn redis.Conn
 }
 
-func (r *run) master() node {
+func (r *run) connect() node {
 	r.Helper()
-	master := r.redis.Master()
-	for deadline := time.Now().Add(time.Minute); master == nil; master = r.redis.Master() {
-		if time.Now().After(deadline) {
-			r.Fatal("there is no master")
-		}
-	}
-	conn, err := redis.Dial("unix", master.Socket, redis.DialReadTimeout(time.Minute), redis.DialWriteTimeout(time.Minute))
+	conn, err := redis.Dial("unix", r.master().Socket, redis.DialReadTimeout(time.Minute), redis.DialWriteTimeout(time.Minute))
 	if err != nil {
 		r.Fatal(err)
 	}
 	return node{r, conn}
+}
+
+// master returns the master, although a sentinel may be slow to say which it is.
+func (r *run) master() *env.RedisServer {
+	r.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		if master := r.redis.Master(); master != nil {
+			return master
+		}
+		if time.Now().After(deadline) {
+			r.Fatal("there is no master")
+		}
+	}
 }
 
 func (n node) do(command string, args ...any) any {
@@ -66,7 +73,7 @@ return taken`
 // another type until the next drain.
 func (r *run) drain(broken string) {
 	r.Helper()
-	master := r.master()
+	master := r.connect()
 	defer master.conn.Close()
 	args := []any{takeScript, len(lists)}
 	for _, list := range lists {
@@ -114,7 +121,7 @@ func numberOf(payload string) int {
 // collectDeadSet records the entries of Sidekiq's dead set.
 func (r *run) collectDeadSet() {
 	r.Helper()
-	master := r.master()
+	master := r.connect()
 	defer master.conn.Close()
 	entries, err := redis.Strings(master.do("ZRANGE", "dead", 0, -1), nil)
 	if err != nil {
@@ -138,7 +145,7 @@ type redisFault struct {
 }
 
 func (r *run) others() (replicas []*env.RedisServer) {
-	master := r.redis.Master()
+	master := r.master()
 	for _, n := range r.redis.Nodes {
 		if n != master {
 			replicas = append(replicas, n)
@@ -155,7 +162,7 @@ func (r *run) pause(minimum, maximum time.Duration) {
 // kill kills the master, or at times a replica, and restarts it before anybody
 // takes its place.
 func kill(r *run) func() {
-	victim := r.redis.Master()
+	victim := r.master()
 	if r.rng.IntN(5) == 0 {
 		victim = r.others()[r.rng.IntN(2)]
 	}
@@ -167,7 +174,7 @@ func kill(r *run) func() {
 
 // stop freezes the master.
 func stop(r *run) func() {
-	master := r.redis.Master()
+	master := r.master()
 	master.Pause()
 	r.pause(500*time.Millisecond, 6*time.Second)
 	return master.Resume
@@ -175,7 +182,7 @@ func stop(r *run) func() {
 
 // fill makes the master full.
 func fill(r *run) func() {
-	master := r.redis.Master()
+	master := r.master()
 	master.Must("CONFIG", "SET", "maxmemory", "1", "maxmemory-policy", "noeviction")
 	r.pause(time.Second, 4*time.Second)
 	return func() { master.Must("CONFIG", "SET", "maxmemory", "0") }
@@ -209,7 +216,7 @@ func breakQueue(r *run) func() {
 	r.pause(time.Second, 3*time.Second)
 	return func() {
 		r.drain("") // a job that has overtaken one that is held back is seen before it
-		r.redis.Master().Must("DEL", "queue:low")
+		r.master().Must("DEL", "queue:low")
 	}
 }
 
@@ -217,7 +224,7 @@ func breakQueue(r *run) func() {
 func outage(r *run) func() {
 	r.scoutFaults.Lock() // a killed Scout does not get as far
 	defer r.scoutFaults.Unlock()
-	master := r.redis.Master()
+	master := r.master()
 	r.resetGaveUp()
 	for _, n := range r.redis.Nodes {
 		n.Kill()
