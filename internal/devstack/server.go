@@ -32,7 +32,7 @@ const (
 //
 // Server rejects what it does not support, with these exceptions, which it accepts and ignores:
 // permissions, encryption, tags, message retention, and the limits on requests per second and on
-// messages in flight.
+// messages in flight. A long poll whose client has gone away hides no messages, as it may in AWS.
 type Server struct {
 	// Log receives a warning for each notification that a subscribed queue rejects and that is therefore
 	// dropped, as SNS does. Nil means no log. Set it before the first use.
