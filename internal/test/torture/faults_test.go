@@ -62,6 +62,7 @@ func (r *run) plan() (plan []redisFault) {
 
 // tortureRedis plays the plan. After each fault, Scout must work again.
 func (r *run) tortureRedis() {
+	defer r.progress.Store(1000)
 	plan := r.plan()
 	for i, f := range plan {
 		r.progress.Store(int64(1000 * i / len(plan)))
@@ -88,7 +89,6 @@ func (r *run) tortureRedis() {
 		}
 		r.drain("")
 	}
-	r.progress.Store(1000)
 }
 
 // follow makes the proxy lead to the master, unless it is nil.
