@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -274,16 +275,7 @@ func (c *call) execute(r *http.Request) {
 // without returns the request without the refused entries, nil if none is left.
 func (c *call) without() []byte {
 	in := c.input()
-	var rest []entry
-	for _, e := range in.Entries {
-		refused := false
-		for _, r := range c.refused {
-			refused = refused || r == e
-		}
-		if !refused {
-			rest = append(rest, e)
-		}
-	}
+	rest := slices.DeleteFunc(in.Entries, func(e entry) bool { return slices.Contains(c.refused, e) })
 	if len(rest) == 0 {
 		return nil
 	}
@@ -311,9 +303,8 @@ func (c *call) addRefused() {
 	c.response.Header().Del("Content-Length")
 }
 
-var (
-	numberInBody = regexp.MustCompile(`\\"n\\":(\d+)`)
-)
+// numberInBody finds the number of a message in the envelope of SNS.
+var numberInBody = regexp.MustCompile(`\\"n\\":(\d+)`)
 
 // end records what the call has done, and returns how many messages it has deleted.
 // gone says that the client has not waited for it.
