@@ -124,6 +124,18 @@ func (h *history) received(n int, by, handle string) {
 	})
 }
 
+// receivedOf returns how many of n messages, from one on, were received.
+func (h *history) receivedOf(first, n int) (received int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, m := range h.messages[first : first+n] {
+		if m.receives > 0 {
+			received++
+		}
+	}
+	return received
+}
+
 // handles returns the last receipt handle of each message that must become a dead
 // letter.
 func (h *history) handles() (handles []string) {

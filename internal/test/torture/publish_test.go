@@ -35,7 +35,7 @@ func (r *run) publish(n int) {
 	defer r.publishing.Unlock()
 	for range n {
 		if r.publisher.IntN(3) == 0 {
-			r.publishStep()
+			r.publishStep(r.publisher.IntN(100))
 		} else {
 			r.publishOrder()
 		}
@@ -72,9 +72,21 @@ func (r *run) publishOrder() {
 	}
 }
 
+// publishBursts publishes messages for the FIFO queue that are received together,
+// and returns the number of the first.
+func (r *run) publishBursts() (first int) {
+	r.publishing.Lock()
+	defer r.publishing.Unlock()
+	first = r.history.published()
+	for i := range 100 {
+		r.publishStep(i / 10)
+	}
+	return first
+}
+
 // publishStep publishes a message for the FIFO queue.
-func (r *run) publishStep() {
-	lane, group := "steps", fmt.Sprint("group-", r.publisher.IntN(100))
+func (r *run) publishStep(number int) {
+	lane, group := "steps", fmt.Sprint("group-", number)
 	if r.publisher.IntN(4) == 0 {
 		lane = "low"
 	}

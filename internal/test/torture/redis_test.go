@@ -209,10 +209,12 @@ func cut(r *run) func() {
 	return func() { r.cut.Store(0) }
 }
 
-// breakQueue gives a Sidekiq queue another type.
+// breakQueue gives a Sidekiq queue another type. The messages of a group that are
+// behind one for this queue must wait for it.
 func breakQueue(r *run) func() {
 	r.drain("queue:low")
-	r.publish(100)
+	first := r.publishBursts()
+	r.await("messages of the bursts are received", time.Minute, func() bool { return r.history.receivedOf(first, 100) > 20 })
 	r.pause(time.Second, 3*time.Second)
 	return func() {
 		r.drain("") // a job that has overtaken one that is held back is seen before it
