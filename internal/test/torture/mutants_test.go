@@ -55,6 +55,10 @@ var mutants = []mutant{
 		"	if n < int64(w.Replicas) {\n", "	if n < 0 {\n"}}},
 }
 
+// mutantRuns is the number of runs one of which must find a mutant. They are so short
+// that what shows it may not happen.
+const mutantRuns = 3
+
 // TestMutants builds each mutant and tortures it briefly. The rules must find what
 // is wrong with it, and nothing with a copy that is not changed.
 func TestMutants(t *testing.T) {
@@ -65,15 +69,16 @@ func TestMutants(t *testing.T) {
 	})
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
-			log, err := torture(t, m)
-			if err == nil {
-				t.Fatalf("the torture has not found this mutant:\n%s", log)
+			for range mutantRuns {
+				log, err := torture(t, m)
+				broken := brokenRules(log)
+				fmt.Printf("mutant %q: %v\n", m.name, broken)
+				if slices.Contains(broken, m.caught) {
+					return
+				}
+				t.Logf("broken rules: %v, want %q among them: %v\n%s", broken, m.caught, err, log)
 			}
-			broken := brokenRules(log)
-			fmt.Printf("mutant %q: %v\n", m.name, broken)
-			if !slices.Contains(broken, m.caught) {
-				t.Errorf("broken rules: %v, want %q among them; the output:\n%s", broken, m.caught, log)
-			}
+			t.Errorf("the torture has not found this mutant")
 		})
 	}
 }
