@@ -1,0 +1,71 @@
+package docs
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"scout/config"
+)
+
+// TestConfigurations loads every configuration in the documentation. What an
+// example leaves out is added to it.
+func TestConfigurations(t *testing.T) {
+	loaded := 0
+	for _, p := range pages(t) {
+		for _, b := range p.blocks {
+			if b.language != "yaml" {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s:%d", p.path, b.line), func(t *testing.T) {
+				text, ok := complete(t, b.text)
+				if !ok {
+					t.Skip("this is no configuration of Scout")
+				}
+				loaded++
+				if _, err := (config.Loader{LocalRedis: "redis://localhost:6379"}).Load(context.Background(), text); err != nil {
+					t.Errorf("%v\n%s", err, text)
+				}
+			})
+		}
+	}
+	if loaded < 10 {
+		t.Errorf("loaded %d configurations, which cannot be all", loaded)
+	}
+}
+
+// complete adds to an example what a configuration must have. It reports whether
+// the example belongs to a configuration at all.
+func complete(t *testing.T, example string) (text string, ok bool) {
+	t.Helper()
+	var keys map[string]any
+	if err := yaml.Unmarshal([]byte(example), &keys); err != nil {
+		t.Fatal(err)
+	}
+	has := func(names ...string) bool {
+		for _, name := range names {
+			if _, ok := keys[name]; ok {
+				return true
+			}
+		}
+		return false
+	}
+	const someTopic = "topics: {some-topic: SomeWorker}"
+	switch {
+	case has("rule_files", "scrape_configs", "apiVersion", "Resources", "jobs"):
+		return "", false
+	case has("queue"):
+		if queue, _ := keys["queue"].(map[string]any); queue["topics"] == nil && queue["plain"] == nil {
+			return strings.Replace(example, "queue:\n", "queue:\n  "+someTopic+"\n", 1), true
+		}
+		return example, true
+	case has("topics", "eventbridge", "s3", "plain"):
+		return "queue:\n  " + strings.ReplaceAll(example, "\n", "\n  ") + "\n", true
+	case has("queues"):
+		return example, true
+	}
+	return example + "\nqueue: {" + someTopic + "}\n", true
+}
