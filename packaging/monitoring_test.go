@@ -279,10 +279,11 @@ func TestRunbooks(t *testing.T) {
 	}
 }
 
-// TestMonitoringIsDocumented checks that docs/operations.md documents all metrics
-// and alerts, and no others.
+// TestMonitoringIsDocumented checks that the pages about operations, failures and
+// troubleshooting document all metrics and alerts, and no others.
 func TestMonitoringIsDocumented(t *testing.T) {
-	all, text := metrics(t), read(t, "../docs/operations.md")
+	all := metrics(t)
+	text := read(t, "../docs/operations.md") + read(t, "../docs/failures.md") + read(t, "../docs/troubleshooting.md")
 	for name, m := range all {
 		labels := slices.Sorted(maps.Keys(m.labels))
 		labels = slices.DeleteFunc(labels, func(l string) bool { return l == "le" }) // every histogram has it
