@@ -57,6 +57,7 @@ func complete(t *testing.T, example string) (text string, ok bool) {
 		}
 		return false
 	}
+	example = strings.Replace(example, "workers: workers.json\n", "", 1) // a file of the app
 	const someTopic = "topics: {some-topic: SomeWorker}"
 	switch {
 	case has("rule_files", "scrape_configs", "apiVersion", "Resources", "jobs"):
