@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -185,7 +186,7 @@ func parseBool(text string) (bool, error) {
 // boolOrInt is true, false, or a number.
 func boolOrInt(minimum int) form[sidekiq.BoolOrInt] {
 	return form[sidekiq.BoolOrInt]{
-		shape: shape{types: "boolean integer", limits: []int64{int64(minimum)}},
+		shape: shape{types: "boolean integer", limits: limits{int64(minimum), math.MaxInt64}},
 		parse: func(text string) (sidekiq.BoolOrInt, error) {
 			if b, err := parseBool(text); err == nil {
 				return sidekiq.Bool(b), nil
@@ -205,7 +206,7 @@ func boolOrInt(minimum int) form[sidekiq.BoolOrInt] {
 }
 
 func integer(minimum, maximum int) form[int] {
-	return form[int]{shape: shape{types: "integer", limits: []int64{int64(minimum), int64(maximum)}}, parse: func(text string) (int, error) {
+	return form[int]{shape: shape{types: "integer", limits: limits{int64(minimum), int64(maximum)}}, parse: func(text string) (int, error) {
 		i, err := strconv.Atoi(text)
 		if err != nil || i < minimum || i > maximum {
 			return 0, fmt.Errorf("must be a whole number from %d to %d", minimum, maximum)
@@ -223,7 +224,7 @@ var byteUnits = []struct {
 // byteSize is a number of bytes, with or without a unit.
 func byteSize(minimum, maximum int64) form[int64] {
 	return form[int64]{
-		shape: shape{types: "string integer", pattern: `^\+?[0-9]+(B|KiB|MiB|GiB)?$`, limits: []int64{minimum, maximum}},
+		shape: shape{types: "string integer", pattern: `^\+?[0-9]+(B|KiB|MiB|GiB)?$`, limits: limits{minimum, maximum}},
 		parse: func(text string) (int64, error) {
 			number, unit := text, int64(1)
 			for _, u := range byteUnits {
@@ -287,7 +288,7 @@ func duration(minimum, maximum time.Duration) form[time.Duration] {
 func durationShape(zero bool) shape {
 	s := shape{pattern: `^[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$|^[+-]?0$`}
 	if zero {
-		s.types, s.limits = "string integer", []int64{0, 0}
+		s.types = "string integer"
 	}
 	return s
 }
@@ -317,7 +318,7 @@ func formatDuration(d time.Duration) string {
 // choice is one of two texts, each of which stands for a value.
 func choice[T comparable](text1 string, value1 T, text2 string, value2 T) form[T] {
 	return form[T]{
-		shape: shape{enum: []any{text1, text2}},
+		shape: shape{enum: "[" + text1 + ", " + text2 + "]"},
 		parse: func(text string) (v T, err error) {
 			switch text {
 			case text1:

@@ -70,14 +70,19 @@ func (n node) variable(names ...string) node {
 	return v
 }
 
-// child returns the value of a key, which may be absent, without any check.
-func (n node) child(key string) node {
-	for k, child := range n.children() {
-		if k == key {
-			return child
+// child returns the value of a key, which may be absent, without any check. Its path
+// refers to n, of which there is therefore one copy for all keys.
+func (n *node) child(key string) node {
+	child := node{document: n.document, source: n.source, line: n.line, path: path{parent: &n.path, key: key}}
+	if n.value != nil && n.value.Kind == yaml.MappingNode {
+		for k, v := range pairs(n.value) {
+			if k.Kind == yaml.ScalarNode && k.Value == key {
+				child.value, child.line = v, k.Line
+				break
+			}
 		}
 	}
-	return node{document: n.document, source: n.source, line: n.line, path: path{parent: &n.path, key: key}}
+	return child
 }
 
 // mapping returns the values of a mapping by key. Duplicate keys are skipped and

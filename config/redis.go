@@ -287,7 +287,7 @@ var sentinel = form[string]{parse: func(text string) (string, error) {
 }}
 
 // sidekiqVersion is a major version of Sidekiq. Versions before 6 write jobs like 6.
-var sidekiqVersion = form[int]{shape: shape{enum: []any{6, 7, 8, "6", "7", "8"}}, parse: func(text string) (int, error) {
+var sidekiqVersion = form[int]{shape: shape{enum: "[6, 7, 8, '6', '7', '8']"}, parse: func(text string) (int, error) {
 	switch text {
 	case "6", "7", "8":
 		return int(text[0] - '0'), nil

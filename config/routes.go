@@ -23,14 +23,7 @@ type routing struct {
 // accepts match the pattern. The example shows a key and an outcome.
 func (r routing) routes(target *[]handler.Route, checkKey func(string) error, pattern, example string) value {
 	return value{
-		schema: func() object {
-			s := object{"type": "object", "minProperties": 1, "additionalProperties": refer("outcome")}
-			if pattern != "" {
-				s["propertyNames"] = object{"pattern": pattern}
-			}
-			return s
-		},
-		allowed: func() string { return "a mapping with at least one " + example },
+		describer: routeTable{pattern, example},
 		read: func(n node) {
 			for key, child := range n.mapping() {
 				if err := cmp.Or(checkText(key, false), checkKey(key)); err != nil {
@@ -58,8 +51,7 @@ func (r routing) routes(target *[]handler.Route, checkKey func(string) error, pa
 // outcome is one outcome.
 func (r routing) outcome(target *handler.Outcome) value {
 	return value{
-		schema:  func() object { return refer("outcome") },
-		allowed: func() string { return "a class, a worker, a choice, ignore, or a list of classes, workers and choices" },
+		describer: definition{"outcome", "a class, a worker, a choice, ignore, or a list of classes, workers and choices"},
 		read: func(n node) {
 			if n.value != nil {
 				*target = r.read(n)

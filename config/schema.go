@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"encoding/json"
+	"math"
 	"regexp"
 	"strings"
 
@@ -39,6 +40,10 @@ func definitions() object {
 			"else": object{"anyOf": append(others, className.schema())},
 		}
 	}
+	jobProperties := object{}
+	for _, key := range jobKeys {
+		jobProperties[key] = object{}
+	}
 	return object{
 		"reference": object{"type": "string", "pattern": "^(env|ssm):"},
 		"queue":     new(Queue).section(routing{}, false).schema(),
@@ -47,6 +52,10 @@ func definitions() object {
 		"element":   element(),
 		"outcome":   object{"if": object{"type": "array"}, "then": arrayOf(refer("element")), "else": element(object{"const": ignore})},
 		"test":      new(Test).section(new(Config)).schema(),
+
+		"json":       object{"type": []any{"string", "number", "boolean", "object", "array"}},
+		"attributes": object{"type": "object", "additionalProperties": shape{}.schema()},
+		"job":        object{"type": "object", "properties": jobProperties},
 	}
 }
 
@@ -58,18 +67,51 @@ func refer(name string) object { return object{"$ref": "#/$defs/" + name} }
 // arrayOf is a list of at least one item.
 func arrayOf(items object) object { return object{"type": "array", "minItems": 1, "items": items} }
 
+// A definition describes a value by one of the definitions.
+type definition struct{ name, about string }
+
+func (d definition) schema() object  { return refer(d.name) }
+func (d definition) allowed() string { return d.about }
+
+// A listOf describes a list of at least one item.
+type listOf struct{ item describer }
+
+func (l listOf) schema() object  { return arrayOf(l.item.schema()) }
+func (l listOf) allowed() string { return "a list; each item is " + l.item.allowed() }
+
+// A routeTable describes a mapping of keys to outcomes.
+type routeTable struct {
+	pattern string // of the keys; "" for any
+	example string // of a key with its outcome
+}
+
+func (r routeTable) schema() object {
+	s := object{"type": "object", "minProperties": 1, "additionalProperties": refer("outcome")}
+	if r.pattern != "" {
+		s["propertyNames"] = object{"pattern": r.pattern}
+	}
+	return s
+}
+
+func (r routeTable) allowed() string { return "a mapping with at least one " + r.example }
+
 // A shape is what a schema can say about the texts of a form: it allows all that the
 // form takes, and may allow others.
 type shape struct {
 	about string // what the form takes, for people; "" if the form's error says so
 
 	types   string // of JSON, separated by spaces; "" is string
-	enum    []any  // the only values
+	enum    string // the only values, as a list in YAML
 	pattern string // of strings; "" for any
 
-	maxLength int     // of strings that match the pattern; 0 for any
-	limits    []int64 // of integers: the minimum and, unless there is none, the maximum
+	maxLength int    // of strings that match the pattern; 0 for any
+	limits    limits // of integers
 }
+
+// limits are a minimum and a maximum, which is [math.MaxInt64] if there is none.
+type limits struct{ minimum, maximum int64 }
+
+func (s shape) allowed() string { return s.about }
 
 // schema returns the schema of a single value. The loader reads every single value as
 // it is written, whatever its type in YAML: "5" is a number, and 5 is a text.
@@ -77,8 +119,8 @@ func (s shape) schema() object {
 	var choices []any
 	for t := range strings.FieldsSeq(cmp.Or(s.types, "string")) {
 		switch {
-		case s.enum != nil:
-			choices = []any{object{"enum": s.enum}}
+		case s.enum != "":
+			choices = []any{object{"enum": jsonOf(s.enum)}}
 		case t == "string" && s.pattern == "":
 			return object{"type": []any{"string", "number", "boolean"}}
 		case t == "string":
@@ -90,9 +132,9 @@ func (s shape) schema() object {
 		case t == "boolean":
 			choices = append(choices, object{"type": "boolean"}, object{"enum": []any{"true", "false", "True", "False", "TRUE", "FALSE"}})
 		default:
-			number := object{"type": "integer"}
-			for i, limit := range s.limits {
-				number[[]string{"minimum", "maximum"}[i]] = limit
+			number := object{"type": "integer", "minimum": s.limits.minimum}
+			if s.limits.maximum < math.MaxInt64 {
+				number["maximum"] = s.limits.maximum
 			}
 			choices = append(choices, number)
 			if s.pattern == "" {
@@ -120,12 +162,22 @@ func typesMatching(pattern string) any {
 	return types
 }
 
-// sectionSchema returns the schema of a mapping with the given keys.
-func sectionSchema(keys []key) object {
+// A keyTable describes a mapping with the given keys.
+type keyTable []key
+
+func (keys keyTable) allowed() string { return "a mapping" }
+
+// keys returns the table of a section, nil for other values.
+func (v value) keys() []key {
+	keys, _ := v.describer.(keyTable)
+	return keys
+}
+
+func (keys keyTable) schema() object {
 	properties, required := object{}, []any{}
 	for _, k := range keys {
 		s := k.value.schema()
-		if k.scout1 || k.value.keys != nil {
+		if k.scout1 || k.value.keys() != nil {
 			s = optional(s)
 		}
 		s["description"] = k.doc
@@ -189,7 +241,7 @@ type Key struct {
 func Sections() (sections []Section) {
 	for _, s := range tables() {
 		out := Section{Name: s.name, Doc: s.doc}
-		for _, k := range s.value.keys {
+		for _, k := range s.value.keys() {
 			out.Keys = append(out.Keys, Key{k.name, k.value.allowed(), cmp.Or(k.initial, k.implied), k.example, k.doc, k.required})
 		}
 		sections = append(sections, out)
@@ -206,7 +258,7 @@ type table struct {
 // tables returns the tables of all sections, in the order of the file.
 func tables() []table {
 	tables := []table{{"The file", "The whole file.", new(Config).section(false)}}
-	for _, k := range tables[0].value.keys {
+	for _, k := range tables[0].value.keys() {
 		tables = appendTables(tables, k.name, k)
 		if k.name == "queue" {
 			worker, choice := workerSection(new(handler.Worker)), routing{attributes: true}.choiceSection(new(handler.Choice))
@@ -219,11 +271,11 @@ func tables() []table {
 }
 
 func appendTables(tables []table, name string, k key) []table {
-	if k.value.keys == nil {
+	if k.value.keys() == nil {
 		return tables
 	}
 	tables = append(tables, table{name, k.doc, k.value})
-	for _, child := range k.value.keys {
+	for _, child := range k.value.keys() {
 		tables = appendTables(tables, name+"."+child.name, child)
 	}
 	return tables

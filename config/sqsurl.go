@@ -82,9 +82,10 @@ func awsHost(host string) (region string, isDefault bool) {
 func (c *Config) locate(root node, items []node) {
 	hasName := slices.ContainsFunc(c.Queues, func(q Queue) bool { return q.URL == "" })
 	source := "" // of the region; "" while a URL may set it
+	section := root.child("aws")
 	switch {
 	case root.ignoresAWS || c.AWS.Region == "":
-	case root.child("aws").child("region").isSet():
+	case section.child("region").isSet():
 		source = "aws.region"
 	case hasName:
 		source = root.variable("AWS_REGION", "AWS_DEFAULT_REGION").source

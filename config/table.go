@@ -22,9 +22,7 @@ type key struct {
 
 // A value is what a key holds, bound to the place where it is stored.
 type value struct {
-	keys    []key         // the table of a section
-	schema  func() object // a JSON Schema
-	allowed func() string // what the value may be, for people
+	describer
 
 	// read stores the value of a node, or records an error. It stores nothing if
 	// there is no value. If read is nil, the section's finish reads the value.
@@ -35,12 +33,19 @@ type value struct {
 	show func(zeroes bool) any
 }
 
+// A describer says what a value may be. It is an interface so that the linker leaves
+// the methods out of a program, such as the Lambda function, that calls neither
+// Schema nor Sections.
+type describer interface {
+	schema() object  // a JSON Schema
+	allowed() string // for people
+}
+
 // single is a value of the given form, stored in target.
 func single[T comparable](target *T, f form[T]) value {
 	return value{
-		schema:  f.schema,
-		allowed: f.allowed,
-		read:    func(n node) { readInto(n, target, f) },
+		describer: &f,
+		read:      func(n node) { readInto(n, target, f) },
 		show: func(zeroes bool) any {
 			var zero T
 			if *target == zero && !zeroes {
@@ -54,8 +59,7 @@ func single[T comparable](target *T, f form[T]) value {
 // list is a list of values of the given form.
 func list[T any](target *[]T, f form[T]) value {
 	return value{
-		schema:  func() object { return arrayOf(f.schema()) },
-		allowed: func() string { return "a list, each item of which is " + f.allowed() },
+		describer: listOf{&f},
 		read: func(n node) {
 			if n.value == nil {
 				return
@@ -86,9 +90,7 @@ func list[T any](target *[]T, f form[T]) value {
 // Nothing is read from a value that is not a mapping.
 func section(keys []key, finish func(node)) value {
 	return value{
-		keys:    keys,
-		schema:  func() object { return sectionSchema(keys) },
-		allowed: func() string { return "a mapping" },
+		describer: keyTable(keys),
 		read: func(n node) {
 			if !n.isSet() {
 				n.value = nil

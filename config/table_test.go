@@ -15,7 +15,7 @@ func TestTables(t *testing.T) {
 		if !strings.HasSuffix(section.doc, ".") {
 			t.Errorf("the description of %s is not a sentence: %q", section.name, section.doc)
 		}
-		for _, k := range section.value.keys {
+		for _, k := range section.value.keys() {
 			t.Run(section.name+"."+k.name, func(t *testing.T) {
 				if !strings.HasSuffix(k.doc, ".") || strings.Contains(k.doc, "\n") || strings.Contains(k.doc, ". ") {
 					t.Errorf("the description is not a single sentence: %q", k.doc)
@@ -55,7 +55,7 @@ func checkExample(t *testing.T, v value, text string) {
 // TestFullHasAllKeys keeps the constant full complete.
 func TestFullHasAllKeys(t *testing.T) {
 	for _, section := range tables() {
-		for _, k := range section.value.keys {
+		for _, k := range section.value.keys() {
 			// Each of these excludes another one that is there.
 			if name := section.name + "." + k.name; name == "The file.queues" || name == "redis.host" || name == "redis.password" || strings.HasPrefix(name, "redis.iam") || name == "queue.name" {
 				continue

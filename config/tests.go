@@ -77,9 +77,8 @@ func (c *Config) LoadTests(file string) ([]Test, error) {
 // tests is the list of tests, which finish reads.
 func (c *Config) tests() value {
 	return value{
-		schema:  func() object { return arrayOf(refer("test")) },
-		allowed: func() string { return "a list of tests" },
-		show:    func(bool) any { return nil },
+		describer: listOf{definition{"test", "a test"}},
+		show:      func(bool) any { return nil },
 	}
 }
 
@@ -185,7 +184,7 @@ var testTopic = form[string]{shape: shape{pattern: "^[A-Za-z0-9_.:-]+$"}, parse:
 }}
 
 // rejectedReason is a reason of the pure half of the handler.
-var rejectedReason = form[handler.Reason]{shape: shape{enum: []any{"not_envelope", "no_route", "unacceptable"}}, parse: func(text string) (handler.Reason, error) {
+var rejectedReason = form[handler.Reason]{shape: shape{enum: "[not_envelope, no_route, unacceptable]"}, parse: func(text string) (handler.Reason, error) {
 	reasons := []string{string(handler.ReasonNotEnvelope), string(handler.ReasonNoRoute), string(handler.ReasonUnacceptable)}
 	if slices.Contains(reasons, text) {
 		return handler.Reason(text), nil
@@ -197,7 +196,7 @@ var rejectedReason = form[handler.Reason]{shape: shape{enum: []any{"not_envelope
 	return "", fmt.Errorf("must be not_envelope, no_route or unacceptable%s", hint)
 }}
 
-var isTrue = form[bool]{shape: shape{enum: []any{true, "true", "True", "TRUE"}}, parse: func(text string) (bool, error) {
+var isTrue = form[bool]{shape: shape{enum: "[true, 'true', 'True', 'TRUE']"}, parse: func(text string) (bool, error) {
 	if b, err := parseBool(text); err != nil || !b {
 		return false, errors.New("must be true, or absent")
 	}
@@ -206,7 +205,7 @@ var isTrue = form[bool]{shape: shape{enum: []any{true, "true", "True", "TRUE"}},
 
 // freeText is any text, or any mapping or list, which becomes JSON.
 func freeText(target *string) value {
-	return value{schema: jsonSchema, allowed: func() string { return "a text, a mapping or a list" }, read: func(n node) {
+	return value{describer: definition{"json", "a text, a mapping or a list"}, read: func(n node) {
 		switch {
 		case n.value == nil:
 		case n.value.Kind == yaml.ScalarNode:
@@ -219,7 +218,7 @@ func freeText(target *string) value {
 
 // attributeValues is a mapping of names to texts.
 func attributeValues(target *map[string]string) value {
-	return value{schema: attributesSchema, allowed: func() string { return "a mapping of names to texts" }, read: func(n node) {
+	return value{describer: definition{"attributes", "a mapping of names to texts"}, read: func(n node) {
 		if n.value != nil {
 			*target = map[string]string{}
 		}
@@ -237,7 +236,7 @@ var jobKeys = []string{"class", "queue", "args", "retry", "retry_for", "backtrac
 	"traceparent", "tracestate", "baggage"}
 
 func expectedJobs(target *[]ExpectedJob) value {
-	return value{schema: jobsSchema, allowed: func() string { return "a list of mappings with keys of jobs" }, read: func(n node) {
+	return value{describer: listOf{definition{"job", "a mapping with keys of jobs"}}, read: func(n node) {
 		if n.value == nil {
 			return
 		}
@@ -306,19 +305,3 @@ func appendComma(b []byte) []byte {
 }
 
 func quoted(text string) []byte { return jsonscan.AppendQuote(nil, text) }
-
-func jsonSchema() object {
-	return object{"type": []any{"string", "number", "boolean", "object", "array"}}
-}
-
-func attributesSchema() object {
-	return object{"type": "object", "additionalProperties": shape{}.schema()}
-}
-
-func jobsSchema() object {
-	properties := object{}
-	for _, key := range jobKeys {
-		properties[key] = object{}
-	}
-	return arrayOf(object{"type": "object", "properties": properties})
-}
