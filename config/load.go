@@ -32,8 +32,8 @@ type Loader struct {
 
 	// LocalRedis, if not empty, is the URL of a Redis to use instead of the
 	// configured one. The configured URL and the section aws are then ignored. So are
-	// references that cannot be resolved, in keys that do not change a job. A laptop
-	// therefore needs none of the secrets.
+	// references that cannot be resolved, in keys that do not change a job, and in
+	// workers, which is a warning. A laptop therefore needs none of the secrets.
 	LocalRedis string
 
 	// Tests reads and checks the tests of the configuration, which are ignored

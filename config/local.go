@@ -12,6 +12,7 @@ import (
 // after it.
 func (n node) dropUnneeded() {
 	n.dropUnresolvable("shutdown_timeout")
+	n.dropManifest()
 	n.child("limits").dropUnresolvable("queue_length", "latency", "redis_memory")
 	n.child("redis").dropUnresolvable("namespace", "dedup_ttl")
 	queues := []node{n.child("queue")}
@@ -22,6 +23,22 @@ func (n node) dropUnneeded() {
 		q.dropUnresolvable("wait_time", "visibility_timeout", "max_messages", "concurrency")
 		q.nameAfterReference()
 	}
+}
+
+// dropManifest removes the reference to a manifest that cannot be read, and warns of
+// that.
+func (n node) dropManifest() {
+	workers := n.child("workers")
+	name, ok := workers.unresolvable()
+	if !ok {
+		return
+	}
+	reason := "this command does not read Parameter Store"
+	if strings.HasPrefix(workers.value.Value, envPrefix) {
+		reason = "the environment variable " + name + " is not set"
+	}
+	workers.warn("the manifest was not read, because %s; the jobs lack the options of their classes", reason)
+	n.drop("workers")
 }
 
 // dropUnresolvable removes those of the keys whose values are references that

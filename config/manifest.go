@@ -58,13 +58,19 @@ func (c *Config) readWorkers(n node) {
 		}
 		root.source, root.line, root.path = location, 0, path{}
 	}
-	if verdict := jsonscan.Check(text); verdict.Syntax != nil || verdict.Refused != nil {
-		root.fail("is not JSON that Sidekiq could read: it has %v; write it with rake scout:manifest", errors.Join(verdict.Syntax, verdict.Refused))
+	switch verdict := jsonscan.Check(text); {
+	case verdict.Syntax != nil:
+		root.fail("is %v; write it with rake scout:manifest", verdict.Syntax)
+		return
+	case verdict.Refused != nil:
+		root.fail("has %v; write it with rake scout:manifest", verdict.Refused)
 		return
 	}
 	before := len(n.errs)
 	root.value = jsonNode(text, root.line)
-	m.section().read(root)
+	if root.is(yaml.MappingNode) {
+		m.section().read(root)
+	}
 	if len(n.errs) == before {
 		c.Workers = &m
 	}
@@ -106,7 +112,7 @@ func readManifest(name string) ([]byte, error) {
 // jsonNode returns JSON, which jsonscan.Check must have accepted, as the node of a
 // document. Its Value is the JSON, or the text of a string.
 func jsonNode(text []byte, line int) *yaml.Node {
-	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: string(text), Line: line}
+	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: string(text), Line: line, Style: yaml.FlowStyle}
 	switch {
 	case jsonscan.IsObject(text):
 		n.Kind, n.Tag = yaml.MappingNode, "!!map"

@@ -117,8 +117,10 @@ func TestWarnings(t *testing.T) {
 func TestManifest(t *testing.T) {
 	class := func(text string) string { return `{"version": 1, "classes": {"Shop::W": ` + text + `}}` }
 	for text, want := range map[string]string{
-		`{`:                             "is not JSON that Sidekiq could read: it has",
-		`{"version": 1, "version": 1}`:  "is not JSON that Sidekiq could read: it has",
+		`{`:                             "is not JSON: expected a key at byte 1; write it with rake scout:manifest",
+		`{"version": 1, "version": 1}`:  "has a duplicate key at byte 15, which versions of Ruby's json read differently; write it with rake scout:manifest",
+		`null`:                          "has no value; must be a mapping",
+		`[{}]`:                          "must be a mapping, not a list\n",
 		`{}`:                            "classes: is required\nFILE: version: is required",
 		`{"version": 2, "classes": {}}`: "version: must be 1; write the manifest with the rake task that belongs to this version of Scout",
 		`{"version": 1, "classes": {}, "clases": {}}`:                             `clases: unknown key; did you mean "classes"? allowed: version, sidekiq, queues, classes`,
@@ -145,7 +147,7 @@ func TestManifest(t *testing.T) {
 			}
 			_, err := Loader{}.Load(t.Context(), filepath.Join(dir, "scout.yml"))
 			want := "FILE: " + want
-			if want = strings.ReplaceAll(want, "FILE", filepath.Join(dir, "workers.json")); err == nil || !strings.HasPrefix(err.Error(), want) {
+			if want = strings.ReplaceAll(want, "FILE", filepath.Join(dir, "workers.json")); err == nil || !strings.HasPrefix(err.Error()+"\n", want) {
 				t.Errorf("the error is %v\nwant %s", err, want)
 			}
 		})

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -46,6 +45,7 @@ the configuration are invalid.`,
 			if err != nil {
 				return err
 			}
+			writeWarnings(cmd.ErrOrStderr(), c)
 			text, err := readInput(cmd.InOrStdin(), args[0])
 			if err != nil {
 				return err
@@ -69,9 +69,9 @@ the configuration are invalid.`,
 
 func readInput(stdin io.Reader, file string) ([]byte, error) {
 	if file == "-" {
-		return io.ReadAll(stdin)
+		return explain.Read(stdin)
 	}
-	return os.ReadFile(file)
+	return explain.ReadFile(file)
 }
 
 // An explained message has a result for the queue that it comes from or, if it

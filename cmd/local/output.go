@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"scout/config"
 	"scout/internal/printable"
 )
 
@@ -37,6 +38,13 @@ func (o *outputFormat) Set(text string) error {
 	}
 	*o.format = text
 	return nil
+}
+
+// writeWarnings writes the warnings of the configuration.
+func writeWarnings(w io.Writer, c *config.Config) {
+	for _, warning := range c.Warnings {
+		fmt.Fprintf(w, "scout: warning: %v\n", warning)
+	}
 }
 
 // writeJSON writes v as indented JSON, with its numbers as they are. What could

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -33,7 +34,7 @@ a file of tests is invalid, or if there is no test.`,
 		Example: `  scout test -c scout.yml
   scout test -c scout.yml --output junit orders_test.yml > junit.xml`,
 		RunE: withExitCode(func(cmd *cobra.Command, files []string) error {
-			results, err := o.runTests(cmd.Context(), files)
+			results, err := o.runTests(cmd.Context(), cmd.ErrOrStderr(), files)
 			if err != nil {
 				return &failedError{err, exitUsage}
 			}
@@ -71,7 +72,7 @@ func countTests(n int) string {
 
 // runTests runs the tests of the files or, if there are none, those of the
 // configuration and of the file beside it.
-func (o *options) runTests(ctx context.Context, files []string) ([]configtest.Result, error) {
+func (o *options) runTests(ctx context.Context, stderr io.Writer, files []string) ([]configtest.Result, error) {
 	const file = "scout.yml"
 	if _, err := os.Stat(file); err == nil && o.config == "" && os.Getenv("SCOUT_CONFIG") == "" {
 		o.config = file
@@ -81,6 +82,7 @@ func (o *options) runTests(ctx context.Context, files []string) ([]configtest.Re
 	if err != nil {
 		return nil, err
 	}
+	writeWarnings(stderr, c)
 	beside := ""
 	if len(files) == 0 {
 		if beside = o.testFile(); isRegular(beside) {

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -122,7 +121,7 @@ func message(body string) events.SQSMessage {
 }
 
 func (r *runner) readEvent(t *config.Test) (messages []events.SQSMessage) {
-	text, err := os.ReadFile(t.Event)
+	text, err := explain.ReadFile(t.Event)
 	if err != nil {
 		if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 			err = pathErr.Err

@@ -122,6 +122,9 @@ func (r Result) MarshalJSON() ([]byte, error) {
 		DeadSet      bool              `json:"dead_set,omitempty"`
 		Oddities     []string          `json:"oddities,omitempty"`
 		Jobs         []json.RawMessage `json:"jobs"`
+
+		// Origins says for each job where its options come from; see [config.Origin].
+		Origins []map[string]string `json:"origins,omitempty"`
 	}{
 		SQSMessageID: r.SQSMessageID, Queue: r.Queue.Label(), Source: r.Source, Label: r.Label, TopicARN: r.TopicARN,
 		Route: r.Route, Outcome: r.Outcome(), Oddities: r.Oddities, Jobs: []json.RawMessage{},
@@ -129,8 +132,15 @@ func (r Result) MarshalJSON() ([]byte, error) {
 	if r.Rejection != nil {
 		out.Reason, out.Detail, out.DeadSet = r.Rejection.Reason, r.Rejection.Detail, r.Queue.DeadSet
 	}
-	for _, job := range r.Jobs {
+	for i, job := range r.Jobs {
 		out.Jobs = append(out.Jobs, job.Payload)
+		from := map[string]string{}
+		for _, origin := range r.Origins[i] {
+			from[origin.Option] = origin.From
+		}
+		if len(from) > 0 {
+			out.Origins = append(out.Origins, from)
+		}
 	}
 	return json.Marshal(out)
 }

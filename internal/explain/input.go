@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"unicode/utf16"
@@ -20,6 +23,29 @@ type Message struct {
 	events.SQSMessage
 	Oddities []string // what SQS would never send in its record
 	IsBody   bool     // the input is only the body of a message, so it has no SQS message id
+}
+
+// maxInput is the maximum size in bytes of what Read returns. It has room for the
+// largest output of ReceiveMessage: ten messages of 1 MiB, escaped as JSON.
+const maxInput = 64 << 20
+
+// ReadFile reads the text for Parse from a file.
+func ReadFile(name string) ([]byte, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	return Read(file)
+}
+
+// Read reads the text for Parse. Too much text is an error.
+func Read(r io.Reader) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxInput+1))
+	if err == nil && len(text) > maxInput {
+		err = errors.New("it is larger than 64 MiB")
+	}
+	return text, err
 }
 
 // Parse returns the messages in text: those of a Lambda event or of the
