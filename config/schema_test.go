@@ -95,7 +95,7 @@ var exceptions = []struct{ pattern, reason string }{
 	{`(name|topics): is required`, "each depends on other keys, and the daemon needs a name"},
 	{`is required (unless|with)|is required, because|cannot be combined with|: needs |contradicts`, "depends on other keys or on the environment"},
 	{`must have exactly one of|is only for messages of|cannot be dead|must be at least .* long poll`, "depends on other keys"},
-	{`is the same queue as|has the same class and queue as|must not repeat an argument|is not a queue of the configuration`, "compares values with one another"},
+	{`is the same queue as|has the same class and queue as|must not repeat an argument|is not a queue of the configuration|the configuration names no queue`, "compares values with one another"},
 	{`by: must be body: and a JSON pointer, because`, "depends on the section of the route"},
 	{`must be (a size|a duration|0 \(off\) or a duration)`, "a range of texts with units"},
 	{`must be (a whole number|6, 7 or 8|true, false, or a whole)`, "the loader takes whole numbers only as they are usually written, not as 5.0 or 0x5"},

@@ -151,12 +151,16 @@ func (t *Test) checkInput(n node) {
 func (t *Test) checkQueue(c *Config, n node) {
 	var labels []string
 	for _, q := range c.Queues {
-		labels = append(labels, q.Label())
+		if q.Label() != "" {
+			labels = append(labels, q.Label())
+		}
 	}
 	queue := n.child("queue")
 	switch {
 	case queue.value == nil && len(labels) > 1 && n.child("event").value == nil:
 		queue.fail("is required, because the configuration has several queues: %s", strings.Join(labels, ", "))
+	case t.Queue != "" && len(labels) == 0:
+		queue.fail("must be absent, because the configuration names no queue")
 	case t.Queue != "" && !slices.Contains(labels, t.Queue):
 		hint := ""
 		if meant := closest(t.Queue, labels); meant != "" {

@@ -136,6 +136,8 @@ func TestInvalidTests(t *testing.T) {
 	if _, err := (Loader{Env: vars()}).Load(t.Context(), minimal+"tests: {a: b}"); err != nil {
 		t.Errorf("tests are not ignored: %v", err)
 	}
+	_, err := Loader{Env: vars(), Tests: true}.Load(t.Context(), "redis: {url: redis://h}\nqueue: {topics: {t: W}}\ntests: [{body: b, queue: p, ignored: true}]")
+	checkTestErrors(t, "tests[0]", err, ".queue: must be absent, because the configuration names no queue")
 }
 
 // checkTestErrors compares the errors of a test, which is on line 3, without its key.
