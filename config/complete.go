@@ -15,7 +15,7 @@ import (
 // was read from n. Options of the route win.
 func (r routing) complete(n node, w *handler.Worker) {
 	switch {
-	case w.Class == "": // an error
+	case w.Class == "": // already an error
 	case r.manifest != nil:
 		named := n // the node that names the class
 		if child := n.child("class"); child.value != nil {
@@ -100,8 +100,8 @@ func (c Class) addTo(n node, w *handler.Worker) {
 	}
 }
 
-// needClient are options that have no effect without client middleware, which Scout's
-// jobs do not pass through, with their consequences.
+// needClient has the options that only the app's own Sidekiq client can fulfill, and the
+// consequences for Scout's jobs, which do not pass through its middleware.
 var needClient = map[string]string{
 	"expires_in": "Sidekiq Pro's client sets the time at which a job expires, so Scout's jobs never expire",
 	"unique_for": "Sidekiq Enterprise's client takes the lock, so Scout's jobs are not unique",

@@ -149,7 +149,7 @@ func (c *Config) section(needQueue bool) value {
 		{name: "shutdown_timeout", value: single(&c.ShutdownTimeout, duration(time.Second, 15*time.Minute)), example: "40s",
 			doc: "How long the daemon may run after a signal to stop; the longest wait_time plus 5 seconds if absent."},
 		{name: testsKey, value: c.tests(), example: "[{topic: orders, message: {id: 1}, jobs: [{class: OrderWorker}]}]",
-			doc: "Messages and what must become of them, for scout test; Scout itself ignores them."},
+			doc: "Messages with the expected results, for scout test; Scout itself ignores them."},
 	}
 	return section(keys, func(n node) {
 		readInto(n.variable("SCOUT_SQS_CLIENT"), &c.AWS.SDKOnly, sqsClient)

@@ -36,7 +36,7 @@ type Loader struct {
 	// workers, which is a warning. A laptop therefore needs none of the secrets.
 	LocalRedis string
 
-	// Tests reads and checks the tests of the configuration, which are ignored
+	// Tests makes Load read and check the tests of the configuration, which it ignores
 	// otherwise.
 	Tests bool
 }

@@ -19,12 +19,10 @@ import (
 // A Manifest describes the job classes of an app. A rake task of the app writes it as
 // JSON: examples/rails/lib/tasks/scout.rake.
 type Manifest struct {
-	Sidekiq string           // the version of Sidekiq that the app has; "" if unknown
 	Queues  []string         // the Sidekiq queues that the app's processes serve; none if unknown
 	Classes map[string]Class // by name
 
 	location string // as in the configuration: the path of a file, or the JSON
-	version  int
 }
 
 // A Class is a Sidekiq job class, or an ActiveJob class, of an app.
@@ -32,10 +30,10 @@ type Class struct {
 	ActiveJob        bool
 	Queue            string            // "" if an ActiveJob chooses it for each job
 	Priority         sidekiq.BoolOrInt // of an ActiveJob
-	Options          []sidekiq.Option  // that Sidekiq's client adds to a job, except queue
+	Options          []sidekiq.Option  // of get_sidekiq_options, except queue
 	MinArgs          int               // of perform
 	MaxArgs          int               // of perform; -1 for no maximum
-	RequiredKeywords []string          // of perform
+	RequiredKeywords []string          // arguments of perform
 }
 
 // readWorkers reads the manifest, which the key workers locates. Errors inside a
@@ -76,7 +74,7 @@ func (c *Config) readWorkers(n node) {
 	}
 }
 
-// isJSON reports whether the value of workers is a manifest instead of its file.
+// isJSON reports whether the value of workers is the manifest instead of its path.
 func isJSON(location string) bool { return strings.HasPrefix(strings.TrimSpace(location), "{") }
 
 func (c *Config) showWorkers(bool) any {
@@ -132,18 +130,19 @@ func jsonNode(text []byte, line int) *yaml.Node {
 	return n
 }
 
-// section reads a manifest.
+// section reads a manifest. Nothing depends on sidekiq, the version that the app has:
+// redis.sidekiq says how jobs are written.
 func (m *Manifest) section() value {
 	keys := []key{
-		{name: "version", value: single(&m.version, manifestVersion), required: true, doc: "The version of the manifest's form."},
-		{name: "sidekiq", value: single(&m.Sidekiq, line), scout1: true, doc: "The version of Sidekiq that the app has."},
-		{name: "queues", value: namesOf(&m.Queues, word), doc: "The Sidekiq queues that the app's processes serve; absent if unknown."},
-		{name: "classes", value: value{read: m.readClasses}, required: true, doc: "The classes by name."},
+		{name: "version", value: single(new(int), manifestVersion), required: true},
+		{name: "sidekiq", value: single(new(string), line), scout1: true},
+		{name: "queues", value: namesOf(&m.Queues, word)},
+		{name: "classes", value: value{read: m.readClasses}, required: true},
 	}
 	return section(keys, func(node) {})
 }
 
-// readClasses skips classes that no route can name.
+// readClasses reads the classes, but keeps only those that a route can name.
 func (m *Manifest) readClasses(n node) {
 	m.Classes = map[string]Class{}
 	for name, child := range n.mapping() {
@@ -158,12 +157,12 @@ func (m *Manifest) readClasses(n node) {
 // section reads a class.
 func (c *Class) section() value {
 	keys := []key{
-		{name: "kind", value: single(&c.ActiveJob, choice("sidekiq", false, "active_job", true)), required: true, doc: "Whether the class includes Sidekiq::Job (sidekiq) or is an ActiveJob (active_job)."},
-		{name: "queue", value: single(&c.Queue, queueName), scout1: true, doc: "The queue of an ActiveJob; null if a block chooses it."},
-		{name: "priority", value: single(&c.Priority, priority), scout1: true, doc: "The priority of an ActiveJob."},
-		{name: "options", value: value{read: c.readOptions}, doc: "What get_sidekiq_options returns."},
-		{name: "args", value: value{read: c.readArgs}, required: true, doc: "The minimum and the maximum number of perform's arguments, or null for no maximum."},
-		{name: "required_keywords", value: namesOf(&c.RequiredKeywords, line), doc: "The keyword arguments that perform requires."},
+		{name: "kind", value: single(&c.ActiveJob, choice("sidekiq", false, "active_job", true)), required: true},
+		{name: "queue", value: single(&c.Queue, queueName), scout1: true},
+		{name: "priority", value: single(&c.Priority, priority), scout1: true},
+		{name: "options", value: value{read: c.readOptions}},
+		{name: "args", value: value{read: c.readArgs}, required: true},
+		{name: "required_keywords", value: namesOf(&c.RequiredKeywords, line)},
 	}
 	return section(keys, func(n node) {
 		if queue := n.child("queue"); !c.ActiveJob && queue.isSet() {

@@ -16,9 +16,9 @@ type Origin struct {
 	From   string // "route", "redis.queue", "default" or the manifest: its file, or "workers"
 }
 
-// Origins returns where the options of a job that Scout has made come from. Without
-// a manifest, it returns none. A value that the route repeats from the manifest
-// counts as the manifest's.
+// Origins returns the origins of the options of a job that Scout has made, or none if
+// there is no manifest. A value that a route repeats from the manifest counts as the
+// manifest's.
 func (c *Config) Origins(job sidekiq.Job) (origins []Origin) {
 	if c.Workers == nil {
 		return nil

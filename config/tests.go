@@ -15,9 +15,9 @@ import (
 	"scout/internal/jsonscan"
 )
 
-// A Test is a message, or an event with several, and what must become of it. Exactly
-// one of Topic and Event is set, or neither, and then the message is Body. Exactly
-// one of Jobs, Rejected and Ignored is set.
+// A Test is a message, or an event with several, and the expected result. At most one
+// of Topic and Event is set; if neither is, the message is Body. Exactly one of Jobs,
+// Rejected and Ignored is set.
 type Test struct {
 	Name       string
 	Topic      string            // name or ARN of an SNS topic
@@ -34,7 +34,7 @@ type Test struct {
 	node node
 }
 
-// An ExpectedJob is the keys that a job must have with their values in JSON.
+// An ExpectedJob lists the keys that a job must have.
 type ExpectedJob []ExpectedKey
 
 // An ExpectedKey is a key of a job with its value in JSON.
@@ -55,8 +55,7 @@ func (t *Test) Error(key, format string, args ...any) *Error {
 	return &Error{n.source, n.line, n.path.String(), fmt.Sprintf(format, args...)}
 }
 
-// LoadTests loads the tests for a configuration from a file, which holds a list of
-// them. If the file is invalid, the error is an [Errors].
+// LoadTests loads tests for the configuration from a file that holds a list of them. If the file is invalid, the error is an [Errors].
 func (c *Config) LoadTests(file string) ([]Test, error) {
 	text, err := readFile(file)
 	if err != nil {
@@ -74,7 +73,7 @@ func (c *Config) LoadTests(file string) ([]Test, error) {
 	return tests, nil
 }
 
-// tests is the list of tests, which finish reads.
+// tests is the list of tests. It has no read, because readTests needs the queues.
 func (c *Config) tests() value {
 	return value{
 		describer: listOf{definition{"test", "a test"}},
@@ -82,7 +81,7 @@ func (c *Config) tests() value {
 	}
 }
 
-// readTests reads a list of tests. It must run after the queues have been read.
+// readTests reads a list of tests. The queues must have been read before.
 func (c *Config) readTests(n node) (tests []Test) {
 	for _, item := range n.list() {
 		t := Test{node: item}
@@ -118,9 +117,9 @@ func (t *Test) section(c *Config) value {
 		{name: "jobs", value: expectedJobs(&t.Jobs), example: "[{class: OrderWorker, queue: default, args: [{id: 1}]}]",
 			doc: "Exactly the jobs that must be made, in this order; of each, only the keys given are compared."},
 		{name: "rejected", value: single(&t.Rejected, rejectedReason), example: "no_route",
-			doc: "The reason for which the message must be rejected, instead of jobs: not_envelope, no_route or unacceptable."},
+			doc: "The reason why the message must be rejected, instead of jobs: not_envelope, no_route or unacceptable."},
 		{name: "ignored", value: single(&t.Ignored, isTrue), example: "true",
-			doc: "Says that the message must be ignored, instead of jobs."},
+			doc: "The message must be ignored, instead of jobs."},
 	}
 	return section(keys, func(n node) {
 		t.checkInput(n)
@@ -187,7 +186,7 @@ var testTopic = form[string]{shape: shape{pattern: "^[A-Za-z0-9_.:-]+$"}, parse:
 	return text, nil
 }}
 
-// rejectedReason is a reason of the pure half of the handler.
+// rejectedReason is a reason that does not depend on Redis or SQS.
 var rejectedReason = form[handler.Reason]{shape: shape{enum: "[not_envelope, no_route, unacceptable]"}, parse: func(text string) (handler.Reason, error) {
 	reasons := []string{string(handler.ReasonNotEnvelope), string(handler.ReasonNoRoute), string(handler.ReasonUnacceptable)}
 	if slices.Contains(reasons, text) {
@@ -207,7 +206,7 @@ var isTrue = form[bool]{shape: shape{enum: "[true, 'true', 'True', 'TRUE']"}, pa
 	return true, nil
 }}
 
-// freeText is any text, or any mapping or list, which becomes JSON.
+// freeText is any text, or a mapping or list, which becomes JSON.
 func freeText(target *string) value {
 	return value{describer: definition{"json", "a text, a mapping or a list"}, read: func(n node) {
 		switch {
@@ -234,8 +233,8 @@ func attributeValues(target *map[string]string) value {
 	}}
 }
 
-// jobKeys are keys of jobs that a key in a test may have been meant to be. A job can
-// also have others, from the options of its class.
+// jobKeys are the usual keys of jobs, which errors suggest. A job can also have others,
+// from the options of its class.
 var jobKeys = []string{"class", "queue", "args", "retry", "retry_for", "backtrace", "dead", "tags", "wrapped", "jid",
 	"traceparent", "tracestate", "baggage"}
 
@@ -264,8 +263,8 @@ func expectedJobs(target *[]ExpectedJob) value {
 // jsonNumber is the grammar of numbers in JSON.
 var jsonNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
 
-// appendJSON appends the value as JSON: a mapping as an object, and numbers with the
-// digits that are written. It records errors for what JSON does not have.
+// appendJSON appends the value as JSON: a mapping as an object, and numbers with their
+// digits. It records errors for numbers that JSON cannot have.
 func (n node) appendJSON(b []byte) []byte {
 	switch n.value.Kind {
 	case yaml.MappingNode:

@@ -24,11 +24,11 @@ func newExplainCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain FILE",
 		Short: "Show the jobs that Scout would make from a Lambda event or a message",
-		Long: `Show for each message in FILE (- for standard input) its source, its route, and
-the jobs that Scout would push, that it would ignore the message, or the reason
-why it would reject it. Scout pushes nothing. If the configuration has several
-queues and a message does not name the one that it comes from, it is shown for
-each queue.
+		Long: `Show the source, the route and the outcome of each message in FILE (- for
+standard input): the jobs that Scout would push, that it would ignore the message,
+or why it would reject it. Scout pushes nothing. If the configuration has several
+queues and a message does not name the one that it comes from, Scout shows the
+message for each queue.
 
 FILE holds a Lambda event, the output of aws sqs receive-message, one record or
 message of these, or the body of one message.

@@ -21,13 +21,13 @@ func newTestCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test [FILE]...",
 		Short: "Run the tests of the configuration: messages and the jobs that they must make",
-		Long: `Run the tests of the configuration. A test is a message and what must become of
-it: exactly these jobs, nothing, or a rejection with a reason. Scout pushes
-nothing, connects to nothing, and needs none of the secrets in the configuration.
+		Long: `Run the tests of the configuration. A test is a message with the expected result:
+exactly these jobs, no job, or a rejection with a reason. Scout pushes nothing,
+connects to nothing, and needs none of the secrets in the configuration.
 
-Without --config and SCOUT_CONFIG, the configuration is ./scout.yml. The tests are
-those under its key tests and those in a file beside it: for scout.yml, a list in
-scout_test.yml. If FILEs are given, only the tests in these are run.
+Without --config and SCOUT_CONFIG, the configuration is ./scout.yml. Scout runs the
+tests under its key tests and those in a file beside it: for scout.yml, a list in
+scout_test.yml. With FILEs, it runs only the tests in these.
 
 The exit code is 0 if all tests pass, 1 if one fails, and 2 if the configuration or
 a file of tests is invalid, or if there is no test.`,
@@ -85,7 +85,7 @@ func (o *options) runTests(ctx context.Context, stderr io.Writer, files []string
 	writeWarnings(stderr, c)
 	beside := ""
 	if len(files) == 0 {
-		if beside = o.testFile(); isRegular(beside) {
+		if beside = o.testFile(); fileExists(beside) {
 			files = []string{beside}
 		}
 	}
@@ -115,16 +115,16 @@ func (o *options) testFile() string {
 	if name == "" {
 		name = strings.TrimRight(os.Getenv("SCOUT_CONFIG"), "\r\n")
 	}
-	if !isRegular(name) {
+	if !fileExists(name) {
 		return ""
 	}
 	extension := filepath.Ext(name)
 	return strings.TrimSuffix(name, extension) + "_test" + extension
 }
 
-// isRegular reports whether there is a file with that name. One that cannot be
-// examined counts, so that reading it says why.
-func isRegular(name string) bool {
+// fileExists reports whether there is a file with that name. It also reports true if it
+// cannot tell, so that reading the file says why.
+func fileExists(name string) bool {
 	if name == "" || strings.Contains(name, "\n") {
 		return false
 	}

@@ -14,8 +14,8 @@ import (
 	"scout/internal/printable"
 )
 
-// writeTestResults writes a line for each test, what is expected beside what became
-// of its messages, and, if all passed, a summary.
+// writeTestResults writes a line for each test, the differences of those that failed
+// and, if all passed, a summary.
 func writeTestResults(w io.Writer, results []configtest.Result, failed int) {
 	c := colorsOf(w)
 	for _, r := range results {
@@ -49,8 +49,8 @@ func place(r configtest.Result, d configtest.Difference) string {
 	return fmt.Sprintf("job %d: %s", d.Job, printable.Text(d.Key, maxShown))
 }
 
-// shown returns a side of a difference for people: JSON, or a text if that is an
-// outcome.
+// shown returns one side of a difference for people: an outcome as text, anything else
+// as JSON.
 func shown(d configtest.Difference, value json.RawMessage) string {
 	var outcome string
 	switch {
@@ -62,7 +62,7 @@ func shown(d configtest.Difference, value json.RawMessage) string {
 	return displayJSON(value)
 }
 
-// colors are escapes of a terminal, or none.
+// colors adds the escapes of a terminal to texts, or none.
 type colors bool
 
 // colorsOf returns the colors for w: those of a terminal unless NO_COLOR is set

@@ -17,7 +17,7 @@ that the first line of a YAML file names:
 
   # yaml-language-server: $schema=scout.schema.json
 
-The schema allows all that Scout accepts. scout check finds more mistakes, such as
+The schema allows everything that Scout accepts. scout check finds more mistakes, such as
 keys that exclude each other.`,
 		Example: `  scout schema > scout.schema.json
   scout schema --tests > scout_test.schema.json`,

@@ -13,12 +13,12 @@ import (
 	"scout/internal/explain"
 )
 
-// A Difference is where what became of a test's messages is not what the test
-// expects. Its JSON is that of scout test --output json, whose keys are part of
+// A Difference is one point in which the outcome of a test's messages differs from the
+// expected result. Its JSON is that of scout test --output json, whose keys are part of
 // Scout's interface.
 type Difference struct {
-	// Message is the number of the message, from 1, if it has another outcome than
-	// expected; else Job is the number of the job. The other one is 0.
+	// Message is the number of the message, from 1, if its outcome differs; otherwise
+	// Job is the number of the job that differs. The other one is 0.
 	Message int `json:"message,omitempty"`
 	Job     int `json:"job,omitempty"`
 
@@ -27,7 +27,7 @@ type Difference struct {
 	Actual   json.RawMessage `json:"actual,omitempty"`   // nil if there is no such job or key
 }
 
-// compare compares what becomes of a test's messages with what the test expects.
+// compare compares the results for the messages of a test with the expected result.
 func compare(t *config.Test, results []explain.Result) (differences []Difference) {
 	expected := "job"
 	switch {
@@ -124,8 +124,8 @@ func compareJob(n int, expected config.ExpectedJob, payload json.RawMessage) []D
 	return c.differences
 }
 
-// trimMetadata removes from the argument metadata what the test does not expect,
-// because most of it depends on the delivery of a message.
+// trimMetadata removes the keys from the argument metadata that the test does not give,
+// because most of them depend on the delivery of a message.
 func trimMetadata(expected, actual any) any {
 	want, _ := expected.([]any)
 	args, _ := actual.([]any)
@@ -153,8 +153,8 @@ func (c *comparison) add(key string, expected, actual json.RawMessage) {
 	c.differences = append(c.differences, Difference{Job: c.job, Key: key, Expected: expected, Actual: actual})
 }
 
-// compare compares two values of JSON, and finds the innermost ones that differ.
-// Numbers are equal only if their digits are, because Ruby tells 1 from 1.0.
+// compare compares two values of JSON, and adds the innermost ones that differ. Numbers
+// are equal only if they are written the same, because Ruby tells 1 from 1.0.
 func (c *comparison) compare(key string, expected, actual any) {
 	switch e := expected.(type) {
 	case map[string]any:
@@ -197,11 +197,11 @@ func (c *comparison) compare(key string, expected, actual any) {
 func decode(text json.RawMessage) (v any) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
-	_ = d.Decode(&v) // cannot fail: the text is a job's or was made of YAML
+	_ = d.Decode(&v) // cannot fail: the text is JSON of a job, or made from YAML
 	return v
 }
 
-// encode encodes what decode returns, or a text.
+// encode encodes a value from decode, or a text.
 func encode(v any) json.RawMessage {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

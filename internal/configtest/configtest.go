@@ -1,5 +1,5 @@
-// Package configtest runs the tests of a configuration, which say what must become
-// of messages. It uses neither Redis nor SQS. Start at [Run].
+// Package configtest runs the tests of a configuration: messages with the expected
+// results. It uses neither Redis nor SQS. Start at [Run].
 package configtest
 
 import (
@@ -17,13 +17,13 @@ import (
 	"scout/internal/explain"
 )
 
-// A Result is what a test found.
+// A Result is the result of a test.
 type Result struct {
 	Test        *config.Test
 	Differences []Difference // none if the test passed
 }
 
-// Title returns the name of the test or, if it has none, its message's origin.
+// Title returns the name of the test or, if it has none, where its message comes from.
 func (r Result) Title() string {
 	t := r.Test
 	switch {
@@ -37,8 +37,8 @@ func (r Result) Title() string {
 	return "body"
 }
 
-// Run runs tests, which are those of the configuration. If it cannot run all of them,
-// the error is a [config.Errors], and there are no results.
+// Run runs tests of the configuration. If it cannot run all of them, the error is a
+// [config.Errors], and there are no results.
 func Run(c *config.Config, tests []config.Test) ([]Result, error) {
 	r := runner{config: c, explainer: explain.New(c)}
 	results := make([]Result, len(tests))
@@ -58,8 +58,8 @@ type runner struct {
 	errs      config.Errors
 }
 
-// explain returns what becomes of the messages of a test. It records an error if
-// that cannot be found out.
+// explain returns the outcomes of the messages of a test. It records an error if it
+// cannot read the messages or does not know their queue.
 func (r *runner) explain(t *config.Test) (results []explain.Result) {
 	for _, m := range r.messages(t) {
 		queues := r.explainer.Queues(&m)
@@ -88,7 +88,7 @@ func (r *runner) queue(label string) []config.Queue {
 	return nil // never: config checks that the queue of a test is configured
 }
 
-// What messages have that tests do not choose.
+// Values of messages that tests do not choose.
 const (
 	messageID = "00000000-0000-0000-0000-000000000000" // of SNS and of SQS
 	timestamp = "2000-01-01T00:00:00.000Z"
@@ -141,9 +141,9 @@ func (r *runner) readEvent(t *config.Test) (messages []events.SQSMessage) {
 	return messages
 }
 
-// topicARN returns the ARN of the topic of a test. A name stands for the ARN that
-// the configuration has for it, or else for one of a made-up account. It reports
-// false if the configuration has several.
+// topicARN returns the ARN of the topic of a test. A name stands for the ARN with that
+// name in the configuration, or else for one of a made-up account. It reports false if
+// the configuration has several ARNs with that name.
 func (r *runner) topicARN(t *config.Test) (arn string, ok bool) {
 	if strings.HasPrefix(t.Topic, "arn:") {
 		return t.Topic, true
@@ -166,7 +166,7 @@ func (r *runner) topicARN(t *config.Test) (arn string, ok bool) {
 	return cmp.Or(arn, topics+t.Topic), true
 }
 
-// envelope returns what SNS would deliver to a queue.
+// envelope returns the body of the message that SNS would send to a queue.
 func envelope(arn string, t *config.Test) string {
 	type attribute struct{ Type, Value string }
 	e := struct {

@@ -1,6 +1,6 @@
-// Package explain says what would become of messages: the jobs that Scout would
-// push, that it would ignore the message, or why it would reject it. It uses neither
-// Redis nor SQS. Start at [Explainer.Explain].
+// Package explain predicts the outcome of messages: the jobs that Scout would push,
+// that it would ignore a message, or why it would reject it. It uses neither Redis
+// nor SQS. Start at [Explainer.Explain].
 package explain
 
 import (
@@ -29,7 +29,7 @@ func New(c *config.Config) *Explainer {
 	return &Explainer{c, map[string]*handler.Router{}}
 }
 
-// An Outcome is what becomes of a message.
+// An Outcome says what Scout does with a message.
 type Outcome string
 
 // The outcomes.
@@ -39,18 +39,17 @@ const (
 	Rejected Outcome = "rejected"
 )
 
-// A Result is what would become of a message of a queue.
+// A Result is the outcome of a message in a queue.
 type Result struct {
 	handler.Translation
 	SQSMessageID string
 	Queue        config.Queue
 	Rejection    *handler.Rejection // nil unless the message is rejected
 	Origins      [][]config.Origin  // of the options of each job; see config.Origins
-	Oddities     []string           // of the message's record, set by the caller; see MarshalJSON
+	Oddities     []string           // of [Message], for MarshalJSON; Explain leaves them out
 }
 
-// Explain returns what would become of a message of q, one of the configured
-// queues.
+// Explain returns the outcome of a message in q, one of the configured queues.
 func (e *Explainer) Explain(q config.Queue, m events.SQSMessage) Result {
 	router := e.routers[q.Label()]
 	if router == nil {
@@ -79,7 +78,7 @@ func (e *Explainer) Queues(m *events.SQSMessage) []config.Queue {
 	return e.config.Queues
 }
 
-// Outcome returns what becomes of the message.
+// Outcome returns the outcome in one word.
 func (r Result) Outcome() Outcome {
 	switch {
 	case r.Rejection != nil:
