@@ -36,7 +36,7 @@ func (d *document) parse(text []byte, kind yaml.Kind) (node, *Error) {
 	case tree.Kind != kind && kind == yaml.MappingNode:
 		err = &Error{Line: tree.Line, Message: "must be a mapping with keys such as redis and queue"}
 	case tree.Kind != kind:
-		err = &Error{Line: tree.Line, Message: "must be a list of tests, each of which starts with a dash and a space"}
+		err = &Error{Line: tree.Line, Message: "must be a list of tests, each of which starts with a dash and a space; give a configuration with --config"}
 	default:
 		return node{document: d, value: tree, source: d.source, line: tree.Line}, nil
 	}

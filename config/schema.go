@@ -13,8 +13,8 @@ import (
 )
 
 // Schema returns the JSON Schema (2020-12) of the configuration or, with tests, of a
-// file of tests. It allows all that [Loader.Load] accepts. The loader also rejects
-// what a schema cannot express, such as keys that exclude each other.
+// file of tests. It allows everything that [Loader.Load] accepts. The loader also
+// rejects mistakes that a schema cannot express, such as keys that exclude each other.
 func Schema(tests bool) []byte {
 	root := new(Config).section(false).schema()
 	root["$id"], root["title"] = "urn:scout:configuration", "The configuration of Scout"
@@ -263,11 +263,11 @@ func tables() []table {
 		if k.name == "queue" {
 			worker, choice := workerSection(new(handler.Worker)), routing{attributes: true}.choiceSection(new(handler.Choice))
 			tables = append(tables, table{"queue", k.doc, new(Queue).section(routing{}, false)},
-				table{"Worker", "What becomes of the messages of a route: a job of this class. The class alone may stand in place of the mapping.", worker},
+				table{"Worker", "A job of this class, made from each message of a route. The class alone may stand in place of the mapping.", worker},
 				table{"Choice", "A worker or another outcome, chosen by something in the message.", choice})
 		}
 	}
-	return append(tables, table{"Test", "A message and what must become of it.", new(Test).section(new(Config))})
+	return append(tables, table{"Test", "A message with the expected result.", new(Test).section(new(Config))})
 }
 
 func appendTables(tables []table, name string, k key) []table {

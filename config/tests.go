@@ -55,7 +55,8 @@ func (t *Test) Error(key, format string, args ...any) *Error {
 	return &Error{n.source, n.line, n.path.String(), fmt.Sprintf(format, args...)}
 }
 
-// LoadTests loads tests for the configuration from a file that holds a list of them. If the file is invalid, the error is an [Errors].
+// LoadTests loads tests for the configuration from a file that holds a list of them. If
+// the file is invalid, the error is an [Errors].
 func (c *Config) LoadTests(file string) ([]Test, error) {
 	text, err := readFile(file)
 	if err != nil {

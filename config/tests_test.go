@@ -76,7 +76,7 @@ func TestLoadTests(t *testing.T) {
 	})
 	for text, want := range map[string]string{
 		"":          file + ": is empty",
-		"tests: []": file + ":1: must be a list of tests, each of which starts with a dash and a space",
+		"tests: []": file + ":1: must be a list of tests, each of which starts with a dash and a space; give a configuration with --config",
 		"- {a: @}":  file + ":1: is not valid YAML: found character that cannot start any token; quote a key or value that starts with @, ` or %",
 	} {
 		write(text)

@@ -1,4 +1,4 @@
-# Gets the messages of the topic signups.
+# Handles the messages of the topic signups.
 class WelcomeJob < ApplicationJob
   queue_as :mailers
   sidekiq_options retry: 3

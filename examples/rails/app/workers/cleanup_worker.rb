@@ -1,4 +1,4 @@
-# Gets no messages: the app itself enqueues it.
+# Handles no messages: the app itself enqueues its jobs.
 class CleanupWorker
   include Sidekiq::Job
 

@@ -1,4 +1,4 @@
-# Gets the messages of the topic invoices.
+# Handles the messages of the topic invoices.
 class InvoiceWorker
   include Sidekiq::Job
   sidekiq_options dead: false, backtrace: 10

@@ -1,4 +1,4 @@
-# Gets the messages of the topic orders, and where each came from.
+# Handles the messages of the topic orders; metadata says where each came from.
 class OrderWorker
   include Sidekiq::Job
   sidekiq_options queue: "critical", retry: 5, tags: ["orders"]

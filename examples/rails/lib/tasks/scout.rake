@@ -16,7 +16,7 @@ queues_in = lambda do |part|
   part.is_a?(Hash) ? part.flat_map { |key, value| key.to_s == "queues" ? Array(value).map { |name, _| name.to_s } : queues_in.(value) } : []
 end
 
-# What Sidekiq's client adds to the jobs of the classes, where later ones win.
+# The options that Sidekiq's client adds to jobs of the classes; later classes win.
 options_of = lambda do |*classes|
   options = classes.select { |c| c.respond_to?(:get_sidekiq_options) }.map(&:get_sidekiq_options).reduce({}, :merge)
   options["retry_for"] = options["retry_for"].to_i if options["retry_for"]
