@@ -536,3 +536,23 @@ trace: true
 shutdown_timeout: 25s
 `, "\n"))
 }
+
+// BenchmarkLoad loads a configuration as the Lambda function does at its start.
+func BenchmarkLoad(b *testing.B) {
+	const text = `
+redis: {url: redis://localhost, queue: low}
+queue:
+  topics:
+    orders: {class: OrderWorker, queue: critical, retry: 5, args: [message, metadata]}
+    "audit-*": AuditWorker
+    billing: [InvoiceWorker, {class: LedgerWorker, queue: low}]
+    shop-events: {by: attribute:event_type, to: {order.created: CreatedWorker, ping: ignore}, else: OtherWorker}
+  eventbridge: {"shop.billing/Invoice Paid": InvoicePaidWorker}
+`
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := (Loader{Env: func(string) (string, bool) { return "", false }}).Load(b.Context(), text); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
