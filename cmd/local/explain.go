@@ -45,7 +45,7 @@ the configuration are invalid.`,
 			if err != nil {
 				return err
 			}
-			writeWarnings(cmd.ErrOrStderr(), c)
+			warnOfMissingManifest(cmd.ErrOrStderr(), c)
 			text, err := readInput(cmd.InOrStdin(), args[0])
 			if err != nil {
 				return err

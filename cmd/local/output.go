@@ -40,10 +40,13 @@ func (o *outputFormat) Set(text string) error {
 	return nil
 }
 
-// writeWarnings writes the warnings of the configuration.
-func writeWarnings(w io.Writer, c *config.Config) {
+// warnOfMissingManifest writes a warning if the manifest was not read. Only scout check
+// prints the other warnings, which do not change the jobs.
+func warnOfMissingManifest(w io.Writer, c *config.Config) {
 	for _, warning := range c.Warnings {
-		fmt.Fprintf(w, "scout: warning: %v\n", warning)
+		if warning.Key == "workers" {
+			fmt.Fprintf(w, "scout: warning: %v\n", warning)
+		}
 	}
 }
 

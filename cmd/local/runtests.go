@@ -82,7 +82,7 @@ func (o *options) runTests(ctx context.Context, stderr io.Writer, files []string
 	if err != nil {
 		return nil, err
 	}
-	writeWarnings(stderr, c)
+	warnOfMissingManifest(stderr, c)
 	beside := ""
 	if len(files) == 0 {
 		if beside = o.testFile(); fileExists(beside) {

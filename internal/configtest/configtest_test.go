@@ -53,7 +53,7 @@ func TestRun(t *testing.T) {
 		"ARN":                  {`{topic: "arn:aws:sns:eu-west-1:123456789012:users", message: x, jobs: [{class: UserWorker}]}`, ""},
 		"name of several ARNs": {`{topic: twice, message: x, jobs: [{class: W}]}`, "tests[0].topic: is the name of several topics in the configuration; use a full ARN"},
 		"attributes":           {`{topic: orders, message: x, attributes: {a: "1"}, jobs: [{args: [x, {attributes: {a: "1"}}]}]}`, ""},
-		"endless event":        {`{event: /dev/zero, ignored: true}`, "tests[0].event: cannot be read: it is larger than 64 MiB; the path is relative to the file of the test"},
+		"endless event":        {`{event: /dev/zero, ignored: true}`, "tests[0].event: cannot be read: the input is larger than 64 MiB; the path is relative to the file of the test"},
 		"more jobs":            {`{topic: mails, message: x, jobs: [{}, {class: W}]}`, `0 2 : {"class":"W"}, `},
 		"ignored instead":      {`{topic: users, message: x, jobs: [{}]}`, `1 0 : "job", "ignored"`},
 	} {

@@ -43,7 +43,7 @@ func ReadFile(name string) ([]byte, error) {
 func Read(r io.Reader) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxInput+1))
 	if err == nil && len(text) > maxInput {
-		err = errors.New("it is larger than 64 MiB")
+		err = errors.New("the input is larger than 64 MiB")
 	}
 	return text, err
 }
