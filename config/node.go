@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -249,7 +250,11 @@ func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag(
 // maxKey is the maximum length of a key in an error, enough for a topic's ARN.
 const maxKey = 400
 
-var printableKey = regexp.MustCompile(`^(arn:[\w:-]+|[A-Z]\w*(::[A-Z]\w*)*|[\w.*?-]+|[\w.*?-]+/[\w.*? -]+)$`) // or an event's source/detail-type
+// printableKey matches topics, classes, other plain keys, and an event's
+// source/detail-type. It is compiled at the first error, not at each start.
+var printableKey = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(arn:[\w:-]+|[A-Z]\w*(::[A-Z]\w*)*|[\w.*?-]+|[\w.*?-]+/[\w.*? -]+)$`)
+})
 
 // String returns the full key. A key with unusual characters is not shown, since
 // in {password:hunter2}, where a space is missing, all of it is the key.
@@ -262,7 +267,7 @@ func (p path) String() string {
 		return fmt.Sprintf("%s[%d]", parent, p.index)
 	}
 	key := p.key
-	if len(key) > maxKey || !printableKey.MatchString(key) {
+	if len(key) > maxKey || !printableKey().MatchString(key) {
 		key = "(not shown)"
 	}
 	if parent == "" {

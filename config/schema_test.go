@@ -75,7 +75,7 @@ func jsonValue(n *yaml.Node) any {
 
 // decimal returns a number of YAML as one of JSON.
 func decimal(text string) (json.Number, bool) {
-	if jsonNumber.MatchString(text) {
+	if json.Valid([]byte(text)) {
 		return json.Number(text), true
 	}
 	digits := strings.TrimPrefix(text, "+")

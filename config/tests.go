@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -261,9 +260,6 @@ func expectedJobs(target *[]ExpectedJob) value {
 	}}
 }
 
-// jsonNumber is the grammar of numbers in JSON.
-var jsonNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
-
 // appendJSON appends the value as JSON: a mapping as an object, and numbers with their
 // digits. It records errors for numbers that JSON cannot have.
 func (n node) appendJSON(b []byte) []byte {
@@ -292,7 +288,7 @@ func (n node) appendJSON(b []byte) []byte {
 		return append(b, "null"...)
 	case tag == "!!bool":
 		return append(b, strings.ToLower(text)...)
-	case n.value.Style&explicit == 0 && jsonNumber.MatchString(text):
+	case n.value.Style&explicit == 0 && json.Valid([]byte(text)): // a number: no other plain text is JSON
 		return append(b, text...)
 	case tag == "!!int" || tag == "!!float":
 		n.fail("is a number that JSON cannot have; write it as in JSON, or quote it")
