@@ -22,7 +22,8 @@ type Manifest struct {
 	Queues  []string         // the Sidekiq queues that the app's processes serve; none if unknown
 	Classes map[string]Class // by name
 
-	location string // as in the configuration: the path of a file, or the JSON
+	written  string // the value in the configuration: the path of a file, or the JSON
+	location string // the same, but a path is relative to the working directory
 }
 
 // A Class is a Sidekiq job class, or an ActiveJob class, of an app.
@@ -43,7 +44,7 @@ func (c *Config) readWorkers(n node) {
 	if !ok {
 		return
 	}
-	m := Manifest{location: location}
+	m := Manifest{written: location}
 	text, root := []byte(location), n
 	if !isJSON(location) {
 		if !filepath.IsAbs(location) {
@@ -64,6 +65,7 @@ func (c *Config) readWorkers(n node) {
 		root.fail("has %v; write it with rake scout:manifest", verdict.Refused)
 		return
 	}
+	m.location = location
 	before := len(n.errs)
 	root.value = jsonNode(text, root.line)
 	if root.is(yaml.MappingNode) {

@@ -66,8 +66,8 @@ func DescribeOrigins(origins []Origin) string {
 
 // name returns what to call the manifest: its file, or workers.
 func (m *Manifest) name() string {
-	if isJSON(m.location) {
+	if isJSON(m.written) {
 		return "workers"
 	}
-	return m.location
+	return m.written
 }

@@ -92,6 +92,24 @@ func TestRedisURL(t *testing.T) {
 	}
 }
 
+// A manifest is relative to its configuration, wherever the function runs.
+func TestManifest(t *testing.T) {
+	t.Setenv("REDIS_URL", "")
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"scout.yml":    "workers: workers.json\nqueue: {topics: {orders: OrderWorker, user-signups: OrderWorker}}\n",
+		"workers.json": `{"version": 1, "classes": {"OrderWorker": {"kind": "sidekiq", "options": {"queue": "critical"}, "args": [1, 1]}}}`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stdout, stderr, err := invoke(t, "one-topic.json", "-config", filepath.Join(dir, "scout.yml"))
+	if err != nil || !strings.Contains(stdout, `"queue":"critical"`) {
+		t.Errorf("%v\n%s\n%s", err, stdout, stderr)
+	}
+}
+
 func TestFailures(t *testing.T) {
 	redis := miniredis.RunT(t)
 	t.Setenv("REDIS_URL", "redis://"+redis.Addr())
