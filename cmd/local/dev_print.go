@@ -38,8 +38,11 @@ type messagePrinter struct {
 	queues   map[string]int
 	stats    handler.Stats
 	dead     int
-	rejected map[string]string // label and id of rejected messages, by SQS id
+	rejected map[string]shownMessage // by SQS id
 }
+
+// A shownMessage is how lines name a message.
+type shownMessage struct{ label, id string }
 
 const (
 	maxLine     = 160    // of a line that goes to no terminal, in characters
@@ -53,7 +56,7 @@ const (
 func newMessagePrinter(w io.Writer, verbose bool) *messagePrinter {
 	p := &messagePrinter{
 		w: w, verbose: verbose, width: func() int { return 0 },
-		queues: map[string]int{}, stats: handler.Stats{Failed: map[handler.Reason]int{}}, rejected: map[string]string{},
+		queues: map[string]int{}, stats: handler.Stats{Failed: map[handler.Reason]int{}}, rejected: map[string]shownMessage{},
 	}
 	file, ok := w.(*os.File)
 	if !ok {
@@ -166,7 +169,7 @@ func (p *messagePrinter) printResult(r *handler.Result) {
 	switch {
 	case r.Err != nil && (len(r.Pushed) == 0 || r.Dead):
 		if len(p.rejected) < maxRejected && !r.Dead {
-			p.rejected[r.Message.MessageId] = label + " " + id
+			p.rejected[r.Message.MessageId] = shownMessage{label, id}
 		}
 		l := p.begin(red, "✗", label, id)
 		l.add(red, failureText(r))
@@ -245,12 +248,12 @@ func (p *messagePrinter) printDeadLetter(d devstack.DeadLetter) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.dead++
-	label, id, ok := strings.Cut(p.rejected[d.MessageID], " ")
+	m, ok := p.rejected[d.MessageID]
 	if !ok {
-		label, id = d.Queue, shorten(d.MessageID)
+		m = shownMessage{d.Queue, shorten(d.MessageID)}
 	}
 	delete(p.rejected, d.MessageID)
-	l := p.begin(red, "†", label, id)
+	l := p.begin(red, "†", m.label, m.id)
 	l.add(red, fmt.Sprintf("moved to the dead-letter queue %s after %d receives", d.DeadLetterQueue, d.Receives))
 	p.end(l)
 }

@@ -288,7 +288,9 @@ func (w *world) readEvents(lastID, until string) (text string) {
 		w.t.Fatal(err)
 	}
 	defer response.Body.Close()
-	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+	lines := bufio.NewScanner(response.Body)
+	lines.Buffer(nil, 4<<20) // an event with many messages
+	for lines.Scan() {
 		if text += lines.Text() + "\n"; strings.Contains(lines.Text(), until) {
 			return text
 		}
@@ -311,6 +313,18 @@ func TestStream(t *testing.T) {
 	}
 	if other := w.readEvents("another-run.1", "sqs-2"); !strings.Contains(other, "event: reset") || !strings.Contains(other, "sqs-1") {
 		t.Errorf("after a restart, the stream is %s", other)
+	}
+}
+
+// TestStreamSendsBurstsAtOnce checks that the page gets a burst of messages in one
+// event, because it draws them after each.
+func TestStreamSendsBurstsAtOnce(t *testing.T) {
+	w := newWorld(t, testConfig)
+	for n := range maxMessages {
+		w.deliver(envelope("orders", fmt.Sprint(n), "1"), fmt.Sprintf("sqs-%d", n), 1, sidekiq.Enqueued)
+	}
+	if text := w.readEvents("", fmt.Sprintf(`"sqs-%d"`, maxMessages-1)); strings.Count(text, "event: messages") != 1 {
+		t.Errorf("there are %d events", strings.Count(text, "event: "))
 	}
 }
 

@@ -47,12 +47,13 @@ func (p *Page) view() stackView {
 	return v
 }
 
-// streamInterval is the time between two looks at the stack's topics, and the
-// maximum time between two events.
-const streamInterval = time.Second
+const (
+	streamInterval = time.Second            // between two looks at the stack's topics
+	streamPause    = 100 * time.Millisecond // between two events, each with all messages that changed meanwhile
+)
 
 // serveStream sends the list of messages and its changes as server-sent events:
-// "reset" if what the page has is of another run, "stack" and "message". The id of
+// "reset" if the page has messages of another run, "stack" and "messages". The id of
 // an event is the run and the sequence number, with which the browser continues
 // after a break.
 func (p *Page) serveStream(w http.ResponseWriter, r *http.Request) {
@@ -75,13 +76,11 @@ func (p *Page) serveStream(w http.ResponseWriter, r *http.Request) {
 	for s.err == nil {
 		s.sendStack(p.view())
 		list, changed := p.messages.after(s.seq)
-		for _, m := range list {
-			s.seq = m.seq
-			s.send("message", m.summary)
-		}
+		s.sendMessages(list)
 		if s.err == nil {
 			s.err = s.flush()
 		}
+		time.Sleep(streamPause)
 		select {
 		case <-r.Context().Done():
 			return
@@ -115,6 +114,19 @@ func (s *stream) sendStack(v stackView) {
 		s.stack = string(data)
 		s.send("stack", v)
 	}
+}
+
+// sendMessages sends messages, sorted by sequence number, in one event.
+func (s *stream) sendMessages(list []*message) {
+	if len(list) == 0 {
+		return
+	}
+	var summaries []summary
+	for _, m := range list {
+		summaries = append(summaries, m.summary)
+	}
+	s.seq = list[len(list)-1].seq
+	s.send("messages", summaries)
 }
 
 // A messageView is everything about a message.

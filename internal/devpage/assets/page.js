@@ -64,20 +64,27 @@ function fillRow(row, m) {
   );
 }
 
-function showMessage(m) {
+// showMessages shows messages that have arrived or changed. A burst is one update of
+// the layout.
+function showMessages(list) {
   const scroll = $("scroll");
   const atEnd = scroll.scrollTop + scroll.clientHeight > scroll.scrollHeight - 40;
+  for (const m of list) showMessage(m);
+  while (messages.size > maxMessages) forget(messages.keys().next().value);
+  if (!$("rows").querySelector('[tabindex="0"]')) $("rows").firstChild.tabIndex = 0;
+  if (atEnd) scroll.scrollTop = scroll.scrollHeight;
+  const last = list.at(-1);
+  announce(`${last.topic || last.source}: ${last.state}. ${consequence(last)}`);
+  count();
+}
+
+function showMessage(m) {
   const known = messages.get(m.id);
   const row = known?.row ?? make("tr", { role: "row", tabindex: "-1", "aria-selected": "false", "data-id": m.id });
   messages.set(m.id, { ...m, row });
   fillRow(row, m);
   if (!known) $("rows").append(row);
-  while (messages.size > maxMessages) forget(messages.keys().next().value);
-  if (!$("rows").querySelector('[tabindex="0"]')) row.tabIndex = 0;
-  if (atEnd && !known) scroll.scrollTop = scroll.scrollHeight;
   if (m.id === selected) loadMessage(m.id);
-  announce(`${m.topic || m.source}: ${m.state}. ${consequence(m)}`);
-  count();
 }
 
 function forget(id) {
@@ -392,7 +399,7 @@ const stream = new EventSource("/_scout/stream");
 stream.addEventListener("open", () => { $("connection").textContent = "live"; $("connection").dataset.live = ""; });
 stream.addEventListener("error", () => { $("connection").textContent = "disconnected"; delete $("connection").dataset.live; });
 stream.addEventListener("reset", () => { [...messages.keys()].forEach(forget); count(); });
-stream.addEventListener("message", (event) => showMessage(JSON.parse(event.data)));
+stream.addEventListener("messages", (event) => showMessages(JSON.parse(event.data)));
 stream.addEventListener("stack", (event) => {
   const stack = JSON.parse(event.data);
   $("stack").textContent = `${stack.config}, jobs in ${stack.redis}`;
