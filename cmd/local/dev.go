@@ -101,6 +101,7 @@ func (d *devCommand) run(ctx context.Context, cmd *cobra.Command) error {
 		log.Warn("jobs go to the Redis in REDIS_URL", "address", c.Redis.Address())
 	}
 	printer := newMessagePrinter(cmd.OutOrStdout(), d.verbose)
+	printer.w = &devWriter{ctx: ctx, out: printer.w}
 	stack, err := startStack(d.listen, source, c, log.Logger, printer.printDeadLetter)
 	if err != nil {
 		return err

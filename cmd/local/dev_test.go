@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -316,6 +317,36 @@ func TestDevReloads(t *testing.T) {
 	stop()
 	if !strings.Contains(stderr.String(), "queue.topics.billing") {
 		t.Errorf("the log does not say what is wrong: %s", stderr.String())
+	}
+}
+
+// TestDevEndsThoughNobodyReads ends scout dev while its output goes to a pipe that is
+// full and not read, such as that of a pager.
+func TestDevEndsThoughNobodyReads(t *testing.T) {
+	t.Setenv("REDIS_URL", "")
+	t.Setenv("SCOUT_CONFIG", "queue:\n  name: app\n  topics: {orders: OrderWorker}\n")
+	ctx, cancel := context.WithCancel(t.Context())
+	out, in := io.Pipe()
+	defer out.Close()
+	ended := make(chan int)
+	var stderr syncBuffer
+	go func() {
+		ended <- run(ctx, []string{"dev", "--listen", "127.0.0.1:0", "--listen-redis", "127.0.0.1:0"}, strings.NewReader(""), in, &stderr)
+	}()
+	stdout := bufio.NewScanner(out)
+	endpoint, _ := strings.CutPrefix(waitLine(t, stdout, "^SNS and SQS"), "SNS and SQS  ")
+	for n := range 100 {
+		publishARN(t, endpoint, devstack.TopicARN("orders"), fmt.Sprint(n))
+	}
+	waitLine(t, stdout, "✓ orders")
+	cancel()
+	select {
+	case code := <-ended:
+		if code != exitOK {
+			t.Errorf("exit code %d: %s", code, stderr.String())
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("scout dev still runs")
 	}
 }
 
