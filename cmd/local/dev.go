@@ -28,10 +28,11 @@ type devCommand struct {
 	listenRedis string
 	demo, once  bool
 	verbose     bool
+	files       configFiles // that were loaded
 }
 
 func newDevCommand(o *options) *cobra.Command {
-	d := &devCommand{options: o}
+	d := &devCommand{options: o, files: configFiles{}}
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Run SNS, SQS, Redis and Scout on this machine, without AWS",
@@ -40,7 +41,7 @@ print what becomes of each message: its jobs, or why it has none. Nothing is sen
 to AWS: of the configuration, only the queues' names and topics and the format of
 the jobs are used. Without --config and SCOUT_CONFIG, the configuration is
 ./scout.yml or, if that does not exist, the one of the sample events. It is
-reloaded when its file changes.
+reloaded when its file or that of the manifest in workers changes.
 
 The address of SNS and SQS is also that of a page for the browser. It shows each
 message with its jobs, publishes and replays messages, and shows what waits in
@@ -90,6 +91,7 @@ func (d *devCommand) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	d.files.look(d.options) // before they are loaded, so that no change is missed
 	c, err := d.loadConfig(ctx, redis.url)
 	if err = cmp.Or(err, redisErr); err != nil { // the error of the configuration first
 		return err
@@ -134,7 +136,7 @@ func (d *devCommand) banner(stack *stack, source string, redis devRedis) string 
 }
 
 // serve runs Scout on the stack until a signal or, with --once, until the demo
-// is over. It reloads the configuration when its file changes.
+// is over. It reloads the configuration when one of its files changes.
 func (d *devCommand) serve(ctx context.Context, stack *stack, printer *messagePrinter, redis devRedis) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -167,11 +169,9 @@ func (d *devCommand) serve(ctx context.Context, stack *stack, printer *messagePr
 		},
 		Detailed: true,
 	}
-	if file := d.configFile(); file != "" {
-		changed := make(chan os.Signal)
-		service.Reload = changed
-		go watchFile(ctx, file, changed)
-	}
+	changed := make(chan os.Signal)
+	service.Reload = changed
+	go d.files.watch(ctx, d.options, changed)
 	err := service.Run(ctx)
 	cancel()
 	if err = cmp.Or(err, <-result); err == nil {

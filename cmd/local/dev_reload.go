@@ -1,31 +1,47 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 )
 
-// reloadInterval is the time between two looks at the file of the configuration.
+// reloadInterval is the time between two looks at the files of the configuration.
 const reloadInterval = time.Second
 
-// watchFile sends to changed after each change of a file, until ctx ends. A file
-// that is missing for a moment, as while an editor replaces it, has not changed.
-func watchFile(ctx context.Context, name string, changed chan<- os.Signal) {
-	before, _ := os.Stat(name)
+// configFiles are the files of a configuration, as they were when they were last looked
+// at.
+type configFiles map[string]fs.FileInfo
+
+// look reports whether files of the configuration have changed since the last call. A
+// file that is missing for a moment, as while an editor replaces it, has not changed.
+func (f configFiles) look(o *options) (changed bool) {
+	for _, name := range o.configFiles() {
+		if now, err := os.Stat(name); err == nil && !isSameFile(f[name], now) {
+			f[name], changed = now, true
+		}
+	}
+	return changed
+}
+
+// watch sends to changed after changes of the configuration's files, until ctx ends.
+func (f configFiles) watch(ctx context.Context, o *options, changed chan<- os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(reloadInterval):
 		}
-		now, err := os.Stat(name)
-		if err != nil || isSameFile(before, now) {
+		if !f.look(o) {
 			continue
 		}
-		before = now
 		select {
 		case changed <- syscall.SIGHUP:
 		case <-ctx.Done():
@@ -39,15 +55,25 @@ func isSameFile(before, now fs.FileInfo) bool {
 	return before != nil && before.ModTime().Equal(now.ModTime()) && before.Size() == now.Size()
 }
 
-// configFile returns the file that holds the configuration, "" if no file does. It
-// is where a config.Loader looks.
-func (o *options) configFile() string {
-	name := o.config
-	if name == "" {
-		name = os.Getenv("SCOUT_CONFIG")
+// configFiles returns the file that holds the configuration and that of the manifest
+// in it, as far as there are such files. They are where a config.Loader looks.
+func (o *options) configFiles() (files []string) {
+	location := cmp.Or(o.config, os.Getenv("SCOUT_CONFIG"))
+	text, dir := []byte(location), ""
+	if !strings.Contains(location, "\n") {
+		var err error
+		if text, err = os.ReadFile(location); err != nil {
+			return nil
+		}
+		files, dir = append(files, location), filepath.Dir(location)
 	}
-	if info, err := os.Stat(name); err != nil || info.IsDir() {
-		return ""
+	var c struct{ Workers string }
+	// An invalid configuration is reported when it is loaded.
+	if err := yaml.Unmarshal(text, &c); err != nil || c.Workers == "" {
+		return files
 	}
-	return name
+	if !filepath.IsAbs(c.Workers) {
+		c.Workers = filepath.Join(dir, c.Workers)
+	}
+	return append(files, c.Workers)
 }

@@ -32,7 +32,7 @@ type stack struct {
 
 	mu            sync.Mutex
 	config        *config.Config        // the last applied one, adapted to the stack
-	queues        map[string]string     // ARNs of queues by name
+	queues        map[string]string     // ARNs of its queues by name
 	subscriptions map[subscriber]string // their ARNs
 }
 
@@ -48,7 +48,7 @@ func startStack(address, source string, c *config.Config, log *slog.Logger, onDe
 	}
 	s := &stack{
 		server: devstack.NewServer(), address: localAddress(listener.Addr()), log: log,
-		queues: map[string]string{}, subscriptions: map[subscriber]string{},
+		config: &config.Config{}, subscriptions: map[subscriber]string{},
 	}
 	s.server.Log = log
 	s.server.OnTopic = s.subscribe
@@ -102,20 +102,17 @@ func (s *stack) current() *config.Config {
 // apply creates the queues and topics of a configuration, as far as they are
 // missing, and subscribes the queues. It returns the configuration adapted to the
 // stack. Queues and topics that the configuration no longer has stay, without
-// subscriptions.
+// subscriptions. If there is an error, the previous configuration stays in use.
 func (s *stack) apply(c *config.Config) (*config.Config, error) {
 	adapted := adaptConfig(c, s.address)
 	queues := map[string]string{}
 	for _, q := range adapted.Queues {
-		arn, err := s.createQueue(q.Name)
+		arn, err := s.createQueue(q.Name, deadLetterName(q.Name, adapted.Queues))
 		if err != nil {
 			return nil, fmt.Errorf("queue %s: %w", q.Name, err)
 		}
 		queues[q.Name] = arn
 	}
-	s.mu.Lock()
-	s.config, s.queues = adapted, queues
-	s.mu.Unlock()
 	for _, q := range adapted.Queues {
 		for _, route := range q.Topics {
 			if isPattern(route.Key) {
@@ -127,6 +124,9 @@ func (s *stack) apply(c *config.Config) (*config.Config, error) {
 			}
 		}
 	}
+	s.mu.Lock()
+	s.config, s.queues = adapted, queues
+	s.mu.Unlock()
 	for _, arn := range s.server.TopicARNs() {
 		s.subscribe(arn)
 	}
@@ -167,19 +167,36 @@ func topicAttributes(name string) map[string]string {
 	return nil
 }
 
-func (s *stack) createQueue(name string) (arn string, err error) {
+// createQueue creates a queue and its dead-letter queue.
+func (s *stack) createQueue(name, deadName string) (arn string, err error) {
 	attributes := map[string]string{}
-	base, fifo := strings.CutSuffix(name, ".fifo")
-	suffix := ""
-	if fifo {
-		attributes["FifoQueue"], suffix = "true", ".fifo"
+	if strings.HasSuffix(name, ".fifo") {
+		attributes["FifoQueue"] = "true"
 	}
-	dead, err := s.server.CreateQueue(base+"_dead"+suffix, attributes)
+	dead, err := s.server.CreateQueue(deadName, attributes)
 	if err != nil {
 		return "", err
 	}
 	attributes["RedrivePolicy"] = fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, dead, maxReceives)
 	return s.server.CreateQueue(name, attributes)
+}
+
+// deadLetterName returns a name for the dead-letter queue of a queue, which none of the
+// configured queues has.
+func deadLetterName(name string, configured []config.Queue) string {
+	const maxName = 80 // in SQS
+	base, isFIFO := strings.CutSuffix(name, ".fifo")
+	end := "_dead"
+	if isFIFO {
+		end += ".fifo"
+	}
+	for {
+		dead := base[:min(len(base), maxName-len(end))] + end
+		if !slices.ContainsFunc(configured, func(q config.Queue) bool { return q.Name == dead }) {
+			return dead
+		}
+		end = "_dead" + end
+	}
 }
 
 // subscribe subscribes the queues to a topic: each to those that it has routes for,

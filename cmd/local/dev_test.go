@@ -281,18 +281,40 @@ func TestDevHasTheConfiguredARNs(t *testing.T) {
 	}
 }
 
+// TestDevTakesAnyQueueName checks that the names of dead-letter queues fit, and are not
+// those of configured queues.
+func TestDevTakesAnyQueueName(t *testing.T) {
+	long := strings.Repeat("q", 75)
+	t.Setenv("REDIS_URL", "")
+	t.Setenv("SCOUT_CONFIG", fmt.Sprintf(`queues:
+  - {name: app, topics: {a: AWorker}}
+  - {name: app_dead, topics: {a: DeadWorker}}
+  - {name: %sqqqqq, topics: {a: LongWorker}}
+  - {name: %s.fifo, topics: {a.fifo: FIFOWorker}}
+`, long, long))
+	endpoint, stdout, _ := runDev(t)
+	publishARN(t, endpoint, devstack.TopicARN("a"), "1")
+	missing := map[string]bool{"AWorker": true, "DeadWorker": true, "LongWorker": true}
+	for len(missing) > 0 {
+		delete(missing, strings.Fields(waitLine(t, stdout, "✓ a "))[5])
+	}
+}
+
+// replaceFile replaces a file as editors do.
+func replaceFile(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name+".new", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(name+".new", name); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestDevReloads changes the file of the configuration while scout dev runs.
 func TestDevReloads(t *testing.T) {
 	file := t.TempDir() + "/scout.yml"
-	write := func(text string) {
-		t.Helper()
-		if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(file+".new", file); err != nil { // as editors do
-			t.Fatal(err)
-		}
-	}
+	write := func(text string) { t.Helper(); replaceFile(t, file, text) }
 	t.Setenv("REDIS_URL", "")
 	t.Setenv("SCOUT_CONFIG", "")
 	write("queue: {name: app, topics: {orders: OrderWorker}}")
@@ -318,6 +340,39 @@ func TestDevReloads(t *testing.T) {
 	if !strings.Contains(stderr.String(), "queue.topics.billing") {
 		t.Errorf("the log does not say what is wrong: %s", stderr.String())
 	}
+}
+
+// TestDevReloadsTheManifest changes the manifest that the configuration names, and then
+// names another, which is missing at first.
+func TestDevReloadsTheManifest(t *testing.T) {
+	dir := t.TempDir()
+	manifest := func(queue string) string {
+		return `{"version":1,"sidekiq":"8.0.0","queues":[],"classes":{"OrderWorker":{"kind":"sidekiq","options":{"queue":"` + queue + `"},"args":[1,1],"required_keywords":[]}}}`
+	}
+	replaceFile(t, dir+"/workers.json", manifest("one"))
+	replaceFile(t, dir+"/scout.yml", "workers: workers.json\nqueue: {name: app, topics: {orders: OrderWorker}}\n")
+	t.Setenv("REDIS_URL", "")
+	t.Setenv("SCOUT_CONFIG", "")
+	var stderr syncBuffer
+	endpoint, stdout, _ := runDevTo(t, &stderr, "-c", dir+"/scout.yml")
+	reloads := func(n int, message string) {
+		t.Helper()
+		eventually(t, time.Minute, message, func() bool { return strings.Count(stderr.String(), message) == n })
+	}
+	replaceFile(t, dir+"/workers.json", manifest("two_"))
+	reloads(1, "configuration reloaded")
+	publishARN(t, endpoint, devstack.TopicARN("orders"), "1")
+	waitLine(t, stdout, `✓ orders .* OrderWorker \(two_\) 1`)
+
+	replaceFile(t, dir+"/scout.yml", "workers: new/workers.json\nqueue: {name: app, topics: {orders: OrderWorker}}\n")
+	reloads(1, "reload failed")
+	if err := os.Mkdir(dir+"/new", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	replaceFile(t, dir+"/new/workers.json", manifest("three"))
+	reloads(2, "configuration reloaded")
+	publishARN(t, endpoint, devstack.TopicARN("orders"), "2")
+	waitLine(t, stdout, `✓ orders .* OrderWorker \(three\) 2`)
 }
 
 // TestDevEndsThoughNobodyReads ends scout dev while its output goes to a pipe that is
