@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -201,20 +200,23 @@ func shorten(id string) string {
 
 // failureText says why a message was rejected or failed.
 func failureText(r *handler.Result) string {
-	text, reason := printable.Text(r.Err.Error(), 0), r.Reason()
-	_, isRejection := errors.AsType[*handler.Rejection](r.Err)
-	word := "rejected"
-	if !isRejection || reason == handler.ReasonHeldBack {
-		word = "failed"
-	}
-	details := string(reason)
+	details := string(r.Reason())
 	if n, err := strconv.Atoi(r.Message.Attributes["ApproximateReceiveCount"]); err == nil && n > 1 {
 		details += fmt.Sprintf(", receive %d of %d", n, maxReceives)
 	}
 	if r.Dead {
 		details += ", in the dead set"
 	}
-	return fmt.Sprintf("%s: %s (%s)", word, text, details)
+	return fmt.Sprintf("%s: %s (%s)", failureWord(r.Reason()), printable.Text(r.Err.Error(), 0), details)
+}
+
+// failureWord says whether a message was rejected, or may succeed by itself.
+func failureWord(reason handler.Reason) string {
+	switch reason {
+	case handler.ReasonHeldBack, handler.ReasonQueue, handler.ReasonRedis, handler.ReasonDeadline:
+		return "failed"
+	}
+	return "rejected"
 }
 
 // printJob prints what became of a job.
@@ -287,7 +289,7 @@ func (p *messagePrinter) summary() {
 	count("ignored", p.stats.Ignored)
 	count("rejected, in the dead set", p.stats.Dead)
 	for _, reason := range slices.Sorted(maps.Keys(p.stats.Failed)) {
-		count("rejected, "+string(reason), p.stats.Failed[reason])
+		count(failureWord(reason)+", "+string(reason), p.stats.Failed[reason])
 	}
 	count("moved to a dead-letter queue", p.dead)
 }

@@ -99,8 +99,9 @@ func TestDeadLetterNamesItsMessage(t *testing.T) {
 	if got := b.String(); !strings.Contains(got, " † orders sns-id-… moved to the dead-letter queue app_dead after 5 receives\n") || !strings.Contains(got, " † app sqs-id-… moved") {
 		t.Errorf("printed %s", got)
 	}
+	p.observe(handler.Stats{Failed: map[handler.Reason]int{handler.ReasonRedis: 1, handler.ReasonHeldBack: 1, handler.ReasonNoRoute: 2}})
 	p.summary()
-	if got := b.String(); !strings.Contains(got, "moved to a dead-letter queue  2\n") {
+	if got := b.String(); !regexp.MustCompile(`failed, held_back +1\nrejected, no_route +2\nfailed, redis +1\nmoved to a dead-letter queue +2\n`).MatchString(got) {
 		t.Errorf("the summary is %s", got)
 	}
 }
