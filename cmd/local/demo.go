@@ -13,6 +13,7 @@ import (
 
 	"scout/events"
 	"scout/handler"
+	"scout/internal/devpage"
 	"scout/internal/devstack"
 )
 
@@ -70,29 +71,17 @@ func (s *stack) isJobEvent(sample sample) bool {
 
 // samples returns a message of each kind from the sample events: the first of each
 // source, route and outcome. It creates their topics.
-func (s *stack) samples() ([]sample, error) {
-	files, err := events.Files.ReadDir(".")
+func (s *stack) samples() (samples []sample, err error) {
+	batches, err := events.Batches()
 	if err != nil {
 		return nil, err
 	}
-	var samples []sample
 	seen := map[string]bool{}
-	for _, file := range files {
-		if !strings.HasSuffix(file.Name(), ".json") {
-			continue
-		}
-		text, err := events.Files.ReadFile(file.Name())
-		if err != nil {
-			return nil, err
-		}
-		var event lambdaevents.SQSEvent
-		if err := json.Unmarshal(text, &event); err != nil {
-			return nil, fmt.Errorf("events/%s: %w", file.Name(), err)
-		}
-		for _, m := range event.Records {
+	for _, batch := range batches {
+		for _, m := range batch.Messages {
 			sample, err := s.newSample(m)
 			if err != nil {
-				return nil, fmt.Errorf("events/%s: %w", file.Name(), err)
+				return nil, fmt.Errorf("events/%s.json: %w", batch.Name, err)
 			}
 			if kind := s.kindOf(sample); !seen[kind] {
 				seen[kind] = true
@@ -158,15 +147,8 @@ func (s *stack) publish(sample sample) (received int, err error) {
 		_, err := s.server.Publish(sample.topicARN, sample.notification)
 		return s.subscribers(sample.topicARN), err
 	}
-	attributes := map[string]devstack.Attribute{}
-	for name, a := range m.MessageAttributes {
-		attributes[name] = devstack.Attribute{DataType: a.DataType, BinaryValue: a.BinaryValue}
-		if a.StringValue != nil {
-			attributes[name] = devstack.Attribute{DataType: a.DataType, StringValue: *a.StringValue}
-		}
-	}
 	_, err = s.server.Send(s.current().Queues[0].Name, devstack.Message{
-		Body: m.Body, Attributes: attributes, TraceHeader: m.Attributes["AWSTraceHeader"],
+		Body: m.Body, Attributes: devpage.AttributesOf(&m), TraceHeader: m.Attributes["AWSTraceHeader"],
 	})
 	return 1, err
 }

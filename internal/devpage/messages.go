@@ -191,7 +191,7 @@ func (l *messages) after(seq int64) (list []*message, changed <-chan struct{}) {
 func newMessage(r *handler.Result, now time.Time) *message {
 	t := &r.Translation
 	queue := handler.TopicName(r.Message.EventSourceARN)
-	m := &message{key: messageKey(queue, r.Message.MessageId), attributes: attributesOf(r.Message), group: r.Message.Attributes["MessageGroupId"]}
+	m := &message{key: messageKey(queue, r.Message.MessageId), attributes: AttributesOf(r.Message), group: r.Message.Attributes["MessageGroupId"]}
 	m.body, m.cut = cutText(r.Message.Body, maxBody)
 	receives, _ := strconv.Atoi(r.Message.Attributes["ApproximateReceiveCount"])
 	m.summary = summary{
@@ -253,8 +253,8 @@ func jobState(r sidekiq.Result) string {
 	return stateEnqueued
 }
 
-// attributesOf returns the attributes that a sender gave a message.
-func attributesOf(m *events.SQSMessage) map[string]devstack.Attribute {
+// AttributesOf returns the attributes that a sender gave a message.
+func AttributesOf(m *events.SQSMessage) map[string]devstack.Attribute {
 	attributes := map[string]devstack.Attribute{}
 	for name, a := range m.MessageAttributes {
 		attribute := devstack.Attribute{DataType: a.DataType, BinaryValue: a.BinaryValue}

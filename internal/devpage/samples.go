@@ -1,10 +1,8 @@
 package devpage
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 
 	lambdaevents "github.com/aws/aws-lambda-go/events"
 
@@ -32,32 +30,20 @@ func (p *Page) serveSamples(w http.ResponseWriter, _ *http.Request) {
 }
 
 func readSamples() (samples []sample, err error) {
-	files, err := events.Files.ReadDir(".")
-	if err != nil {
-		return nil, err
-	}
-	for _, file := range files {
-		name, ok := strings.CutSuffix(file.Name(), ".json")
-		if !ok || name == "hundred" {
+	batches, err := events.Batches()
+	for _, batch := range batches {
+		if batch.Name == "hundred" {
 			continue
 		}
-		text, err := events.Files.ReadFile(file.Name())
-		if err != nil {
-			return nil, err
-		}
-		var event lambdaevents.SQSEvent
-		if err := json.Unmarshal(text, &event); err != nil {
-			return nil, fmt.Errorf("events/%s: %w", file.Name(), err)
-		}
-		for i := range event.Records[:min(len(event.Records), maxSamples)] {
-			samples = append(samples, newSample(name, i+1, &event.Records[i]))
+		for i := range batch.Messages[:min(len(batch.Messages), maxSamples)] {
+			samples = append(samples, newSample(batch.Name, i+1, &batch.Messages[i]))
 		}
 	}
-	return samples, nil
+	return samples, err
 }
 
 func newSample(file string, n int, m *lambdaevents.SQSMessage) sample {
-	d := newDraft(&message{body: m.Body, attributes: attributesOf(m), group: m.Attributes["MessageGroupId"]})
+	d := newDraft(&message{body: m.Body, attributes: AttributesOf(m), group: m.Attributes["MessageGroupId"]})
 	d.Topic = handler.TopicName(d.Topic)
 	name := fmt.Sprintf("%s %d", file, n)
 	if d.Topic != "" {

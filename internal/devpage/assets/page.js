@@ -270,7 +270,8 @@ function showDestinations(stack) {
   topics.push(make("option", { value: otherTopic }, "another topic…"));
   const queues = stack.queues.map((name) => make("option", { value: "queue:" + name }, `${name}, without a topic`));
   $("destination").replaceChildren(make("optgroup", { label: "Topics" }, ...topics), make("optgroup", { label: "Queues" }, ...queues));
-  if (before) $("destination").value = before;
+  const options = [...$("destination").options];
+  (options.find((o) => o.value === before) ?? options[0]).selected = true; // before is gone after a reload
   showFields();
 }
 
@@ -301,7 +302,7 @@ function addAttribute(a, focus) {
 function fillForm(draft) {
   const options = [...$("destination").options];
   const option = options.find((o) => o.value === draft.topic || o.value.endsWith(":" + draft.topic) || o.value === "queue:" + draft.queue)
-    ?? options.find((o) => (draft.topic ? o.value === otherTopic : o.value.startsWith("queue:")));
+    ?? options.find((o) => (draft.topic !== undefined ? o.value === otherTopic : o.value.startsWith("queue:")));
   $("destination").value = option.value;
   $("topic-name").value = option.value === otherTopic ? draft.topic : "";
   $("text").value = draft.message;
