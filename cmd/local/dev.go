@@ -41,7 +41,7 @@ print what becomes of each message: its jobs, or why it has none. Nothing is sen
 to AWS: of the configuration, only the queues' names and topics and the format of
 the jobs are used. Without --config and SCOUT_CONFIG, the configuration is
 ./scout.yml or, if that does not exist, the one of the sample events. It is
-reloaded when its file or that of the manifest in workers changes.
+reloaded when its file changes, or the manifest that it names in workers.
 
 The address of SNS and SQS is also that of a page for the browser. It shows each
 message with its jobs, publishes and replays messages, and shows what waits in

@@ -11,9 +11,9 @@ import (
 	"scout/internal/printable"
 )
 
-// A devLog is the log of scout dev for people: warnings and errors only, each in
-// one line unless an error has several, and without what the line of a message
-// already says.
+// A devLog is the log of scout dev for people. It has warnings, errors and reloads
+// only, each in one line unless an error has several. It leaves out rejections,
+// because each rejected message has a line on standard output.
 type devLog struct {
 	mu    *sync.Mutex
 	w     io.Writer

@@ -83,7 +83,7 @@ func localAddress(addr net.Addr) string {
 	return addr.String()
 }
 
-// close ends the endpoint. What is in its queues is gone.
+// close stops the servers. Messages in the queues are lost.
 func (s *stack) close() {
 	s.server.Close()
 	_ = s.http.Close()
@@ -99,8 +99,8 @@ func (s *stack) current() *config.Config {
 	return s.config
 }
 
-// apply creates the queues and topics of a configuration, as far as they are
-// missing, and subscribes the queues. It returns the configuration adapted to the
+// apply creates the missing queues and topics of a configuration, and subscribes the
+// queues. It returns the configuration adapted to the
 // stack. Queues and topics that the configuration no longer has stay, without
 // subscriptions. If there is an error, the previous configuration stays in use.
 func (s *stack) apply(c *config.Config) (*config.Config, error) {

@@ -9,7 +9,7 @@ import (
 )
 
 // Arguments returns the arguments of a job in one line, without brackets around
-// them, safe to show. It is empty if the payload is no job.
+// them, safe to show. It returns "" if the payload is not a job.
 func Arguments(payload []byte) string {
 	var job struct {
 		Wrapped string            `json:"wrapped"`
@@ -36,14 +36,14 @@ func Arguments(payload []byte) string {
 	return printable.Text(strings.Join(shown, ", "), 0)
 }
 
-// Preview returns the beginning of a job's arguments.
-func Preview(payload []byte) string { return printable.Text(Arguments(payload), maxPreview) }
+// preview returns the beginning of a job's arguments.
+func preview(payload []byte) string { return printable.Text(Arguments(payload), maxPreview) }
 
 // maxPretty is the maximum size of JSON with a line for each value, in bytes.
 const maxPretty = 1 << 20
 
-// prettySize returns about the size of JSON with a line for each value. The depth of
-// its nesting can make that any multiple of its length.
+// prettySize returns the approximate size of JSON with a line for each value. Deep
+// nesting can make that many times its length.
 func prettySize(text string) int {
 	size, depth, quoted := len(text), 0, false
 	for i := 0; i < len(text); i++ {
@@ -66,9 +66,8 @@ func prettySize(text string) int {
 	return size
 }
 
-// pretty returns text for a page: JSON with a line for each value, unless that would be
-// too long, and anything else as it is, all with the characters escaped that a reader cannot see. Numbers stay
-// as they are.
+// pretty returns text safe to show. JSON gets a line for each value, unless that would
+// be too long. Its numbers stay as they are.
 func pretty(text string) string {
 	var b bytes.Buffer
 	if prettySize(text) <= maxPretty && json.Indent(&b, []byte(text), "", "  ") == nil {

@@ -17,7 +17,7 @@ import (
 	"scout/sidekiq"
 )
 
-// The bounds of what is kept.
+// The bounds of the list.
 const (
 	maxMessages = 500
 	maxBytes    = 32 << 20  // of bodies and jobs, in all messages
@@ -39,8 +39,8 @@ const (
 	stateDeadLetter = "dead letter"
 )
 
-// A message is a message of SQS with what became of it when it was last received.
-// It is never changed: the next receive replaces it.
+// A message is a message of SQS and its outcome when it was last received. It never
+// changes: the next receive replaces it.
 type message struct {
 	seq int64  // grows with each change of any message
 	key string // of the queue and the message in SQS
@@ -209,7 +209,7 @@ func newMessage(r *handler.Result, now time.Time) *message {
 	}
 	for i := range t.Jobs[:min(len(t.Jobs), maxJobs)] {
 		job := &t.Jobs[i]
-		line := jobLine{Class: show(job.Class), Queue: show(job.Queue), JID: job.JID, State: "not pushed", Preview: Preview(job.Payload)}
+		line := jobLine{Class: show(job.Class), Queue: show(job.Queue), JID: job.JID, State: "not pushed", Preview: preview(job.Payload)}
 		if i < len(r.Pushed) {
 			line.State = jobState(r.Pushed[i])
 		}

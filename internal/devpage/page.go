@@ -117,7 +117,7 @@ func readJSON(w http.ResponseWriter, r *http.Request, in any) bool {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			status = http.StatusRequestEntityTooLarge
 		}
-		writeError(w, status, err)
+		writeError(w, status, fmt.Errorf("reading the request: %w", err))
 		return false
 	}
 	return true

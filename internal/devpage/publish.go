@@ -71,8 +71,8 @@ func (p *Page) publish(d draft) (id string, err error) {
 	})
 }
 
-// order returns what orders a message of a FIFO topic or queue and makes it a new
-// one; the group alone for others.
+// order returns the group of a message and, for a FIFO topic or queue, a new
+// deduplication id.
 func order(destination, group string) (groupID, deduplicationID string) {
 	if !strings.HasSuffix(destination, ".fifo") {
 		return group, ""

@@ -11,6 +11,7 @@ import (
 
 // A listView is a queue or set of Sidekiq.
 type listView struct {
+	Kind string    `json:"kind"` // for people
 	Name string    `json:"name"`
 	Size int       `json:"size"`
 	Jobs []jobView `json:"jobs"`
@@ -26,13 +27,6 @@ type jobView struct {
 	Cut     bool       `json:"cut"`
 }
 
-type contentsView struct {
-	Queues    []listView `json:"queues"`
-	Retry     listView   `json:"retry"`
-	Scheduled listView   `json:"scheduled"`
-	Dead      listView   `json:"dead"`
-}
-
 // serveSidekiq reads Sidekiq's queues and sets.
 func (p *Page) serveSidekiq(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
@@ -40,23 +34,25 @@ func (p *Page) serveSidekiq(w http.ResponseWriter, r *http.Request) {
 	options := p.config().Redis.ClientOptions()
 	options.Conns = 1
 	client, err := sidekiq.NewClient(options)
-	if err == nil {
-		defer client.Close()
-		var contents sidekiq.Contents
-		if contents, err = client.Contents(ctx); err == nil {
-			v := contentsView{Queues: []listView{}, Retry: newListView(contents.Retry), Scheduled: newListView(contents.Scheduled), Dead: newListView(contents.Dead)}
-			for _, queue := range contents.Queues {
-				v.Queues = append(v.Queues, newListView(queue))
-			}
-			writeJSON(w, v)
-			return
-		}
+	if err != nil {
+		writeError(w, http.StatusBadGateway, err)
+		return
 	}
-	writeError(w, http.StatusBadGateway, err)
+	defer client.Close()
+	contents, err := client.Contents(ctx)
+	if err != nil {
+		writeError(w, http.StatusBadGateway, err)
+		return
+	}
+	lists := []listView{}
+	for _, queue := range contents.Queues {
+		lists = append(lists, newListView("Queue", queue))
+	}
+	writeJSON(w, append(lists, newListView("Retries", contents.Retry), newListView("Scheduled", contents.Scheduled), newListView("Dead", contents.Dead)))
 }
 
-func newListView(list sidekiq.JobList) listView {
-	v := listView{Name: show(list.Name), Size: list.Size, Jobs: []jobView{}}
+func newListView(kind string, list sidekiq.JobList) listView {
+	v := listView{Kind: kind, Name: show(list.Name), Size: list.Size, Jobs: []jobView{}}
 	for _, job := range list.Jobs {
 		v.Jobs = append(v.Jobs, newJobView(job))
 	}
@@ -71,8 +67,8 @@ func newJobView(job sidekiq.WaitingJob) jobView {
 		ErrorClass   string `json:"error_class"`
 		ErrorMessage string `json:"error_message"`
 	}
-	_ = json.Unmarshal(job.Payload, &known) // what is no job is shown as it is
-	v := jobView{Class: show(known.Class), JID: show(known.JID), Preview: Preview(job.Payload), JSON: pretty(string(job.Payload)), Cut: len(job.Payload) == sidekiq.MaxWaitingPayload}
+	_ = json.Unmarshal(job.Payload, &known) // anything else is shown as it is
+	v := jobView{Class: show(known.Class), JID: show(known.JID), Preview: preview(job.Payload), JSON: pretty(string(job.Payload)), Cut: len(job.Payload) == sidekiq.MaxWaitingPayload}
 	if known.Wrapped != "" {
 		v.Class = show(known.Wrapped)
 	}

@@ -12,7 +12,7 @@ import (
 	"scout/internal/devstack"
 )
 
-// A stackView is what the page says about the stack.
+// A stackView describes the stack.
 type stackView struct {
 	Endpoint string      `json:"endpoint"`
 	Config   string      `json:"config"`

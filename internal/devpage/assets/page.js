@@ -14,7 +14,7 @@ function make(tag, attributes, ...children) {
 // call calls the page's API, and throws an Error with a text for people.
 async function call(path, body) {
   const options = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
-  const response = await fetch("/_scout/" + path, options).catch(() => { throw new Error("scout dev does not answer; is it running?"); });
+  const response = await fetch("/_scout/" + path, options).catch(() => { throw new Error("scout dev does not respond; is it running?"); });
   const text = await response.text();
   if (response.ok) return JSON.parse(text);
   let error = text;
@@ -353,31 +353,26 @@ let sidekiqShown = ""; // the last response, so that nothing is replaced without
 
 async function loadSidekiq() {
   if ($("sidekiq").hidden || document.hidden) return;
-  let contents;
+  let lists;
   try {
-    contents = await call("sidekiq");
+    lists = await call("sidekiq");
   } catch (error) {
     sidekiqShown = "";
     $("lists").replaceChildren(make("p", { class: "bad", role: "alert" }, error.message));
     return;
   }
-  const text = JSON.stringify(contents);
+  const text = JSON.stringify(lists);
   if (text === sidekiqShown) return;
   sidekiqShown = text;
   const open = new Set([...$("lists").querySelectorAll("details[open]")].map((d) => d.dataset.key));
   const focused = document.activeElement.closest?.("details")?.dataset.key;
-  $("lists").replaceChildren(
-    ...contents.queues.flatMap((queue) => sidekiqList("Queue ", queue.name, queue, open)),
-    ...sidekiqList("", "Retries", contents.retry, open),
-    ...sidekiqList("", "Scheduled", contents.scheduled, open),
-    ...sidekiqList("", "Dead", contents.dead, open),
-  );
+  $("lists").replaceChildren(...lists.flatMap((list) => sidekiqList(list, open)));
   if (focused) [...$("lists").querySelectorAll("details")].find((d) => d.dataset.key === focused)?.querySelector("summary").focus();
 }
 
-function sidekiqList(prefix, name, list, open) {
+function sidekiqList(list, open) {
   const jobs = list.jobs.map((job, i) => {
-    const key = `${prefix}${name} ${job.jid || i}`;
+    const key = `${list.kind} ${list.name} ${job.jid || i}`;
     const summary = make("summary", {}, `${job.class || "no job"} `, make("code", {}, job.preview));
     const details = make("details", { "data-key": key }, summary);
     if (job.at) details.append(make("p", { class: "hint" }, new Date(job.at).toLocaleString("en-GB")));
@@ -389,7 +384,8 @@ function sidekiqList(prefix, name, list, open) {
   const rest = list.size - list.jobs.length;
   if (rest > 0) jobs.push(make("p", { class: "hint" }, `and ${rest} more`));
   const size = list.size === 1 ? "1 job" : `${list.size} jobs`;
-  return [make("h4", {}, prefix, make("span", {}, name), `, ${size}`), ...jobs];
+  const title = list.kind === "Queue" ? ["Queue ", make("span", {}, list.name)] : [make("span", {}, list.kind)];
+  return [make("h4", {}, ...title, `, ${size}`), ...jobs];
 }
 
 setInterval(loadSidekiq, 2000);
