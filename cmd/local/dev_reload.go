@@ -61,7 +61,10 @@ func (o *options) configFiles() (files []string) {
 	location := cmp.Or(o.config, os.Getenv("SCOUT_CONFIG"))
 	text, dir := []byte(location), ""
 	if !strings.Contains(location, "\n") {
-		var err error
+		info, err := os.Stat(location)
+		if err != nil || !info.Mode().IsRegular() { // a pipe can be read only once
+			return nil
+		}
 		if text, err = os.ReadFile(location); err != nil {
 			return nil
 		}

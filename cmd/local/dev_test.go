@@ -375,6 +375,22 @@ func TestDevReloadsTheManifest(t *testing.T) {
 	waitLine(t, stdout, `✓ orders .* OrderWorker \(three\) 2`)
 }
 
+// TestDevReadsAPipe checks that a configuration from a pipe, as from a shell's process
+// substitution, is read once.
+func TestDevReadsAPipe(t *testing.T) {
+	out, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	if _, err := in.WriteString("queue: {name: app, topics: {orders: OrderWorker}}\n"); err != nil {
+		t.Fatal(err)
+	}
+	in.Close()
+	t.Setenv("REDIS_URL", "")
+	runDev(t, "-c", fmt.Sprintf("/dev/fd/%d", out.Fd()))
+}
+
 // TestDevEndsThoughNobodyReads ends scout dev while its output goes to a pipe that is
 // full and not read, such as that of a pager.
 func TestDevEndsThoughNobodyReads(t *testing.T) {
