@@ -71,15 +71,18 @@ func colorsOf(w io.Writer) colors {
 	return colors(isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb")
 }
 
-// isTerminal reports whether a stream is a terminal, or /dev/null, where it does not
-// matter.
+// isTerminal reports whether a stream is a terminal.
 func isTerminal(stream any) bool {
 	file, ok := stream.(*os.File)
 	if !ok {
 		return false
 	}
 	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull) // a character device, too
+	return err == nil && !os.SameFile(info, null)
 }
 
 func (c colors) red(text string) string   { return c.colored("31", text) }
