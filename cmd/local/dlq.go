@@ -1,46 +1,46 @@
 package main
 
 import (
-	"cmp"
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"scout/config"
 	"scout/handler"
 	"scout/internal/budget"
 	"scout/internal/deadletter"
 	"scout/internal/earlysignal"
-	"scout/internal/explain"
 	"scout/internal/printable"
 	"scout/internal/sqsclient"
+)
+
+// The limits of --rate, in messages per second.
+const (
+	minRate = 0.001
+	maxRate = 100_000
 )
 
 // A dlqCommand is a command on a dead-letter queue.
 type dlqCommand struct {
 	*options
-	choice deadletter.Choice
-	hide   time.Duration
-	output string
-
-	// Selection.
-	topics, reasons, ids []string
-	older, newer         time.Duration
-
 	cmd    *cobra.Command
-	config *config.Config
-	scan   deadletter.Scan // where each scan starts from
+	output string
+	choice deadletter.Choice
+	scan   deadletter.Scan
 	log    *commandLog
+
+	// Of some of the commands.
+	rate             float64
+	all, dryRun, yes bool
+	newIDs, showBody bool
 }
 
 func newDLQCommand(o *options) *cobra.Command {
@@ -52,7 +52,7 @@ each message with the current configuration, send messages back, or delete them.
 
 The dead-letter queue is that of the configured queue; with several queues,
 --queue names one. --url names a dead-letter queue itself, such as one where SNS
-puts what it could not deliver. Messages go back to the queue that they came
+puts messages that it could not deliver. Messages go back to the queue that they came
 from, or to the one that --to names.
 
 Reading hides the messages from others until the command ends, or for a minute if
@@ -66,13 +66,21 @@ it is killed, and raises their receive counts by one.`,
 	return group
 }
 
-// command makes cmd run f once the queue is found, and adds the flags that say which.
-func (d *dlqCommand) command(cmd *cobra.Command, f func(ctx context.Context, args []string) error) *cobra.Command {
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+// command makes cmd call f once the queue is found, unless check, which may be nil, finds
+// wrong flags. It adds the flags that all commands have.
+func (d *dlqCommand) command(cmd *cobra.Command, check func(args []string) error, f func(context.Context) error) *cobra.Command {
+	d.cmd = cmd
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		ctx, cancel := earlysignal.Until(cmd.Context())
 		defer cancel()
-		d.cmd = cmd
-		err := d.run(ctx, func() error { return f(ctx, args) })
+		err := d.checkFlags()
+		if err == nil && check != nil {
+			err = check(args)
+		}
+		if err != nil {
+			return &failedError{err, exitUsage}
+		}
+		err = d.run(ctx, f)
 		if errors.Is(err, deadletter.ErrUsage) {
 			return &failedError{err, exitUsage}
 		}
@@ -86,34 +94,36 @@ func (d *dlqCommand) command(cmd *cobra.Command, f func(ctx context.Context, arg
 	flags.StringVar(&d.choice.URL, "url", "", "the dead-letter queue with this `URL`")
 	flags.StringVar(&d.choice.To, "to", "", "the `QUEUE` that the messages go to, by name or URL; by default the one that they came from")
 	flags.BoolVar(&d.choice.Force, "force", false, "read the queue even if it has a dead-letter queue itself, to which reads may move its messages")
-	flags.DurationVar(&d.hide, "hide", deadletter.DefaultHide, "how long messages stay hidden if the command is killed")
+	flags.DurationVar(&d.scan.Hide, "hide", deadletter.DefaultHide, "how long messages stay hidden if the command is killed")
 	addOutputFlag(cmd, &d.output, "text", "json")
 	return cmd
 }
 
-// addSelection adds the flags that select messages.
-func (d *dlqCommand) addSelection(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.StringArrayVar(&d.topics, "topic", nil, "only messages of the topic `NAME` or ARN, the event source/detail-type, or the bucket; may be repeated")
-	flags.StringArrayVar(&d.reasons, "reason", nil, "only messages that would now be rejected for `REASON`, such as no_route; may be repeated")
-	flags.StringArrayVar(&d.ids, "id", nil, "only the message with this SQS `ID`; may be repeated")
-	flags.DurationVar(&d.older, "older-than", 0, "only messages sent longer ago, such as 24h")
-	flags.DurationVar(&d.newer, "newer-than", 0, "only messages sent since, such as 24h")
+// addSelection adds the flags that select messages, and returns all flags.
+func (d *dlqCommand) addSelection(cmd *cobra.Command, limit int, limitUsage string) *pflag.FlagSet {
+	flags, s := cmd.Flags(), &d.scan.Selection
+	flags.StringArrayVar(&s.Topics, "topic", nil, "only messages of the topic `NAME` or ARN, the event source/detail-type, or the bucket; may be repeated")
+	flags.StringArrayVar(&s.Reasons, "reason", nil, "only messages that would now be rejected for `REASON`, such as no_route; may be repeated")
+	flags.StringArrayVar(&s.IDs, "id", nil, "only the message with this SQS `ID`; may be repeated")
+	flags.DurationVar(&s.OlderThan, "older-than", 0, "only messages sent longer ago, such as 24h")
+	flags.DurationVar(&s.NewerThan, "newer-than", 0, "only messages sent since, such as 24h")
+	flags.IntVar(&d.scan.Limit, "limit", limit, limitUsage)
+	return flags
 }
 
-func (d *dlqCommand) selection() deadletter.Selection {
-	return deadletter.Selection{Topics: d.topics, Reasons: d.reasons, IDs: d.ids, OlderThan: d.older, NewerThan: d.newer}
-}
-
-// checkFlags checks the values of flags.
+// checkFlags checks the values of the flags that several commands have.
 func (d *dlqCommand) checkFlags() error {
+	d.scan.Hide = d.scan.Hide.Round(time.Second)
+	s := d.scan.Selection
 	switch {
-	case d.hide < time.Second || d.hide > 12*time.Hour:
+	case d.scan.Hide < time.Second || d.scan.Hide > 12*time.Hour:
 		return errors.New("--hide: must be from 1s to 12h")
-	case d.older < 0 || d.newer < 0:
+	case s.OlderThan < 0 || s.NewerThan < 0:
 		return errors.New("--older-than and --newer-than: must be durations, such as 24h")
+	case d.scan.Limit < 0:
+		return errors.New("--limit must not be negative")
 	}
-	for _, reason := range d.reasons {
+	for _, reason := range s.Reasons {
 		if !slices.Contains(deadletter.Reasons, handler.Reason(reason)) {
 			return fmt.Errorf("--reason %s: must be one of %q", printable.Text(reason, 100), deadletter.Reasons)
 		}
@@ -122,30 +132,25 @@ func (d *dlqCommand) checkFlags() error {
 }
 
 // run finds the queue and calls f.
-func (d *dlqCommand) run(ctx context.Context, f func() error) error {
-	if err := d.checkFlags(); err != nil {
-		return &failedError{err, exitUsage}
+func (d *dlqCommand) run(ctx context.Context, f func(context.Context) error) (err error) {
+	if d.log, err = d.openLog(d.cmd.ErrOrStderr()); err != nil {
+		return err
 	}
-	log, err := d.openLog(d.cmd.ErrOrStderr())
+	defer d.log.close()
+	c, err := d.load(ctx, config.Loader{AWS: sqsclient.AWSConfig, Env: withoutRedis})
 	if err != nil {
 		return err
 	}
-	defer log.close()
-	d.log = log
-	if d.config, err = d.load(ctx, config.Loader{AWS: sqsclient.AWSConfig, Env: withoutRedis}); err != nil {
-		return err
-	}
-	client, err := sqsclient.New(ctx, d.config.AWS, log.Logger)
+	client, err := sqsclient.New(ctx, c.AWS, d.log.Logger)
 	if err != nil {
 		return err
 	}
-	client.SetGate(budget.New(d.config.MaxBytes))
-	queue, err := deadletter.Find(ctx, client, d.config.Queues, d.choice)
-	if err != nil {
+	client.SetGate(budget.New(c.MaxBytes))
+	if d.scan.Queue, err = deadletter.Find(ctx, client, c.Queues, d.choice); err != nil {
 		return err
 	}
-	d.scan = deadletter.Scan{Client: client, Queue: queue, Judge: deadletter.NewJudge(d.config), Hide: d.hide.Round(time.Second)}
-	return f()
+	d.scan.Client, d.scan.Judge = client, deadletter.NewJudge(c)
+	return f(ctx)
 }
 
 // withoutRedis looks up environment variables for a command that does not use Redis
@@ -157,52 +162,6 @@ func withoutRedis(name string) (string, bool) {
 	}
 	return value, ok
 }
-
-func (d *dlqCommand) out() io.Writer { return d.cmd.OutOrStdout() }
-
-// note tells people about the scan, on standard error.
-func (d *dlqCommand) note(format string, args ...any) {
-	if d.json {
-		d.log.Info("dead-letter queue read", "note", fmt.Sprintf(format, args...))
-		return
-	}
-	fmt.Fprintf(d.cmd.ErrOrStderr(), format+"\n", args...)
-}
-
-// noteResult says what a scan has left behind.
-func (d *dlqCommand) noteResult(read int, result deadletter.Result) {
-	q := d.scan.Queue
-	if read > 0 {
-		d.note("Reading has raised the receive count of each message by one.")
-	}
-	if result.Full {
-		d.note("Not all messages were read, because SQS permits no more hidden messages of a queue. Redrive or drop what was read, and read again.")
-	}
-	if q.Hidden > 0 {
-		d.note("About %d more messages were hidden by another reader, such as a command that was killed. They become visible when their visibility timeout ends.", q.Hidden)
-	}
-	if q.FIFO {
-		d.note("Only the first messages of each message group can be read. Those behind them are not counted, and become readable when the first are gone.")
-	}
-	if result.Hidden > 0 {
-		d.note("%d messages could not be returned to %s. They become visible within %v.", result.Hidden, q.Name(), d.scan.Hide)
-	}
-}
-
-// targets returns the names of the queues that messages go to.
-func (d *dlqCommand) targets() []string {
-	q := d.scan.Queue
-	if q.To != nil {
-		return []string{q.To.Name()}
-	}
-	names := make([]string, len(q.Sources))
-	for i := range q.Sources {
-		names[i] = q.Sources[i].Name()
-	}
-	return names
-}
-
-func (d *dlqCommand) route() string { return strings.Join(d.targets(), ", ") }
 
 func newDLQListCommand(o *options) *cobra.Command {
 	d := &dlqCommand{options: o}
@@ -217,107 +176,176 @@ Reading hides the messages from others until the command ends, and raises their
 receive counts by one.`,
 		Example: "  scout dlq ls -c scout.yml",
 		Args:    cobra.NoArgs,
-	}, d.list)
+	}, nil, func(ctx context.Context) error {
+		return d.finish(ctx, d.scan.Run, d.showProgress(), d.printSummary)
+	})
 }
 
-func (d *dlqCommand) list(ctx context.Context, _ []string) error {
-	var summary deadletter.Summary
-	scan := d.scan
-	scan.Visit = func(_ context.Context, messages []*deadletter.Message) error {
-		summary.Add(messages...)
-		return nil
+func newDLQRedriveCommand(o *options) *cobra.Command {
+	d := &dlqCommand{options: o}
+	cmd := d.command(&cobra.Command{
+		Use:   "redrive",
+		Short: "Send messages of a dead-letter queue back to the queue that they came from",
+		Long: `Send messages of a dead-letter queue back to the queue that they came from, and
+delete each once SQS has acknowledged it there.
+
+Only messages that would now succeed are sent, unless --reason, --id or --all
+asks for others. A message that is sent twice, because the command was killed in
+between, makes one job. Messages that only their SQS id tells apart get another id
+and could make two, so they are skipped without --new-ids.
+
+The command asks nothing; --dry-run counts what it would send.`,
+		Example: "  scout dlq redrive --topic orders --rate 50 -c scout.yml",
+		Args:    cobra.NoArgs,
+	}, d.checkRedrive, d.redrive)
+	flags := d.addSelection(cmd, 0, "send at most `N` messages; 0 is no limit")
+	flags.BoolVar(&d.all, "all", false, "also send messages that would be rejected again")
+	flags.Float64Var(&d.rate, "rate", 0, "send at most `N` messages per second; 0 is no limit")
+	flags.BoolVar(&d.dryRun, "dry-run", false, "send and delete nothing, only count")
+	flags.BoolVar(&d.newIDs, "new-ids", false, "also send messages that only their SQS id tells apart")
+	return cmd
+}
+
+func (d *dlqCommand) checkRedrive([]string) error {
+	if d.rate != 0 && !(d.rate >= minRate && d.rate <= maxRate) { // NaN, too
+		return fmt.Errorf("--rate must be 0, or from %v to %v", minRate, maxRate)
 	}
-	stop := d.showProgress(func() (int, string) { return summary.Count(), "" })
-	result, err := scan.Run(ctx)
+	s := &d.scan.Selection
+	s.Succeeding = !d.all && s.Reasons == nil && s.IDs == nil
+	return nil
+}
+
+func (d *dlqCommand) redrive(ctx context.Context) error {
+	r := &deadletter.Redrive{Scan: &d.scan, Rate: d.rate, NewIDs: d.newIDs, DryRun: d.dryRun}
+	return d.finish(ctx, r.Run, d.showProgress(), func(result deadletter.Result) {
+		w, p := d.cmd.OutOrStdout(), d.scan.Progress()
+		read, from, to := plural(d.scan.Read.Count(), "message"), d.scan.Queue.Name(), strings.Join(d.targets(), ", ")
+		if d.dryRun {
+			fmt.Fprintf(w, "%d of %s would be sent from %s to %s\n", p.Selected, read, from, to)
+		} else {
+			fmt.Fprintf(w, "%d of %s sent from %s to %s; %s back in the dead-letter queue\n", p.Sent, read, from, to, are(result.Returned))
+		}
+		if p.SkippedIDs > 0 {
+			fmt.Fprintf(w, "%s skipped, because they would get new ids; see --new-ids\n", plural(p.SkippedIDs, "message"))
+		}
+		d.printReasons()
+	})
+}
+
+func newDLQDropCommand(o *options) *cobra.Command {
+	d := &dlqCommand{options: o}
+	cmd := d.command(&cobra.Command{
+		Use:   "drop",
+		Short: "Delete messages of a dead-letter queue",
+		Long: `Delete the messages of a dead-letter queue that the options select, or all with
+--all. It shows how many there are and asks before it deletes them, unless --yes
+is given.`,
+		Example: "  scout dlq drop --topic debug --older-than 72h -c scout.yml",
+		Args:    cobra.NoArgs,
+	}, d.checkDrop, d.drop)
+	flags := d.addSelection(cmd, 0, "delete at most `N` messages; 0 is no limit")
+	flags.BoolVar(&d.all, "all", false, "delete all messages")
+	flags.BoolVar(&d.dryRun, "dry-run", false, "delete nothing, only count")
+	flags.BoolVarP(&d.yes, "yes", "y", false, "do not ask")
+	return cmd
+}
+
+func (d *dlqCommand) checkDrop([]string) error {
+	s := d.scan.Selection
+	switch selects := s.Topics != nil || s.Reasons != nil || s.IDs != nil || s.OlderThan > 0 || s.NewerThan > 0; {
+	case selects == d.all:
+		return errors.New("say which messages to drop: either --all, or one or more of --topic, --reason, --id, --older-than and --newer-than")
+	case !d.yes && !d.dryRun && !isTerminal(d.cmd.InOrStdin()):
+		return errors.New("there is no terminal to ask at; use --yes to drop the messages without a question, or --dry-run to count them")
+	}
+	return nil
+}
+
+func (d *dlqCommand) drop(ctx context.Context) error {
+	stop := d.showProgress()
+	drop := &deadletter.Drop{Scan: &d.scan, Confirm: func(ctx context.Context, selected *deadletter.Summary) (bool, error) {
+		stop()
+		if d.dryRun || d.yes {
+			return !d.dryRun, nil
+		}
+		return d.ask(ctx, selected)
+	}}
+	return d.finish(ctx, drop.Run, stop, func(result deadletter.Result) {
+		w, p := d.cmd.OutOrStdout(), d.scan.Progress()
+		read, from := plural(d.scan.Read.Count(), "message"), d.scan.Queue.Name()
+		if d.dryRun {
+			fmt.Fprintf(w, "%d of %s would be deleted from %s\n", p.Selected, read, from)
+		} else {
+			fmt.Fprintf(w, "%d of %s deleted from %s; %s back in it\n", p.Deleted, read, from, are(result.Returned))
+		}
+	})
+}
+
+// ask asks whether the selected messages may be deleted. Only yes is a yes.
+func (d *dlqCommand) ask(ctx context.Context, selected *deadletter.Summary) (bool, error) {
+	w := d.cmd.ErrOrStderr()
+	for _, g := range selected.Groups() {
+		fmt.Fprintf(w, "%7d  %s %s, %s %s\n", g.Count, g.Source, g.Label, g.Outcome, g.Reason)
+	}
+	behind := ""
+	if d.scan.Queue.FIFO {
+		behind = " and those behind them that fit the options"
+	}
+	fmt.Fprintf(w, "Delete %s%s from %s for good? Type yes: ", plural(selected.Count(), "message"), behind, d.scan.Queue.Name())
+	answer := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(d.cmd.InOrStdin()).ReadString('\n')
+		answer <- strings.TrimSpace(line)
+	}()
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(w)
+		return false, nil
+	case line := <-answer:
+		if line != "yes" {
+			return false, errors.New("nothing was deleted, because the answer was not yes")
+		}
+		return true, nil
+	}
+}
+
+// finish runs a scan, of which progress is shown until it calls stop, and prints its
+// result as text or as JSON.
+func (d *dlqCommand) finish(ctx context.Context, run func(context.Context) (deadletter.Result, error), stop func(), text func(deadletter.Result)) error {
+	result, err := run(ctx)
 	stop()
 	switch {
-	case err != nil && summary.Count() == 0:
+	case err != nil && d.scan.Read.Count() == 0:
 	case d.output == "json":
-		err = errors.Join(err, writeJSON(d.out(), d.summarize(&summary, result)))
+		err = errors.Join(err, writeJSON(d.cmd.OutOrStdout(), d.summarize(result)))
 	default:
-		d.printSummary(&summary, result)
+		text(result)
 	}
-	d.noteResult(summary.Count(), result)
-	return err
+	d.noteResult(result)
+	return describeFailures(err, d.scan.Progress())
 }
 
-// printSummary prints what was found in the queue.
-func (d *dlqCommand) printSummary(s *deadletter.Summary, result deadletter.Result) {
-	w := d.out()
-	fmt.Fprintf(w, "%s (messages go to %s): %s", d.scan.Queue.Name(), d.route(), plural(s.Count(), "message"))
-	if !result.Complete {
-		fmt.Fprint(w, " read, and there may be more")
+// describeFailures returns the error of a command that ended with err, nil if there is
+// none and each message could be sent or deleted.
+func describeFailures(err error, p deadletter.Progress) error {
+	var texts []string
+	if err != nil {
+		texts = append(texts, err.Error())
 	}
-	if oldest := s.Oldest(); !oldest.IsZero() {
-		fmt.Fprintf(w, ", the oldest sent %s", sentAt(oldest))
+	if p.SendFailed > 0 {
+		texts = append(texts, plural(p.SendFailed, "message")+" could not be sent and stayed in the dead-letter queue")
 	}
-	fmt.Fprintln(w)
-	if s.Count() == 0 {
-		return
-	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "\nMESSAGES\tSOURCE\tTOPIC\tNOW\tOLDEST")
-	for _, g := range s.Groups() {
-		now := string(g.Outcome)
-		if g.Reason != "" {
-			now += ", " + string(g.Reason)
-		}
-		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\n", g.Count, cmp.Or(string(g.Source), "-"), cmp.Or(printable.Text(g.Label, maxShown), "-"), now, g.Oldest.Format(time.DateTime))
-	}
-	_ = table.Flush()
-	fmt.Fprintln(w)
-	d.printReasons(s)
-}
-
-// printReasons prints the number of messages by what would become of them.
-func (d *dlqCommand) printReasons(s *deadletter.Summary) {
-	w := d.out()
-	outcomes := s.Outcomes()
-	succeed := outcomes[explain.Job] + outcomes[explain.Ignored]
-	fmt.Fprintf(w, "%d would now succeed", succeed)
-	if n := outcomes[explain.Ignored]; n > 0 {
-		fmt.Fprintf(w, " (%d ignored)", n)
-	}
-	fmt.Fprintf(w, ", %d would not", s.Count()-succeed)
-	separator := ": "
-	reasons := s.Reasons()
-	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
-		fmt.Fprintf(w, "%s%s %d", separator, reason, reasons[reason])
-		separator = ", "
-	}
-	fmt.Fprintln(w)
-	if n := s.NeedIDs(); n > 0 {
-		fmt.Fprintf(w, "%d of them have no identity but their SQS id, which changes when they are sent again; redrive skips them without --new-ids\n", n)
-	}
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return strconv.Itoa(n) + " " + noun + "s"
-}
-
-func are(n int) string {
-	if n == 1 {
-		return "1 is"
-	}
-	return strconv.Itoa(n) + " are"
-}
-
-// sentAt returns a time with its age.
-func sentAt(t time.Time) string {
-	return fmt.Sprintf("%s UTC (%s ago)", t.UTC().Format(time.DateTime), age(time.Since(t)))
-}
-
-func age(d time.Duration) string {
 	switch {
-	case d >= 48*time.Hour:
-		return fmt.Sprintf("%d days", int(d.Hours()/24))
-	case d >= 2*time.Hour:
-		return fmt.Sprintf("%d hours", int(d.Hours()))
-	case d >= 2*time.Minute:
-		return fmt.Sprintf("%d minutes", int(d.Minutes()))
+	case p.DeleteFailed > 0 && p.Sent > 0:
+		texts = append(texts, plural(p.DeleteFailed, "message")+" sent but not deleted from the dead-letter queue: redrive again, which makes no second job, or drop them")
+	case p.DeleteFailed > 0:
+		texts = append(texts, plural(p.DeleteFailed, "message")+" could not be deleted")
 	}
-	return plural(max(0, int(d.Seconds())), "second")
+	if p.LastError != "" {
+		texts = append(texts, p.LastError)
+	}
+	if len(texts) == 0 || len(texts) == 1 && err != nil {
+		return err
+	}
+	return errors.New(strings.Join(texts, "; "))
 }

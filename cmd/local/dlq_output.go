@@ -1,18 +1,24 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"text/tabwriter"
 	"time"
 
 	"scout/handler"
 	"scout/internal/deadletter"
 	"scout/internal/explain"
+	"scout/internal/printable"
 )
 
-// A dlqSummary is the JSON output of scout dlq ls, and part of that of redrive and
-// drop. Fields are added, never renamed.
+// A dlqSummary is the JSON output of scout dlq ls, redrive and drop. Fields are added,
+// never renamed.
 type dlqSummary struct {
 	Queue    string     `json:"queue"`
 	URL      string     `json:"url"`
@@ -26,18 +32,150 @@ type dlqSummary struct {
 	Outcomes map[explain.Outcome]int `json:"outcomes"`
 	Reasons  map[handler.Reason]int  `json:"reasons"`
 	Groups   []deadletter.Group      `json:"groups"`
+
+	*dlqChanges // nil for ls
 }
 
-func (d *dlqCommand) summarize(s *deadletter.Summary, result deadletter.Result) dlqSummary {
+type dlqChanges struct {
+	DryRun bool `json:"dry_run"`
+	deadletter.Progress
+	Returned int `json:"returned"` // messages that are visible again
+}
+
+func (d *dlqCommand) summarize(result deadletter.Result) dlqSummary {
+	s, total := &d.scan.Read, d.scan.Read.Total()
 	out := dlqSummary{
 		Queue: d.scan.Queue.Name(), URL: d.scan.Queue.URL, Sources: d.targets(),
-		Messages: s.Count(), Complete: result.Complete, Hidden: result.Hidden, NeedIDs: s.NeedIDs(),
+		Messages: total.Count, Complete: result.Complete, Hidden: result.Hidden, NeedIDs: total.NeedIDs,
 		Outcomes: s.Outcomes(), Reasons: s.Reasons(), Groups: s.Groups(),
 	}
-	if oldest := s.Oldest(); !oldest.IsZero() {
-		out.Oldest = &oldest
+	if total.Count > 0 {
+		out.Oldest = &total.Oldest
+	}
+	if d.cmd.Name() != "ls" {
+		out.dlqChanges = &dlqChanges{d.dryRun, d.scan.Progress(), result.Returned}
 	}
 	return out
+}
+
+// note tells people about the scan, on standard error.
+func (d *dlqCommand) note(format string, args ...any) {
+	if d.json {
+		d.log.Info("dead-letter queue read", "note", fmt.Sprintf(format, args...))
+		return
+	}
+	fmt.Fprintf(d.cmd.ErrOrStderr(), format+"\n", args...)
+}
+
+// noteResult says what a scan has left behind.
+func (d *dlqCommand) noteResult(result deadletter.Result) {
+	q := d.scan.Queue
+	if d.scan.Read.Count() > 0 {
+		d.note("Reading has raised the receive count of each message by one.")
+	}
+	if result.Full {
+		d.note("Not all messages were read, because SQS permits no more hidden messages of a queue. Redrive or drop what was read, and read again.")
+	}
+	if q.Hidden > 0 {
+		d.note("About %d more messages were hidden by another reader, such as a command that was killed. They become visible when their visibility timeout ends.", q.Hidden)
+	}
+	if q.FIFO {
+		d.note("Only the first messages of each message group can be read. Those behind them are not counted, and become readable when the first are gone.")
+	}
+	if result.Hidden > 0 {
+		d.note("%d messages could not be returned to %s. They become visible within %v.", result.Hidden, q.Name(), d.scan.Hide)
+	}
+}
+
+// targets returns the names of the queues that messages go to.
+func (d *dlqCommand) targets() []string {
+	q := d.scan.Queue
+	if q.To != nil {
+		return []string{q.To.Name()}
+	}
+	names := make([]string, len(q.Sources))
+	for i := range q.Sources {
+		names[i] = q.Sources[i].Name()
+	}
+	return names
+}
+
+// printSummary prints what was found in the queue.
+func (d *dlqCommand) printSummary(result deadletter.Result) {
+	w, total := d.cmd.OutOrStdout(), d.scan.Read.Total()
+	fmt.Fprintf(w, "%s (messages go to %s): %s", d.scan.Queue.Name(), strings.Join(d.targets(), ", "), plural(total.Count, "message"))
+	if !result.Complete {
+		fmt.Fprint(w, " read, and there may be more")
+	}
+	if total.Count == 0 {
+		fmt.Fprintln(w)
+		return
+	}
+	fmt.Fprintf(w, ", the oldest sent %s\n", sentAt(total.Oldest))
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "\nMESSAGES\tSOURCE\tTOPIC\tNOW\tOLDEST")
+	for _, g := range d.scan.Read.Groups() {
+		now := string(g.Outcome)
+		if g.Reason != "" {
+			now += ", " + string(g.Reason)
+		}
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\n", g.Count, cmp.Or(string(g.Source), "-"), cmp.Or(printable.Text(g.Label, maxShown), "-"), now, g.Oldest.Format(time.DateTime))
+	}
+	_ = table.Flush()
+	fmt.Fprintln(w)
+	d.printReasons()
+}
+
+// printReasons prints the number of messages by what would become of them.
+func (d *dlqCommand) printReasons() {
+	w, total, outcomes := d.cmd.OutOrStdout(), d.scan.Read.Total(), d.scan.Read.Outcomes()
+	succeed := outcomes[explain.Job] + outcomes[explain.Ignored]
+	fmt.Fprintf(w, "%d would now succeed", succeed)
+	if n := outcomes[explain.Ignored]; n > 0 {
+		fmt.Fprintf(w, " (%d ignored)", n)
+	}
+	fmt.Fprintf(w, ", %d would not", total.Count-succeed)
+	separator := ": "
+	reasons := d.scan.Read.Reasons()
+	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
+		fmt.Fprintf(w, "%s%s %d", separator, reason, reasons[reason])
+		separator = ", "
+	}
+	fmt.Fprintln(w)
+	if n := total.NeedIDs; n > 0 {
+		fmt.Fprintf(w, "%d of them have no identity but their SQS id, which changes when they are sent again; redrive skips them without --new-ids\n", n)
+	}
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + "s"
+}
+
+func are(n int) string {
+	if n == 1 {
+		return "1 is"
+	}
+	return strconv.Itoa(n) + " are"
+}
+
+// sentAt returns a time with its age.
+func sentAt(t time.Time) string {
+	return fmt.Sprintf("%s UTC (%s ago)", t.UTC().Format(time.DateTime), age(time.Since(t)))
+}
+
+func age(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%d days", int(d.Hours()/24))
+	case d >= 2*time.Hour:
+		return fmt.Sprintf("%d hours", int(d.Hours()))
+	case d >= 2*time.Minute:
+		return fmt.Sprintf("%d minutes", int(d.Minutes()))
+	}
+	return plural(max(0, int(d.Seconds())), "second")
 }
 
 // Intervals of what showProgress shows.
@@ -46,14 +184,25 @@ const (
 	lineInterval = 30 * time.Second
 )
 
-// showProgress shows how many messages have been read, and a text: as a bar on a
-// terminal, and otherwise as a line now and then. It ends with the call of stop.
-func (d *dlqCommand) showProgress(progress func() (read int, text string)) (stop func()) {
+// showProgress shows how many messages have been read and sent, until stop is called: as
+// a bar on a terminal, and otherwise as a line now and then.
+func (d *dlqCommand) showProgress() (stop func()) {
 	w := d.cmd.ErrOrStderr()
-	total, start := d.scan.Queue.Messages, time.Now()
-	interval, isBar := lineInterval, !d.json && isTerminal(w)
+	start, interval, isBar := time.Now(), lineInterval, !d.json && isTerminal(w)
 	if isBar {
 		interval = barInterval
+	}
+	show := func() {
+		read, sent := d.scan.Read.Count(), ""
+		total := max(d.scan.Queue.Messages, read)
+		if n := d.scan.Progress().Sent; n > 0 {
+			sent = fmt.Sprintf(", %d sent", n)
+		}
+		if isBar {
+			fmt.Fprintf(w, "\r\x1b[K%s", bar(read, total, time.Since(start))+sent)
+		} else {
+			d.note("%d of about %d messages read%s", read, total, sent)
+		}
 	}
 	done := make(chan struct{})
 	var wait sync.WaitGroup
@@ -63,21 +212,19 @@ func (d *dlqCommand) showProgress(progress func() (read int, text string)) (stop
 		for {
 			select {
 			case <-done:
-				if isBar {
-					fmt.Fprint(w, "\r\x1b[K")
-				}
 				return
 			case <-tick.C:
-			}
-			read, text := progress()
-			if isBar {
-				fmt.Fprintf(w, "\r\x1b[K%s", bar(read, max(total, read), time.Since(start))+text)
-			} else {
-				d.note("%d of about %d messages read%s", read, max(total, read), text)
+				show()
 			}
 		}
 	})
-	return func() { close(done); wait.Wait() }
+	return sync.OnceFunc(func() {
+		close(done)
+		wait.Wait()
+		if isBar {
+			fmt.Fprint(w, "\r\x1b[K")
+		}
+	})
 }
 
 // bar returns a line that shows progress.

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/spf13/cobra"
 
 	"scout/handler"
@@ -24,54 +23,45 @@ import (
 // maxShownMessages bounds the memory that dlq show needs: each message may have 1 MiB.
 const maxShownMessages = 100
 
-// A dlqShow is scout dlq show.
-type dlqShow struct {
-	dlqCommand
-	limit    int
-	showBody bool
-}
-
 func newDLQShowCommand(o *options) *cobra.Command {
-	d := &dlqShow{dlqCommand: dlqCommand{options: o}}
+	d, oldest, index := &dlqCommand{options: o}, &deadletter.Oldest{}, 0
 	cmd := d.command(&cobra.Command{
 		Use:   "show [ID | INDEX]",
 		Short: "Show messages of a dead-letter queue and what would become of them",
 		Long: `Show messages of a dead-letter queue, the oldest first: the one with an SQS ID,
 the one at an INDEX (1 is the oldest), or those that the options select. For each
 message it shows the jobs that it would become with the current configuration, or
-the reason why it would be rejected. Only with --show-body it shows the body and
-the arguments of the jobs.`,
+the reason why it would be rejected. It shows the body and the arguments of the
+jobs only with --show-body.`,
 		Example: "  scout dlq show --reason unacceptable --limit 3 -c scout.yml",
 		Args:    cobra.MaximumNArgs(1),
-	}, d.show)
-	d.addSelection(cmd)
-	cmd.Flags().IntVar(&d.limit, "limit", 10, "show at most `N` messages, up to 100")
-	cmd.Flags().BoolVar(&d.showBody, "show-body", false, "show bodies and the arguments of jobs")
+	}, func(args []string) error {
+		oldest.Max, d.scan.Limit = d.scan.Limit, 0 // the oldest are known once all are read
+		if len(args) == 1 {
+			if n, err := strconv.Atoi(args[0]); err == nil {
+				index, oldest.Max = n, n
+			} else {
+				d.scan.Selection.IDs = append(d.scan.Selection.IDs, args[0])
+			}
+		}
+		if oldest.Max < 1 || oldest.Max > maxShownMessages {
+			return fmt.Errorf("an index and --limit must be from 1 to %d", maxShownMessages)
+		}
+		return nil
+	}, func(ctx context.Context) error { return d.show(ctx, oldest, index) })
+	d.addSelection(cmd, 10, "show at most `N` messages, up to 100").
+		BoolVar(&d.showBody, "show-body", false, "show bodies and the arguments of jobs")
 	return cmd
 }
 
-func (d *dlqShow) show(ctx context.Context, args []string) error {
-	index := 0
-	if len(args) == 1 {
-		if n, err := strconv.Atoi(args[0]); err == nil {
-			index, d.limit = n, n
-		} else {
-			d.ids = append(d.ids, args[0])
-		}
-	}
-	if d.limit < 1 || d.limit > maxShownMessages {
-		return &failedError{fmt.Errorf("an index and --limit must be from 1 to %d", maxShownMessages), exitUsage}
-	}
-	oldest := &deadletter.Oldest{Selection: d.selection(), Max: d.limit}
-	var read deadletter.Summary
-	scan := d.scan
-	scan.Visit = func(_ context.Context, messages []*deadletter.Message) error {
-		read.Add(messages...)
-		oldest.Add(messages...)
+// show shows the oldest messages or, of these, the one at an index unless that is 0.
+func (d *dlqCommand) show(ctx context.Context, oldest *deadletter.Oldest, index int) error {
+	d.scan.Visit = func(_ context.Context, selected []*deadletter.Message) error {
+		oldest.Add(selected...)
 		return nil
 	}
-	stop := d.showProgress(func() (int, string) { return read.Count(), "" })
-	result, err := scan.Run(ctx)
+	stop := d.showProgress()
+	result, err := d.scan.Run(ctx)
 	stop()
 	messages := oldest.Messages()
 	if index > 0 {
@@ -84,7 +74,7 @@ func (d *dlqShow) show(ctx context.Context, args []string) error {
 			d.print(cmp.Or(index, i+1), m)
 		}
 	}
-	d.noteResult(read.Count(), result)
+	d.noteResult(result)
 	if len(messages) == 0 && err == nil && ctx.Err() == nil {
 		return fmt.Errorf("%s has no such message that can be read now", d.scan.Queue.Name())
 	}
@@ -92,59 +82,34 @@ func (d *dlqShow) show(ctx context.Context, args []string) error {
 }
 
 // print prints a message as scout explain does, and what SQS says about it.
-func (d *dlqShow) print(n int, m *deadletter.Message) {
-	p := &explainPrinter{w: d.out()}
+func (d *dlqCommand) print(n int, m *deadletter.Message) {
+	p := &explainPrinter{w: d.cmd.OutOrStdout(), brief: !d.showBody}
 	fmt.Fprintf(p.w, "message %d  %s\n", n, printable.Text(m.ID(), maxShown))
 	p.line("sent", fmt.Sprintf("%s, received %d times", sentAt(m.Sent()), m.Receives()))
 	if m.Source != nil {
 		p.line("queue", m.Source.Name())
-		p.line("source", source(m.Translation))
 	}
-	for _, line := range []struct{ label, text string }{
-		{"group", m.Group()}, {"SNS", m.Undelivered}, {"topic", m.TopicARN}, {"id", m.MessageID},
-	} {
+	for _, line := range []struct{ label, text string }{{"group", m.Group()}, {"SNS", m.Undelivered}, {"id", m.MessageID}} {
 		if line.text != "" {
 			p.line(line.label, printable.Text(line.text, maxShown))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.MessageAttributes)) {
 		a := m.MessageAttributes[name]
-		p.line("attr", fmt.Sprintf("%s = %s (%s)", printable.Text(name, maxShown), printable.Text(attributeText(a), maxShown), printable.Text(aws.ToString(a.DataType), maxShown)))
+		value := cmp.Or(aws.ToString(a.StringValue), plural(len(a.BinaryValue), "byte"))
+		p.line("attr", fmt.Sprintf("%s = %s (%s)", printable.Text(name, maxShown), printable.Text(value, maxShown), printable.Text(aws.ToString(a.DataType), maxShown)))
 	}
-	if route, ok := m.MatchedRoute(); ok {
-		p.line("route", describe(route))
+	if m.Outcome() == deadletter.Unknown {
+		p.line("unknown", fmt.Sprintf("%s (%s)", printable.Text(m.Rejection.Detail, 0), m.Reason()))
+	} else {
+		p.printResult(m.Result)
 	}
-	d.printOutcome(p, m)
+	if m.NeedsID {
+		p.line("redrive", "skips the message without --new-ids, because its jid changes when it is sent again")
+	}
 	if d.showBody {
 		p.line("body", displayJSON([]byte(aws.ToString(m.Body))))
 	}
-}
-
-func (d *dlqShow) printOutcome(p *explainPrinter, m *deadletter.Message) {
-	switch outcome := m.Outcome(); outcome {
-	case explain.Rejected, deadletter.Unknown:
-		p.line(string(outcome), fmt.Sprintf("%s (%s)", printable.Text(m.Rejection.Detail, 0), m.Reason()))
-	case explain.Ignored:
-		p.line("ignored", "Scout would delete the message without a job")
-	}
-	if m.NeedsID {
-		p.line("identity", "the SQS message id, so the jid changes when the message is sent again; redrive skips it without --new-ids")
-	}
-	for _, job := range m.Jobs {
-		if d.showBody {
-			p.line("job", displayJSON(job.Payload))
-		} else {
-			p.line("job", fmt.Sprintf("%s on %s, jid %s", job.Class, job.Queue, job.JID))
-		}
-	}
-}
-
-// attributeText returns the value of an attribute; of a binary one, its length.
-func attributeText(a types.MessageAttributeValue) string {
-	if a.StringValue != nil {
-		return *a.StringValue
-	}
-	return plural(len(a.BinaryValue), "byte")
 }
 
 // A dlqMessage is a message in the JSON output of scout dlq show. Keys that scout
@@ -185,7 +150,7 @@ type dlqAttribute struct {
 	Binary []byte  `json:"binary,omitempty"` // in base64
 }
 
-func (d *dlqShow) printMessagesJSON(messages []*deadletter.Message) error {
+func (d *dlqCommand) printMessagesJSON(messages []*deadletter.Message) error {
 	out := struct {
 		Queue    string       `json:"queue"`
 		Messages []dlqMessage `json:"messages"`
@@ -193,10 +158,10 @@ func (d *dlqShow) printMessagesJSON(messages []*deadletter.Message) error {
 	for i, m := range messages {
 		out.Messages[i] = d.messageJSON(m)
 	}
-	return writeJSON(d.out(), out)
+	return writeJSON(d.cmd.OutOrStdout(), out)
 }
 
-func (d *dlqShow) messageJSON(m *deadletter.Message) dlqMessage {
+func (d *dlqCommand) messageJSON(m *deadletter.Message) dlqMessage {
 	out := dlqMessage{
 		ID: m.ID(), Sent: m.Sent().UTC(), Receives: m.Receives(), Undelivered: m.Undelivered,
 		Source: m.Translation.Source, Label: m.Label, TopicARN: m.TopicARN, MessageID: m.MessageID, Route: m.Route,

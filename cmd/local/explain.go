@@ -111,7 +111,8 @@ func countRejected(all []explained) (n int) {
 type explainPrinter struct {
 	w      io.Writer
 	config *config.Config
-	jobs   int // that were printed
+	brief  bool // print no payloads of jobs
+	jobs   int  // that were printed
 }
 
 func (p *explainPrinter) print(format string, all []explained) error {
@@ -193,7 +194,11 @@ func (p *explainPrinter) printResult(r explain.Result) {
 		p.line("identity", identity)
 	}
 	for i, job := range r.Jobs {
-		p.line("job", displayJSON(job.Payload))
+		if p.brief {
+			p.line("job", fmt.Sprintf("%s on %s, jid %s", job.Class, job.Queue, job.JID))
+		} else {
+			p.line("job", displayJSON(job.Payload))
+		}
 		if options := config.DescribeOrigins(r.Origins[i]); options != "" {
 			p.line("options", options)
 		}

@@ -254,18 +254,29 @@ func wantEqual[T comparable](s *stand, what string, got, want T) {
 func (s *stand) queues() []config.Queue { return append([]config.Queue{s.config}, s.more...) }
 
 // scan returns a scan of the queue that a choice says.
-func (s *stand) scan(c Choice) Scan {
+func (s *stand) scan(c Choice) *Scan {
+	s.Helper()
+	scan := &Scan{}
+	s.find(scan, c)
+	return scan
+}
+
+// find makes a scan read the queue that a choice says.
+func (s *stand) find(scan *Scan, c Choice) {
 	s.Helper()
 	q, err := Find(s.Context(), s.client, s.queues(), c)
 	s.must(err)
-	return Scan{Client: s.client, Queue: q, Judge: NewJudge(&config.Config{Queues: s.queues()})}
+	scan.Client, scan.Queue, scan.Judge = s.client, q, NewJudge(&config.Config{Queues: s.queues()})
 }
 
 // redrive runs a redrive and returns how far it came.
 func (s *stand) redrive(r *Redrive) Progress {
 	s.Helper()
+	if r.Scan == nil {
+		r.Scan = &Scan{}
+	}
 	if r.Queue == nil {
-		r.Scan = s.scan(Choice{})
+		s.find(r.Scan, Choice{})
 	}
 	result, err := r.Run(s.Context())
 	s.must(err)
@@ -415,9 +426,9 @@ func testRedrive(s *stand) {
 	s.send(body, withAttributes(all), func(in *sqs.SendMessageInput) {
 		in.MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{"AWSTraceHeader": {DataType: aws.String("String"), StringValue: aws.String(trace)}}
 	})
-	dry := &Redrive{Selection: Selection{Succeeding: true}, DryRun: true}
+	dry := &Redrive{Scan: &Scan{Selection: Selection{Succeeding: true}}, DryRun: true}
 	wantEqual(s, "dry run", s.redrive(dry), Progress{Selected: 4})
-	r := &Redrive{Selection: Selection{Succeeding: true}}
+	r := &Redrive{Scan: &Scan{Selection: Selection{Succeeding: true}}}
 	wantEqual(s, "progress", s.redrive(r), Progress{Selected: 4, Sent: 4, Deleted: 4})
 	wantEqual(s, "read", r.Read.Count(), 6)
 	s.wantBodies("left", s.take(s.dead, 2), "2", `{"a":1,"a":2}`)
@@ -441,14 +452,14 @@ func testRedriveSelections(s *stand) {
 		r    *Redrive
 		want []string // in the queue afterwards
 	}{
-		"topic":            {&Redrive{Selection: Selection{Topics: []string{"debug", "unknown"}, Succeeding: true}}, []string{"4"}},
-		"ARN of a topic":   {&Redrive{Selection: Selection{Topics: []string{"arn:aws:sns:us-east-1:000000000000:debug"}}}, []string{"4"}},
-		"reason":           {&Redrive{Selection: Selection{Reasons: []string{"no_route"}}}, []string{"2"}},
-		"topic and reason": {&Redrive{Selection: Selection{Topics: []string{"orders"}, Reasons: []string{"no_route", "unacceptable"}}}, []string{`{"a":1,"a":2}`}},
+		"topic":            {&Redrive{Scan: &Scan{Selection: Selection{Topics: []string{"debug", "unknown"}, Succeeding: true}}}, []string{"4"}},
+		"ARN of a topic":   {&Redrive{Scan: &Scan{Selection: Selection{Topics: []string{"arn:aws:sns:us-east-1:000000000000:debug"}}}}, []string{"4"}},
+		"reason":           {&Redrive{Scan: &Scan{Selection: Selection{Reasons: []string{"no_route"}}}}, []string{"2"}},
+		"topic and reason": {&Redrive{Scan: &Scan{Selection: Selection{Topics: []string{"orders"}, Reasons: []string{"no_route", "unacceptable"}}}}, []string{`{"a":1,"a":2}`}},
 		"all":              {&Redrive{}, []string{"1", "2", "3", "4", `{"a":1,"a":2}`}},
-		"older":            {&Redrive{Selection: Selection{OlderThan: time.Hour}}, nil},
-		"newer":            {&Redrive{Selection: Selection{NewerThan: time.Hour, Topics: []string{"debug"}}}, []string{"4"}},
-		"limit":            {&Redrive{Selection: Selection{Topics: []string{"debug"}}, Limit: 1, Rate: 1000}, []string{"4"}},
+		"older":            {&Redrive{Scan: &Scan{Selection: Selection{OlderThan: time.Hour}}}, nil},
+		"newer":            {&Redrive{Scan: &Scan{Selection: Selection{NewerThan: time.Hour, Topics: []string{"debug"}}}}, []string{"4"}},
+		"limit":            {&Redrive{Scan: &Scan{Selection: Selection{Topics: []string{"debug"}}, Limit: 1}, Rate: 1000}, []string{"4"}},
 	} {
 		s.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -465,9 +476,9 @@ func testRedriveSelections(s *stand) {
 	for i := range 20 {
 		ids = append(ids, s.send(envelope("unknown", fmt.Sprint(i))))
 	}
-	wantEqual(s, "sent by id", s.redrive(&Redrive{Selection: Selection{IDs: ids[3:4]}}).Sent, 1)
+	wantEqual(s, "sent by id", s.redrive(&Redrive{Scan: &Scan{Selection: Selection{IDs: ids[3:4]}}}).Sent, 1)
 	s.wantBodies("sent", s.take(s.queue, 1), "3")
-	wantEqual(s, "sent with a limit", s.redrive(&Redrive{Limit: 7}).Sent, 7)
+	wantEqual(s, "sent with a limit", s.redrive(&Redrive{Scan: &Scan{Limit: 7}}).Sent, 7)
 	s.take(s.queue, 7)
 	s.take(s.dead, 12)
 }
@@ -477,9 +488,9 @@ func testRedriveNewIDs(s *stand) {
 	s.send("text", withAttributes(attributes("kind", "import")))
 	s.send(strings.Replace(envelope("orders", "1"), "MessageId", "Other", 1))
 	s.send(envelope("orders", "2"))
-	r := &Redrive{Selection: Selection{Succeeding: true}}
+	r := &Redrive{Scan: &Scan{Selection: Selection{Succeeding: true}}}
 	wantEqual(s, "progress", s.redrive(r), Progress{Selected: 1, Sent: 1, Deleted: 1, SkippedIDs: 2})
-	wantEqual(s, "messages that need their ids", r.Read.NeedIDs(), 2)
+	wantEqual(s, "messages that need their ids", r.Read.Total().NeedIDs, 2)
 	s.wantBodies("sent", s.take(s.queue, 1), "2")
 	wantEqual(s, "progress", s.redrive(&Redrive{NewIDs: true}), Progress{Selected: 2, Sent: 2, Deleted: 2})
 	s.wantBodies("sent", s.take(s.queue, 2), "1", "text")
@@ -577,7 +588,7 @@ func testRedriveFIFO(s *stand) {
 		ids[text] = s.send(envelope("orders", text), inGroup("a", text))
 		s.send(envelope("unknown", text), inGroup("b", "b"+text))
 	}
-	r := &Redrive{Selection: Selection{Succeeding: true}}
+	r := &Redrive{Scan: &Scan{Selection: Selection{Succeeding: true}}}
 	wantEqual(s, "sent", s.redrive(r).Sent, 25)
 	sent := s.take(s.queue, 25)
 	for i, m := range sent {
@@ -595,7 +606,8 @@ func testRedriveFIFO(s *stand) {
 func testDrop(s *stand) {
 	s.sendAll()
 	var asked int
-	d := &Drop{Scan: s.scan(Choice{}), Selection: Selection{Topics: []string{"orders"}}}
+	d := &Drop{Scan: s.scan(Choice{})}
+	d.Selection.Topics = []string{"orders"}
 	d.Confirm = func(_ context.Context, selected *Summary) (bool, error) {
 		asked = selected.Count()
 		return true, nil
@@ -611,7 +623,8 @@ func testDrop(s *stand) {
 
 func testDropWithoutConsent(s *stand) {
 	s.sendAll()
-	d := &Drop{Scan: s.scan(Choice{}), Limit: 4}
+	d := &Drop{Scan: s.scan(Choice{})}
+	d.Limit = 4
 	d.Confirm = func(context.Context, *Summary) (bool, error) { return false, nil }
 	_, err := d.Run(s.Context())
 	s.must(err)
@@ -627,7 +640,8 @@ func testDropFIFO(s *stand) {
 		s.send(envelope("orders", fmt.Sprint(i)), inGroup("a", "a"+fmt.Sprint(i)))
 		s.send(envelope("unknown", fmt.Sprint(i)), inGroup("b", "b"+fmt.Sprint(i)))
 	}
-	d := &Drop{Scan: s.scan(Choice{}), Selection: Selection{Topics: []string{"orders"}}}
+	d := &Drop{Scan: s.scan(Choice{})}
+	d.Selection.Topics = []string{"orders"}
 	d.Confirm = func(context.Context, *Summary) (bool, error) { return true, nil }
 	_, err := d.Run(s.Context())
 	s.must(err)

@@ -2,74 +2,51 @@ package deadletter
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"strings"
-	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"scout/internal/printable"
 )
 
-// A Drop deletes messages of a dead-letter queue.
+// A Drop deletes the selected messages of a dead-letter queue.
 type Drop struct {
-	Scan      // whose Visit, Enough and Finish are the Drop's own
-	Selection Selection
-	Limit     int // maximum number of messages to delete; 0 is no limit
+	*Scan // whose Visit and Finish are the Drop's own
 
 	// Confirm is called once all messages are read, with a summary of those to
 	// delete, if there are any. If it returns true, they are deleted and, in a FIFO
 	// queue, the messages behind them that the Selection selects.
 	Confirm func(ctx context.Context, selected *Summary) (bool, error)
 
-	Read Summary // of all messages
-
-	mu       sync.Mutex
 	selected Summary
 	ids      []string
 	agreed   bool // once Confirm has returned true
-	progress Progress
-}
-
-// Progress returns how far the Drop is. It may be called while it runs.
-func (d *Drop) Progress() Progress {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.progress
 }
 
 // Run deletes the messages. The error is that of Scan.Run or Confirm; see also Progress.
 func (d *Drop) Run(ctx context.Context) (Result, error) {
-	d.Visit = d.visit
-	d.Enough = func() bool {
-		n := d.Progress().Selected
-		return d.Limit > 0 && n >= d.Limit || d.Selection.IDs != nil && n >= len(d.Selection.IDs)
-	}
-	d.Finish = d.finish
+	d.Visit, d.Finish = d.visit, d.finish
 	return d.Scan.Run(ctx)
 }
 
-// visit selects messages. It deletes them if the user has agreed already.
-func (d *Drop) visit(ctx context.Context, messages []*Message) error {
-	d.Read.Add(messages...)
-	ids := d.choose(messages)
+// visit keeps the ids of messages to delete. It deletes the messages if the user has
+// agreed already.
+func (d *Drop) visit(ctx context.Context, selected []*Message) error {
+	var ids []string
+	for _, m := range selected {
+		ids = append(ids, strings.Clone(m.ID())) // without the memory of the response
+	}
 	if d.agreed {
 		return d.deleteAll(ctx, ids)
 	}
+	d.selected.Add(selected...)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.ids = append(d.ids, ids...)
 	return nil
-}
-
-// choose returns the ids of the messages to delete, as many as Limit allows.
-func (d *Drop) choose(messages []*Message) (ids []string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, m := range messages {
-		if d.Selection.matches(m) && (d.Limit == 0 || d.progress.Selected < d.Limit) {
-			d.selected.Add(m)
-			ids = append(ids, strings.Clone(m.ID())) // without the memory of the response
-			d.progress.Selected++
-		}
-	}
-	return ids
 }
 
 // finish deletes the selected messages, unless the scan was interrupted. In a FIFO
@@ -88,23 +65,55 @@ func (d *Drop) finish(ctx context.Context) error {
 	rest, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	d.receiveAll(rest, fail)
-	return failure(rest)
+	return failureOf(rest)
 }
 
 // deleteAll deletes messages until ctx ends or a whole call fails.
-func (d *Drop) deleteAll(ctx context.Context, all []string) (err error) {
+func (d *Drop) deleteAll(ctx context.Context, all []string) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
 	eachBatch(all, workers, func(ids []string) {
-		d.mu.Lock()
-		stop := err != nil || ctx.Err() != nil
-		d.mu.Unlock()
-		if stop {
+		if ctx.Err() != nil {
 			return
 		}
-		failed, lastError, deleteErr := d.delete(ctx, ids)
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.progress.countDeleted(len(ids), failed, lastError)
-		err = errors.Join(err, deleteErr)
+		if err := d.delete(ctx, ids); err != nil {
+			fail(err)
+		}
+	})
+	return failureOf(ctx)
+}
+
+// checkDelete checks the permission to delete, with a receipt handle that no message
+// has. SQS rejects that only after it has checked the permission.
+func (s *Scan) checkDelete(ctx context.Context) error {
+	_, err := s.callDelete(ctx, []lease{{handle: "scout-check"}})
+	return err
+}
+
+// delete deletes messages, at most 10, also if ctx ends, and counts them. An error
+// means that a whole call failed, so that the next one would, too.
+func (s *Scan) delete(ctx context.Context, ids []string) error {
+	a, err := attempt(context.WithoutCancel(ctx), s.leases.find(ids), s.callDelete)
+	s.leases.forget(a.done)
+	left := append(a.failed, a.left...)
+	s.count(func(p *Progress) {
+		p.Deleted += len(ids) - len(left)
+		p.DeleteFailed += len(left)
+		if len(a.failed) > 0 {
+			p.LastError = "message " + printable.Text(a.failed[0].id, 100) + ": " + a.reason
+		}
 	})
 	return err
+}
+
+func (s *Scan) callDelete(ctx context.Context, messages []lease) ([]*failure, error) {
+	in := &sqs.DeleteMessageBatchInput{QueueUrl: &s.Queue.URL}
+	for i := range messages {
+		in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{Id: entryID(i), ReceiptHandle: aws.String(messages[i].handle)})
+	}
+	out, err := s.Client.DeleteMessageBatch(ctx, in)
+	if err != nil {
+		return nil, fmt.Errorf("deleting messages from %s: %w", s.Queue.Name(), err)
+	}
+	return failures(len(messages), out.Successful, func(e *types.DeleteMessageBatchResultEntry) *string { return e.Id }, out.Failed), nil
 }

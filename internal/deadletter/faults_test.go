@@ -79,7 +79,8 @@ func TestFailedEntries(t *testing.T) {
 	for i := range 10 {
 		s.send(envelope("orders", fmt.Sprint(i)))
 	}
-	r := &Redrive{Scan: s.scan(Choice{}), Limit: 10}
+	r := &Redrive{Scan: s.scan(Choice{})}
+	r.Limit = 10
 	_, err := r.Run(s.Context())
 	s.must(err)
 	p := r.Progress()

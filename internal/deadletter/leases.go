@@ -43,12 +43,12 @@ func (l *leases) add(id, handle string, until time.Time) bool {
 }
 
 // forget ends the leases of messages that are deleted.
-func (l *leases) forget(ids ...string) {
+func (l *leases) forget(deleted []lease) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, id := range ids {
-		delete(l.held, id)
-		l.gone[maphash.String(l.seed, id)] = struct{}{}
+	for _, d := range deleted {
+		delete(l.held, d.id)
+		l.gone[maphash.String(l.seed, d.id)] = struct{}{}
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 
 func TestRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &Redrive{Rate: 5}
+		r := &Redrive{Scan: &Scan{}, Rate: 5}
 		start := time.Now()
 		for i, n := range []int{10, 5, 1, 1} {
 			if err := r.wait(t.Context(), n); err != nil {

@@ -1,9 +1,11 @@
 package deadletter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,12 +29,44 @@ const (
 	// permits 120,000 for each queue.
 	maxHeld = 100_000
 
-	workers     = 8 // concurrent calls of ReceiveMessage
+	workers     = 8 // concurrent calls of ReceiveMessage, and of DeleteMessageBatch in a Drop
 	changers    = 16
 	callTimeout = 30 * time.Second // of a call that is not cancelled, with its retries
 )
 
-// A Scan receives every message of a dead-letter queue once.
+// A Selection selects messages. A message must fit each field that is set.
+type Selection struct {
+	Topics  []string // names or ARNs of topics, or what other sources have in their place
+	Reasons []string // why a message would be rejected now
+	IDs     []string // of SQS
+
+	// Since the message was sent; in a FIFO queue, since it was moved to the
+	// dead-letter queue.
+	OlderThan, NewerThan time.Duration
+
+	// Succeeding selects only messages that would not be rejected now.
+	Succeeding bool
+}
+
+// matches reports whether the Selection selects a message.
+func (s *Selection) matches(m *Message) bool {
+	age := time.Since(m.Sent())
+	switch {
+	case s.Succeeding && m.Rejection != nil:
+		return false
+	case s.Topics != nil && !slices.Contains(s.Topics, m.Label) && !slices.Contains(s.Topics, m.TopicARN):
+		return false
+	case s.Reasons != nil && !slices.Contains(s.Reasons, string(m.Reason())):
+		return false
+	case s.IDs != nil && !slices.Contains(s.IDs, m.ID()):
+		return false
+	case s.OlderThan > 0 && age < s.OlderThan, s.NewerThan > 0 && age > s.NewerThan:
+		return false
+	}
+	return true
+}
+
+// A Scan receives every message of a dead-letter queue once. It runs once.
 type Scan struct {
 	Client SQS
 	Queue  *Queue
@@ -42,28 +76,56 @@ type Scan struct {
 	// is killed; whole seconds. Until then, the scan extends it. 0 is DefaultHide.
 	Hide time.Duration
 
-	// Batch is the maximum number of messages per receive; 0 is 10, SQS's maximum.
-	Batch int
+	Selection Selection
+	Limit     int // maximum number of messages to select; 0 is no limit
 
-	// Visit is called with messages as they are received, by several goroutines,
-	// each message once. An error ends the scan. When ctx ends, Visit finishes the
-	// calls to SQS that it has begun, and makes no others.
-	Visit func(ctx context.Context, messages []*Message) error
-
-	// Enough, unless nil, reports whether the scan needs no more messages.
-	Enough func() bool
+	// Visit, unless nil, is called with the selected messages as they are received,
+	// by several goroutines, each message once. An error ends the scan. When ctx
+	// ends, Visit finishes the calls to SQS that it has begun, and makes no others.
+	Visit func(ctx context.Context, selected []*Message) error
 
 	// Finish, unless nil, is called after the last Visit unless that failed, while
 	// the messages are still hidden.
 	Finish func(ctx context.Context) error
 
-	leases *leases // while it runs
+	Read Summary // of all messages
+
+	accepts func(*Message) bool // whether a selected message is visited; nil if each is
+	batch   int                 // maximum number of messages per receive; 0 is SQS's maximum
+	leases  *leases             // while it runs
+
+	mu       sync.Mutex
+	progress Progress
+}
+
+// Progress is how far a Scan is, and the Redrive or the Drop of which it is a part.
+type Progress struct {
+	Selected     int    `json:"selected"`        // number of messages to show, send or delete
+	SkippedIDs   int    `json:"skipped_new_ids"` // selected, but not sent because they would get new ids
+	Sent         int    `json:"sent"`            // acknowledged by SQS
+	SendFailed   int    `json:"send_failed"`     // rejected by SQS, and still in the dead-letter queue
+	Deleted      int    `json:"deleted"`         // from the dead-letter queue
+	DeleteFailed int    `json:"delete_failed"`   // sent or to be dropped, and still in the dead-letter queue
+	LastError    string `json:"-"`               // of SQS, about one message
+}
+
+// Progress returns how far the Scan is. It may be called while the Scan runs.
+func (s *Scan) Progress() Progress {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.progress
+}
+
+func (s *Scan) count(f func(*Progress)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(&s.progress)
 }
 
 // A Result is how a scan ended.
 type Result struct {
-	// Complete is false if there may be messages that were not received: the
-	// context ended, Enough returned true, or too many were hidden.
+	// Complete is false if there may be messages that were not received, because
+	// the context ended, enough were selected, or too many were hidden.
 	Complete bool
 
 	// Full is set if so many messages were hidden that SQS permits no more, or nearly.
@@ -89,7 +151,7 @@ func (s *Scan) Run(ctx context.Context) (Result, error) {
 	keeper.Go(func() { s.keep(keeping, fail) })
 
 	complete, full := s.receiveAll(scan, fail)
-	err := failure(scan)
+	err := failureOf(scan)
 	if err == nil && s.Finish != nil {
 		err = s.Finish(scan)
 	}
@@ -98,13 +160,13 @@ func (s *Scan) Run(ctx context.Context) (Result, error) {
 	result := s.release(context.WithoutCancel(ctx))
 	result.Complete, result.Full = complete, full
 	if err == nil {
-		err = failure(scan)
+		err = failureOf(scan)
 	}
 	return result, err
 }
 
-// failure returns the error that ended a scan, nil if none has.
-func failure(scan context.Context) error {
+// failureOf returns the error that ended a scan, nil if none has.
+func failureOf(scan context.Context) error {
 	if err := context.Cause(scan); !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -142,7 +204,7 @@ func (s *Scan) receiveAll(ctx context.Context, fail context.CancelCauseFunc) (co
 // receiveUntilEnd receives until the scan has to end. It returns errEmpty, errFull, an
 // error that ends the scan, or nil if the context has ended or there is enough.
 func (s *Scan) receiveUntilEnd(ctx context.Context) error {
-	for ctx.Err() == nil && (s.Enough == nil || !s.Enough()) {
+	for ctx.Err() == nil && !s.enough() {
 		if s.leases.len() >= maxHeld {
 			return errFull
 		}
@@ -163,29 +225,47 @@ func (s *Scan) receiveUntilEnd(ctx context.Context) error {
 				messages = append(messages, newMessage(m, s.Queue, s.Judge))
 			}
 		}
-		if err := s.Visit(ctx, messages); err != nil {
-			return err
+		s.Read.Add(messages...)
+		if selected := s.choose(messages); s.Visit != nil && len(selected) > 0 {
+			if err := s.Visit(ctx, selected); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
+// choose returns the messages that are selected, as many as Limit allows.
+func (s *Scan) choose(messages []*Message) (selected []*Message) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range messages {
+		if s.Selection.matches(m) && (s.Limit == 0 || s.progress.Selected < s.Limit) && (s.accepts == nil || s.accepts(m)) {
+			selected = append(selected, m)
+			s.progress.Selected++
+		}
+	}
+	return selected
+}
+
+// enough reports whether all messages that were asked for have been received.
+func (s *Scan) enough() bool {
+	p, ids := s.Progress(), s.Selection.IDs
+	return s.Limit > 0 && p.Selected >= s.Limit || ids != nil && p.Selected+p.SkippedIDs >= len(ids)
+}
+
 // receive waits for a second, because only a receive that waits asks all of SQS's
 // servers.
 func (s *Scan) receive(ctx context.Context) ([]types.Message, error) {
-	ctx, cancel := detach(ctx)
-	defer cancel()
-	n := s.Batch
-	if n == 0 {
-		n = maxBatch
-	}
-	out, err := s.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-		QueueUrl:                    &s.Queue.URL,
-		MaxNumberOfMessages:         int32(n),
-		WaitTimeSeconds:             1,
-		VisibilityTimeout:           int32(s.Hide / time.Second),
-		MessageAttributeNames:       []string{"All"},
-		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
+	out, err := detached(ctx, func(ctx context.Context) (*sqs.ReceiveMessageOutput, error) {
+		return s.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+			QueueUrl:                    &s.Queue.URL,
+			MaxNumberOfMessages:         int32(cmp.Or(s.batch, maxBatch)),
+			WaitTimeSeconds:             1,
+			VisibilityTimeout:           int32(s.Hide / time.Second),
+			MessageAttributeNames:       []string{"All"},
+			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
+		})
 	})
 	if err != nil {
 		return nil, err
@@ -196,11 +276,6 @@ func (s *Scan) receive(ctx context.Context) ([]types.Message, error) {
 		}
 	}
 	return out.Messages, nil
-}
-
-// detach returns a context for a call that is finished even if ctx ends.
-func detach(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 }
 
 // keep keeps the messages hidden until ctx ends.

@@ -22,25 +22,16 @@ type Group struct {
 	Outcome explain.Outcome `json:"outcome"`
 	Reason  handler.Reason  `json:"reason,omitempty"`
 
-	Count  int       `json:"count"`
-	Oldest time.Time `json:"oldest"`
-}
-
-type groupKey struct {
-	source  handler.Source
-	label   string
-	outcome explain.Outcome
-	reason  handler.Reason
+	Count   int       `json:"count"`
+	NeedIDs int       `json:"-"` // number of messages with Verdict.NeedsID
+	Oldest  time.Time `json:"oldest"`
 }
 
 // A Summary counts messages. It is safe for concurrent use. The zero value is ready
 // for use.
 type Summary struct {
-	mu      sync.Mutex
-	groups  map[groupKey]*Group
-	count   int
-	needIDs int
-	oldest  time.Time
+	mu     sync.Mutex
+	groups map[Group]*Group // the keys have only the first fields
 }
 
 // Add counts messages.
@@ -48,54 +39,33 @@ func (s *Summary) Add(messages ...*Message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.groups == nil {
-		s.groups = map[groupKey]*Group{}
+		s.groups = map[Group]*Group{}
 	}
 	for _, m := range messages {
-		key := groupKey{m.Translation.Source, m.Label, m.Outcome(), m.Reason()}
+		key := Group{Source: m.Translation.Source, Label: m.Label, Outcome: m.Outcome(), Reason: m.Reason()}
 		if s.groups[key] == nil && len(s.groups) >= maxGroups {
-			key.label = "(others)"
+			key.Label = "(others)"
 		}
 		g := s.groups[key]
 		if g == nil {
-			key.label = strings.Clone(key.label) // without the memory of the response
-			g = &Group{Source: key.source, Label: key.label, Outcome: key.outcome, Reason: key.reason}
+			key.Label = strings.Clone(key.Label) // without the memory of the response
+			g = &key
 			s.groups[key] = g
 		}
 		g.Count++
-		s.count++
 		if m.NeedsID {
-			s.needIDs++
+			g.NeedIDs++
 		}
-		g.Oldest, s.oldest = earlier(g.Oldest, m.Sent()), earlier(s.oldest, m.Sent())
+		g.Oldest = earlier(g.Oldest, m.Sent().UTC())
 	}
 }
 
+// earlier returns the earlier of two times; the zero time is none.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || b.Before(a) {
-		return b.UTC()
+		return b
 	}
 	return a
-}
-
-// Count returns the number of messages.
-func (s *Summary) Count() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.count
-}
-
-// NeedIDs returns the number of messages with Verdict.NeedsID.
-func (s *Summary) NeedIDs() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.needIDs
-}
-
-// Oldest returns when the oldest message was sent; the zero time if there is none.
-func (s *Summary) Oldest() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.oldest
 }
 
 // Groups returns the groups, the largest first.
@@ -112,22 +82,62 @@ func (s *Summary) Groups() []Group {
 	return groups
 }
 
+// Total returns the sum of the groups: how many messages there are, how many have
+// Verdict.NeedsID, and when the oldest was sent, the zero time if there is none.
+func (s *Summary) Total() (total Group) {
+	for _, g := range s.Groups() {
+		total.Count += g.Count
+		total.NeedIDs += g.NeedIDs
+		total.Oldest = earlier(total.Oldest, g.Oldest)
+	}
+	return total
+}
+
+// Count returns the number of messages.
+func (s *Summary) Count() int { return s.Total().Count }
+
 // Reasons returns the number of messages by the reason why they would be rejected.
 func (s *Summary) Reasons() map[handler.Reason]int {
-	reasons := map[handler.Reason]int{}
-	for _, g := range s.Groups() {
-		if g.Reason != "" {
-			reasons[g.Reason] += g.Count
-		}
-	}
+	reasons := countBy(s, func(g Group) handler.Reason { return g.Reason })
+	delete(reasons, "")
 	return reasons
 }
 
 // Outcomes returns the number of messages by outcome.
 func (s *Summary) Outcomes() map[explain.Outcome]int {
-	outcomes := map[explain.Outcome]int{}
+	return countBy(s, func(g Group) explain.Outcome { return g.Outcome })
+}
+
+func countBy[K comparable](s *Summary, key func(Group) K) map[K]int {
+	counts := map[K]int{}
 	for _, g := range s.Groups() {
-		outcomes[g.Outcome] += g.Count
+		counts[key(g)] += g.Count
 	}
-	return outcomes
+	return counts
+}
+
+// Oldest keeps the oldest messages. It is safe for concurrent use.
+type Oldest struct {
+	Max int // number of messages
+
+	mu       sync.Mutex
+	messages []*Message
+}
+
+// Add adds messages, and drops all but the oldest.
+func (o *Oldest) Add(messages ...*Message) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.messages = append(o.messages, messages...)
+	slices.SortFunc(o.messages, func(a, b *Message) int {
+		return cmp.Or(a.Sent().Compare(b.Sent()), cmp.Compare(a.ID(), b.ID()))
+	})
+	o.messages = slices.Delete(o.messages, min(o.Max, len(o.messages)), len(o.messages))
+}
+
+// Messages returns the messages, the oldest first.
+func (o *Oldest) Messages() []*Message {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.messages)
 }
