@@ -35,6 +35,7 @@ type dlqCommand struct {
 	output string
 	choice deadletter.Choice
 	scan   deadletter.Scan
+	result deadletter.Result // of the scan
 	log    *commandLog
 
 	// Of some of the commands.
@@ -85,7 +86,10 @@ func (d *dlqCommand) command(cmd *cobra.Command, check func(args []string) error
 			return &failedError{err, exitUsage}
 		}
 		if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
-			err = errors.New("interrupted; the messages that are left are back in the queue")
+			err = errors.New("interrupted")
+			if d.result.Returned > 0 && d.result.Hidden == 0 {
+				err = errors.New("interrupted; the messages that are left are back in the queue")
+			}
 		}
 		return addExitCode(err)
 	}
@@ -217,16 +221,16 @@ func (d *dlqCommand) checkRedrive([]string) error {
 
 func (d *dlqCommand) redrive(ctx context.Context) error {
 	r := &deadletter.Redrive{Scan: &d.scan, Rate: d.rate, NewIDs: d.newIDs, DryRun: d.dryRun}
-	return d.finish(ctx, r.Run, d.showProgress(), func(result deadletter.Result) {
+	return d.finish(ctx, r.Run, d.showProgress(), func() {
 		w, p := d.cmd.OutOrStdout(), d.scan.Progress()
 		read, from, to := plural(d.scan.Read.Count(), "message"), d.scan.Queue.Name(), strings.Join(d.targets(), ", ")
 		if d.dryRun {
 			fmt.Fprintf(w, "%d of %s would be sent from %s to %s\n", p.Selected, read, from, to)
 		} else {
-			fmt.Fprintf(w, "%d of %s sent from %s to %s; %s back in the dead-letter queue\n", p.Sent, read, from, to, are(result.Returned))
+			fmt.Fprintf(w, "%d of %s sent from %s to %s; %s back in the dead-letter queue\n", p.Sent, read, from, to, are(d.result.Returned))
 		}
 		if p.SkippedIDs > 0 {
-			fmt.Fprintf(w, "%s skipped, because they would get new ids; see --new-ids\n", plural(p.SkippedIDs, "message"))
+			fmt.Fprintf(w, "skipped %s that would get a new id; see --new-ids\n", plural(p.SkippedIDs, "message"))
 		}
 		d.printReasons()
 	})
@@ -270,13 +274,13 @@ func (d *dlqCommand) drop(ctx context.Context) error {
 		}
 		return d.ask(ctx, selected)
 	}}
-	return d.finish(ctx, drop.Run, stop, func(result deadletter.Result) {
+	return d.finish(ctx, drop.Run, stop, func() {
 		w, p := d.cmd.OutOrStdout(), d.scan.Progress()
 		read, from := plural(d.scan.Read.Count(), "message"), d.scan.Queue.Name()
 		if d.dryRun {
 			fmt.Fprintf(w, "%d of %s would be deleted from %s\n", p.Selected, read, from)
 		} else {
-			fmt.Fprintf(w, "%d of %s deleted from %s; %s back in it\n", p.Deleted, read, from, are(result.Returned))
+			fmt.Fprintf(w, "%d of %s deleted from %s; %s back in it\n", p.Deleted, read, from, are(d.result.Returned))
 		}
 	})
 }
@@ -284,9 +288,7 @@ func (d *dlqCommand) drop(ctx context.Context) error {
 // ask asks whether the selected messages may be deleted. Only yes is a yes.
 func (d *dlqCommand) ask(ctx context.Context, selected *deadletter.Summary) (bool, error) {
 	w := d.cmd.ErrOrStderr()
-	for _, g := range selected.Groups() {
-		fmt.Fprintf(w, "%7d  %s %s, %s %s\n", g.Count, g.Source, g.Label, g.Outcome, g.Reason)
-	}
+	printGroups(w, selected.Groups())
 	behind := ""
 	if d.scan.Queue.FIFO {
 		behind = " and those behind them that fit the options"
@@ -311,17 +313,17 @@ func (d *dlqCommand) ask(ctx context.Context, selected *deadletter.Summary) (boo
 
 // finish runs a scan, of which progress is shown until it calls stop, and prints its
 // result as text or as JSON.
-func (d *dlqCommand) finish(ctx context.Context, run func(context.Context) (deadletter.Result, error), stop func(), text func(deadletter.Result)) error {
-	result, err := run(ctx)
+func (d *dlqCommand) finish(ctx context.Context, run func(context.Context) (deadletter.Result, error), stop, text func()) (err error) {
+	d.result, err = run(ctx)
 	stop()
 	switch {
 	case err != nil && d.scan.Read.Count() == 0:
 	case d.output == "json":
-		err = errors.Join(err, writeJSON(d.cmd.OutOrStdout(), d.summarize(result)))
+		err = errors.Join(err, writeJSON(d.cmd.OutOrStdout(), d.summarize()))
 	default:
-		text(result)
+		text()
 	}
-	d.noteResult(result)
+	d.noteResult()
 	return describeFailures(err, d.scan.Progress())
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -42,18 +43,18 @@ type dlqChanges struct {
 	Returned int `json:"returned"` // messages that are visible again
 }
 
-func (d *dlqCommand) summarize(result deadletter.Result) dlqSummary {
+func (d *dlqCommand) summarize() dlqSummary {
 	s, total := &d.scan.Read, d.scan.Read.Total()
 	out := dlqSummary{
 		Queue: d.scan.Queue.Name(), URL: d.scan.Queue.URL, Sources: d.targets(),
-		Messages: total.Count, Complete: result.Complete, Hidden: result.Hidden, NeedIDs: total.NeedIDs,
+		Messages: total.Count, Complete: d.result.Complete, Hidden: d.result.Hidden, NeedIDs: total.NeedIDs,
 		Outcomes: s.Outcomes(), Reasons: s.Reasons(), Groups: s.Groups(),
 	}
 	if total.Count > 0 {
 		out.Oldest = &total.Oldest
 	}
 	if d.cmd.Name() != "ls" {
-		out.dlqChanges = &dlqChanges{d.dryRun, d.scan.Progress(), result.Returned}
+		out.dlqChanges = &dlqChanges{d.dryRun, d.scan.Progress(), d.result.Returned}
 	}
 	return out
 }
@@ -68,12 +69,12 @@ func (d *dlqCommand) note(format string, args ...any) {
 }
 
 // noteResult says what a scan has left behind.
-func (d *dlqCommand) noteResult(result deadletter.Result) {
+func (d *dlqCommand) noteResult() {
 	q := d.scan.Queue
 	if d.scan.Read.Count() > 0 {
 		d.note("Reading has raised the receive count of each message by one.")
 	}
-	if result.Full {
+	if d.result.Full {
 		d.note("Not all messages were read, because SQS permits no more hidden messages of a queue. Redrive or drop what was read, and read again.")
 	}
 	if q.Hidden > 0 {
@@ -82,8 +83,8 @@ func (d *dlqCommand) noteResult(result deadletter.Result) {
 	if q.FIFO {
 		d.note("Only the first messages of each message group can be read. Those behind them are not counted, and become readable when the first are gone.")
 	}
-	if result.Hidden > 0 {
-		d.note("%d messages could not be returned to %s. They become visible within %v.", result.Hidden, q.Name(), d.scan.Hide)
+	if d.result.Hidden > 0 {
+		d.note("%d messages could not be returned to %s. They become visible within %v.", d.result.Hidden, q.Name(), d.scan.Hide)
 	}
 }
 
@@ -101,10 +102,10 @@ func (d *dlqCommand) targets() []string {
 }
 
 // printSummary prints what was found in the queue.
-func (d *dlqCommand) printSummary(result deadletter.Result) {
+func (d *dlqCommand) printSummary() {
 	w, total := d.cmd.OutOrStdout(), d.scan.Read.Total()
 	fmt.Fprintf(w, "%s (messages go to %s): %s", d.scan.Queue.Name(), strings.Join(d.targets(), ", "), plural(total.Count, "message"))
-	if !result.Complete {
+	if !d.result.Complete {
 		fmt.Fprint(w, " read, and there may be more")
 	}
 	if total.Count == 0 {
@@ -112,9 +113,19 @@ func (d *dlqCommand) printSummary(result deadletter.Result) {
 		return
 	}
 	fmt.Fprintf(w, ", the oldest sent %s\n", sentAt(total.Oldest))
+	fmt.Fprintln(w)
+	printGroups(w, d.scan.Read.Groups())
+	d.printReasons()
+	if n := total.NeedIDs; n > 0 {
+		fmt.Fprintf(w, "redrive skips %s without --new-ids, because the SQS id is the only identity and changes\n", plural(n, "message"))
+	}
+}
+
+// printGroups prints a table, and an empty line.
+func printGroups(w io.Writer, groups []deadletter.Group) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "\nMESSAGES\tSOURCE\tTOPIC\tNOW\tOLDEST")
-	for _, g := range d.scan.Read.Groups() {
+	fmt.Fprintln(table, "MESSAGES\tSOURCE\tTOPIC\tNOW\tOLDEST")
+	for _, g := range groups {
 		now := string(g.Outcome)
 		if g.Reason != "" {
 			now += ", " + string(g.Reason)
@@ -123,18 +134,17 @@ func (d *dlqCommand) printSummary(result deadletter.Result) {
 	}
 	_ = table.Flush()
 	fmt.Fprintln(w)
-	d.printReasons()
 }
 
 // printReasons prints the number of messages by what would become of them.
 func (d *dlqCommand) printReasons() {
-	w, total, outcomes := d.cmd.OutOrStdout(), d.scan.Read.Total(), d.scan.Read.Outcomes()
+	w, outcomes := d.cmd.OutOrStdout(), d.scan.Read.Outcomes()
 	succeed := outcomes[explain.Job] + outcomes[explain.Ignored]
 	fmt.Fprintf(w, "%d would now succeed", succeed)
 	if n := outcomes[explain.Ignored]; n > 0 {
 		fmt.Fprintf(w, " (%d ignored)", n)
 	}
-	fmt.Fprintf(w, ", %d would not", total.Count-succeed)
+	fmt.Fprintf(w, ", %d would not", d.scan.Read.Count()-succeed)
 	separator := ": "
 	reasons := d.scan.Read.Reasons()
 	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
@@ -142,9 +152,6 @@ func (d *dlqCommand) printReasons() {
 		separator = ", "
 	}
 	fmt.Fprintln(w)
-	if n := total.NeedIDs; n > 0 {
-		fmt.Fprintf(w, "%d of them have no identity but their SQS id, which changes when they are sent again; redrive skips them without --new-ids\n", n)
-	}
 }
 
 func plural(n int, noun string) string {

@@ -62,6 +62,7 @@ func (d *dlqCommand) show(ctx context.Context, oldest *deadletter.Oldest, index 
 	}
 	stop := d.showProgress()
 	result, err := d.scan.Run(ctx)
+	d.result = result
 	stop()
 	messages := oldest.Messages()
 	if index > 0 {
@@ -74,7 +75,7 @@ func (d *dlqCommand) show(ctx context.Context, oldest *deadletter.Oldest, index 
 			d.print(cmp.Or(index, i+1), m)
 		}
 	}
-	d.noteResult(result)
+	d.noteResult()
 	if len(messages) == 0 && err == nil && ctx.Err() == nil {
 		return fmt.Errorf("%s has no such message that can be read now", d.scan.Queue.Name())
 	}

@@ -2,7 +2,11 @@ package main
 
 import (
 	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -47,6 +51,27 @@ func TestInterruptedRedrive(t *testing.T) {
 	}
 	if sent, left := e.depth(t, "app"), e.depth(t, "dead"); sent+left != 300 {
 		t.Errorf("%d messages were sent, and %d are left", sent, left)
+	}
+}
+
+// A command that is interrupted before it has read messages says nothing about them.
+func TestInterruptedSearch(t *testing.T) {
+	t.Parallel()
+	asked := make(chan struct{})
+	ask := sync.OnceFunc(func() { close(asked) })
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // so that the end of the connection ends the context
+		ask()
+		<-r.Context().Done()
+	}))
+	t.Cleanup(silent.Close)
+	e := endpoint{addr: silent.Listener.Addr().String()}
+	p := startScout(t, "dlq", "redrive", "-c", e.config(t, startTestRedis(t), "1s"))
+	<-asked
+	p.signal(t, syscall.SIGINT)
+	err := p.end(t, time.Minute)
+	if err == nil || err.Error() != "exit status 1" || !strings.HasSuffix(p.log(), "scout: interrupted\n") {
+		t.Errorf("scout ended with %v; its log:\n%s", err, p.log())
 	}
 }
 

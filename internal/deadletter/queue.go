@@ -76,14 +76,11 @@ type Choice struct {
 // ErrUsage is the cause of the errors of Find that are about the Choice.
 var ErrUsage = errors.New("wrong usage")
 
-func usage(format string, args ...any) error {
-	return &usageError{fmt.Sprintf(format, args...)}
-}
+type usageError struct{ error }
 
-type usageError struct{ text string }
+func (usageError) Is(target error) bool { return target == ErrUsage }
 
-func (e *usageError) Error() string { return e.text }
-func (e *usageError) Unwrap() error { return ErrUsage }
+func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 // Find finds a dead-letter queue. The queues are those of the configuration; Scout
 // consumes them, so none of them is the dead-letter queue.
