@@ -197,6 +197,7 @@ func TestDenied(t *testing.T) {
 			r := &Redrive{Scan: scan}
 			if denied == "ChangeMessageVisibilityBatch" {
 				r.Selection.IDs = []string{"none"}
+				scan.Hide = 10 * time.Second // so that the messages are returned before they are extended
 			}
 			result, err := r.Run(s.Context())
 			switch denied {
@@ -210,7 +211,7 @@ func TestDenied(t *testing.T) {
 					t.Errorf("got %+v and %v", result, err)
 				}
 			default:
-				if result.Hidden != 1 {
+				if err == nil || !strings.Contains(err.Error(), "allow sqs:ChangeMessageVisibility on the queue") || result.Hidden != 1 {
 					t.Errorf("got %+v and %v", result, err)
 				}
 			}

@@ -157,12 +157,10 @@ func (s *Scan) Run(ctx context.Context) (Result, error) {
 	}
 	stopKeeping()
 	keeper.Wait()
-	result := s.release(context.WithoutCancel(ctx))
-	result.Complete, result.Full = complete, full
-	if err == nil {
-		err = failureOf(scan)
-	}
-	return result, err
+	left := s.leases.due(time.Now().Add(24 * time.Hour)) // all
+	returned, releaseErr := s.changeVisibility(context.WithoutCancel(ctx), left, 0)
+	result := Result{Complete: complete, Full: full, Returned: returned, Hidden: len(left) - returned}
+	return result, cmp.Or(err, failureOf(scan), releaseErr)
 }
 
 // failureOf returns the error that ended a scan, nil if none has.
@@ -296,13 +294,6 @@ func (s *Scan) keep(ctx context.Context, fail context.CancelCauseFunc) {
 		}
 		s.leases.extend(due, now.Add(s.Hide))
 	}
-}
-
-// release makes all messages visible that the scan still hides.
-func (s *Scan) release(ctx context.Context) Result {
-	left := s.leases.due(time.Now().Add(24 * time.Hour))
-	changed, _ := s.changeVisibility(ctx, left, 0)
-	return Result{Returned: changed, Hidden: len(left) - changed}
 }
 
 // changeVisibility returns the number of messages that are now hidden for the given
