@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"scout/config"
 	"scout/handler"
@@ -47,14 +46,14 @@ type dlqCommand struct {
 func newDLQCommand(o *options) *cobra.Command {
 	group := &cobra.Command{
 		Use:   "dlq",
-		Short: "See what is in a dead-letter queue, send it back, or drop it",
-		Long: `See what is in the dead-letter queue of an SQS queue and what would become of
-each message with the current configuration, send messages back, or delete them.
+		Short: "Show, send back or drop the messages of a dead-letter queue",
+		Long: `Show the messages in the dead-letter queue of an SQS queue and what would become
+of each with the current configuration, send them back, or delete them.
 
 The dead-letter queue is that of the configured queue; with several queues,
 --queue names one. --url names a dead-letter queue itself, such as one where SNS
-puts messages that it could not deliver. Messages go back to the queue that they came
-from, or to the one that --to names.
+puts messages that it could not deliver. Messages go back to the queue that they
+came from, or to the one that --to names.
 
 Reading hides the messages from others until the command ends, or for a minute if
 it is killed, and raises their receive counts by one.`,
@@ -86,10 +85,11 @@ func (d *dlqCommand) command(cmd *cobra.Command, check func(args []string) error
 			return &failedError{err, exitUsage}
 		}
 		if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
-			err = errors.New("interrupted")
+			text := "interrupted"
 			if d.result.Returned > 0 && d.result.Hidden == 0 {
-				err = errors.New("interrupted; the messages that are left are back in the queue")
+				text += "; the messages that are left are back in the queue"
 			}
+			err = errors.New(text)
 		}
 		return addExitCode(err)
 	}
@@ -103,16 +103,15 @@ func (d *dlqCommand) command(cmd *cobra.Command, check func(args []string) error
 	return cmd
 }
 
-// addSelection adds the flags that select messages, and returns all flags.
-func (d *dlqCommand) addSelection(cmd *cobra.Command, limit int, limitUsage string) *pflag.FlagSet {
+// addSelection adds the flags that select messages.
+func (d *dlqCommand) addSelection(cmd *cobra.Command, limit int, limitUsage string) {
 	flags, s := cmd.Flags(), &d.scan.Selection
 	flags.StringArrayVar(&s.Topics, "topic", nil, "only messages of the topic `NAME` or ARN, the event source/detail-type, or the bucket; may be repeated")
 	flags.StringArrayVar(&s.Reasons, "reason", nil, "only messages that would now be rejected for `REASON`, such as no_route; may be repeated")
 	flags.StringArrayVar(&s.IDs, "id", nil, "only the message with this SQS `ID`; may be repeated")
-	flags.DurationVar(&s.OlderThan, "older-than", 0, "only messages sent longer ago, such as 24h")
-	flags.DurationVar(&s.NewerThan, "newer-than", 0, "only messages sent since, such as 24h")
+	flags.DurationVar(&s.OlderThan, "older-than", 0, "only messages that are older, such as 24h")
+	flags.DurationVar(&s.NewerThan, "newer-than", 0, "only messages that are newer, such as 24h")
 	flags.IntVar(&d.scan.Limit, "limit", limit, limitUsage)
-	return flags
 }
 
 // checkFlags checks the values of the flags that several commands have.
@@ -123,7 +122,7 @@ func (d *dlqCommand) checkFlags() error {
 	case d.scan.Hide < time.Second || d.scan.Hide > 12*time.Hour:
 		return errors.New("--hide: must be from 1s to 12h")
 	case s.OlderThan < 0 || s.NewerThan < 0:
-		return errors.New("--older-than and --newer-than: must be durations, such as 24h")
+		return errors.New("--older-than and --newer-than must not be negative")
 	case d.scan.Limit < 0:
 		return errors.New("--limit must not be negative")
 	}
@@ -195,18 +194,19 @@ delete each once SQS has acknowledged it there.
 
 Only messages that would now succeed are sent, unless --reason, --id or --all
 asks for others. A message that is sent twice, because the command was killed in
-between, makes one job. Messages that only their SQS id tells apart get another id
-and could make two, so they are skipped without --new-ids.
+between, makes one job. A message whose only identity is its SQS id gets another id
+and could make two jobs, so it is skipped without --new-ids.
 
 The command asks nothing; --dry-run counts what it would send.`,
 		Example: "  scout dlq redrive --topic orders --rate 50 -c scout.yml",
 		Args:    cobra.NoArgs,
 	}, d.checkRedrive, d.redrive)
-	flags := d.addSelection(cmd, 0, "send at most `N` messages; 0 is no limit")
+	d.addSelection(cmd, 0, "send at most `N` messages; 0 is no limit")
+	flags := cmd.Flags()
 	flags.BoolVar(&d.all, "all", false, "also send messages that would be rejected again")
 	flags.Float64Var(&d.rate, "rate", 0, "send at most `N` messages per second; 0 is no limit")
 	flags.BoolVar(&d.dryRun, "dry-run", false, "send and delete nothing, only count")
-	flags.BoolVar(&d.newIDs, "new-ids", false, "also send messages that only their SQS id tells apart")
+	flags.BoolVar(&d.newIDs, "new-ids", false, "also send messages whose only identity is their SQS id, which changes")
 	return cmd
 }
 
@@ -247,7 +247,8 @@ is given.`,
 		Example: "  scout dlq drop --topic debug --older-than 72h -c scout.yml",
 		Args:    cobra.NoArgs,
 	}, d.checkDrop, d.drop)
-	flags := d.addSelection(cmd, 0, "delete at most `N` messages; 0 is no limit")
+	d.addSelection(cmd, 0, "delete at most `N` messages; 0 is no limit")
+	flags := cmd.Flags()
 	flags.BoolVar(&d.all, "all", false, "delete all messages")
 	flags.BoolVar(&d.dryRun, "dry-run", false, "delete nothing, only count")
 	flags.BoolVarP(&d.yes, "yes", "y", false, "do not ask")

@@ -68,20 +68,20 @@ func (d *dlqCommand) note(format string, args ...any) {
 	fmt.Fprintf(d.cmd.ErrOrStderr(), format+"\n", args...)
 }
 
-// noteResult says what a scan has left behind.
+// noteResult says what a scan has changed and what it could not read.
 func (d *dlqCommand) noteResult() {
 	q := d.scan.Queue
 	if d.scan.Read.Count() > 0 {
 		d.note("Reading has raised the receive count of each message by one.")
 	}
 	if d.result.Full {
-		d.note("Not all messages were read, because SQS permits no more hidden messages of a queue. Redrive or drop what was read, and read again.")
+		d.note("Not all messages were read, because SQS permits no more hidden messages of a queue. Redrive or drop these, and read again.")
 	}
 	if q.Hidden > 0 {
 		d.note("About %d more messages were hidden by another reader, such as a command that was killed. They become visible when their visibility timeout ends.", q.Hidden)
 	}
 	if q.FIFO {
-		d.note("Only the first messages of each message group can be read. Those behind them are not counted, and become readable when the first are gone.")
+		d.note("Only the first messages of each message group can be read. The messages behind them are not counted. They can be read when the first are gone.")
 	}
 	if d.result.Hidden > 0 {
 		d.note("%d messages could not be returned to %s. They become visible within %v.", d.result.Hidden, q.Name(), d.scan.Hide)
@@ -117,7 +117,7 @@ func (d *dlqCommand) printSummary() {
 	printGroups(w, d.scan.Read.Groups())
 	d.printReasons()
 	if n := total.NeedIDs; n > 0 {
-		fmt.Fprintf(w, "redrive skips %s without --new-ids, because the SQS id is the only identity and changes\n", plural(n, "message"))
+		fmt.Fprintf(w, "Without --new-ids, redrive skips %s whose only identity is the SQS id.\n", plural(n, "message"))
 	}
 }
 

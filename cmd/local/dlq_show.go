@@ -49,8 +49,8 @@ jobs only with --show-body.`,
 		}
 		return nil
 	}, func(ctx context.Context) error { return d.show(ctx, oldest, index) })
-	d.addSelection(cmd, 10, "show at most `N` messages, up to 100").
-		BoolVar(&d.showBody, "show-body", false, "show bodies and the arguments of jobs")
+	d.addSelection(cmd, 10, "show at most `N` messages, up to 100")
+	cmd.Flags().BoolVar(&d.showBody, "show-body", false, "show bodies and the arguments of jobs")
 	return cmd
 }
 
@@ -77,7 +77,7 @@ func (d *dlqCommand) show(ctx context.Context, oldest *deadletter.Oldest, index 
 	}
 	d.noteResult()
 	if len(messages) == 0 && err == nil && ctx.Err() == nil {
-		return fmt.Errorf("%s has no such message that can be read now", d.scan.Queue.Name())
+		return fmt.Errorf("%s has no such message that can be received now; another reader may hide it", d.scan.Queue.Name())
 	}
 	return err
 }

@@ -21,7 +21,7 @@ import (
 
 // A Queue is a dead-letter queue.
 type Queue struct {
-	URL, ARN string
+	URL      string
 	Messages int  // approximate number of messages that can be received
 	Hidden   int  // approximate number of messages that somebody else has received
 	FIFO     bool // whether it is a FIFO queue
@@ -212,15 +212,15 @@ func (f *finder) describe(ctx context.Context, q *Queue, force bool) error {
 	if slices.ContainsFunc(f.queues, func(c config.Queue) bool { return c.Label() == q.Name() }) {
 		return usage("%s is a queue that Scout consumes, because it is in the configuration; it is not read as a dead-letter queue", printable.Text(q.Name(), 100))
 	}
-	attributes, err := f.attributes(ctx, q.URL, types.QueueAttributeNameQueueArn, types.QueueAttributeNameRedrivePolicy,
+	attributes, err := f.attributes(ctx, q.URL, types.QueueAttributeNameRedrivePolicy,
 		types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible)
 	if err != nil {
 		return err
 	}
 	if next := deadLetterTarget(attributes); next != "" && !force {
-		return usage("the dead-letter queue %s has a RedrivePolicy itself: reading raises the receive counts of its messages, which may move them on to %s; use --force if they may", q.Name(), printable.Text(next, 256))
+		return usage("the dead-letter queue %s has a RedrivePolicy itself: reading raises the receive counts of its messages, which may move them on to %s; use --force to read them nevertheless", q.Name(), printable.Text(next, 256))
 	}
-	q.ARN, q.FIFO = attributes[string(types.QueueAttributeNameQueueArn)], strings.HasSuffix(q.Name(), ".fifo")
+	q.FIFO = strings.HasSuffix(q.Name(), ".fifo")
 	q.Messages, _ = strconv.Atoi(attributes[string(types.QueueAttributeNameApproximateNumberOfMessages)])
 	q.Hidden, _ = strconv.Atoi(attributes[string(types.QueueAttributeNameApproximateNumberOfMessagesNotVisible)])
 	return nil
@@ -287,5 +287,5 @@ func (f *finder) findSources(ctx context.Context, q *Queue) ([]Source, error) {
 	case len(others) > 0:
 		return nil, usage("%s is the dead-letter queue of %s, which the configuration does not have, only %s; use the configuration of that queue, or choose one with --to", q.Name(), strings.Join(others, ", "), f.names())
 	}
-	return nil, usage("no RedrivePolicy names %s, as for a queue where SNS puts what it could not deliver; name the queue that its messages belong to with --to", q.Name())
+	return nil, usage("no RedrivePolicy names %s; if SNS puts messages there that it could not deliver, name the queue that its messages belong to with --to", q.Name())
 }

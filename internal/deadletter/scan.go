@@ -11,15 +11,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-)
 
-// SQS is the part of the SQS API that reads, sends and deletes messages.
-type SQS interface {
-	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
-	ChangeMessageVisibilityBatch(context.Context, *sqs.ChangeMessageVisibilityBatchInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
-	DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput, ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
-	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
-}
+	"scout/internal/sqsclient"
+)
 
 const (
 	// DefaultHide is the default of Scan.Hide.
@@ -68,7 +62,7 @@ func (s *Selection) matches(m *Message) bool {
 
 // A Scan receives every message of a dead-letter queue once. It runs once.
 type Scan struct {
-	Client SQS
+	Client *sqsclient.Client
 	Queue  *Queue
 	Judge  Judge
 
