@@ -90,13 +90,9 @@ func (d *dlqCommand) noteResult() {
 
 // targets returns the names of the queues that messages go to.
 func (d *dlqCommand) targets() []string {
-	q := d.scan.Queue
-	if q.To != nil {
-		return []string{q.To.Name()}
-	}
-	names := make([]string, len(q.Sources))
-	for i := range q.Sources {
-		names[i] = q.Sources[i].Name()
+	var names []string
+	for _, s := range d.scan.Queue.Sources {
+		names = append(names, s.Name())
 	}
 	return names
 }

@@ -350,7 +350,7 @@ func testFindTarget(s *stand) {
 	for _, to := range []string{s.config.Name, s.queue} {
 		q, err := Find(s.Context(), s.client, s.queues(), Choice{URL: undelivered, To: to})
 		s.must(err)
-		wantEqual(s, "target", q.To.URL, s.queue)
+		wantEqual(s, "target", q.Sources[0].URL, s.queue)
 	}
 	s.wantError(Choice{To: "missing"}, "--to: there is no SQS queue", false)
 	s.wantError(Choice{To: s.dead}, "must be another queue", true)

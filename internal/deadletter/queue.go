@@ -30,8 +30,8 @@ type Queue struct {
 	// message names its own.
 	Sources []Source
 
-	// To is set if all messages go there, wherever they came from.
-	To *Source
+	// ToOne is set if all messages go to the only Source, wherever they came from.
+	ToOne bool
 }
 
 // Name returns the name of the queue.
@@ -49,12 +49,9 @@ func (s *Source) Name() string { return config.QueueName(s.URL) }
 // sourceOf returns the queue that a message goes back to, nil if it came from a
 // queue that is not among the Sources.
 func (q *Queue) sourceOf(m *types.Message) *Source {
-	if q.To != nil {
-		return q.To
-	}
 	// SQS does not document this attribute as optional, but some emulators lack it.
 	arn := m.Attributes[string(types.MessageSystemAttributeNameDeadLetterQueueSourceArn)]
-	if arn == "" && len(q.Sources) == 1 {
+	if q.ToOne || arn == "" && len(q.Sources) == 1 {
 		return &q.Sources[0]
 	}
 	for i := range q.Sources {
@@ -103,7 +100,8 @@ func Find(ctx context.Context, client *sqsclient.Client, queues []config.Queue, 
 	}
 	switch {
 	case c.To != "":
-		q.To, err = f.findTarget(ctx, q, c.To)
+		q.ToOne = true
+		q.Sources, err = f.findTarget(ctx, q, c.To)
 	case c.URL != "":
 		q.Sources, err = f.findSources(ctx, q)
 	}
@@ -227,7 +225,7 @@ func (f *finder) describe(ctx context.Context, q *Queue, force bool) error {
 }
 
 // findTarget returns the queue that --to names.
-func (f *finder) findTarget(ctx context.Context, q *Queue, to string) (*Source, error) {
+func (f *finder) findTarget(ctx context.Context, q *Queue, to string) ([]Source, error) {
 	url, err := to, error(nil)
 	if !strings.Contains(to, "://") {
 		named := config.Queue{Name: to}
@@ -238,21 +236,22 @@ func (f *finder) findTarget(ctx context.Context, q *Queue, to string) (*Source, 
 			return nil, fmt.Errorf("--to: %w", err)
 		}
 	}
-	return f.newSource(ctx, q, url)
+	s, err := f.newSource(ctx, q, url)
+	return []Source{s}, err
 }
 
 // newSource describes a queue that messages of q may go to. It is an error if the
 // configuration does not have it.
-func (f *finder) newSource(ctx context.Context, q *Queue, url string) (*Source, error) {
-	s := &Source{URL: strings.TrimRight(url, "/")}
+func (f *finder) newSource(ctx context.Context, q *Queue, url string) (Source, error) {
+	s := Source{URL: strings.TrimRight(url, "/")}
 	s.Config = f.configured(s.Name())
 	switch {
 	case s.Name() == q.Name():
-		return nil, usage("--to must be another queue than the dead-letter queue %s", q.Name())
+		return s, usage("--to must be another queue than the dead-letter queue %s", q.Name())
 	case s.Config == nil:
-		return nil, usage("the queue %s is not in the configuration, so Scout cannot tell what would become of its messages; use the configuration of that queue, or choose one of %s with --to", printable.Text(s.Name(), 100), f.names())
+		return s, usage("the queue %s is not in the configuration, so Scout cannot tell what would become of its messages; use the configuration of that queue, or choose one of %s with --to", printable.Text(s.Name(), 100), f.names())
 	case strings.HasSuffix(s.Name(), ".fifo") != q.FIFO:
-		return nil, usage("messages cannot go from %s to %s: one of them is a FIFO queue and the other is not", q.Name(), s.Name())
+		return s, usage("messages cannot go from %s to %s: one of them is a FIFO queue and the other is not", q.Name(), s.Name())
 	}
 	attributes, err := f.attributes(ctx, s.URL, types.QueueAttributeNameQueueArn)
 	s.ARN = attributes[string(types.QueueAttributeNameQueueArn)]
@@ -278,7 +277,7 @@ func (f *finder) findSources(ctx context.Context, q *Queue) ([]Source, error) {
 			if err != nil {
 				return nil, err
 			}
-			sources = append(sources, *s)
+			sources = append(sources, s)
 		}
 	}
 	switch {

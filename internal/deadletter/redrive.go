@@ -40,7 +40,8 @@ func (r *Redrive) Run(ctx context.Context) (Result, error) {
 	return r.Scan.Run(ctx)
 }
 
-// canSend reports whether a message can be sent, and counts those that get new ids.
+// canSend reports whether a message can be sent, and counts those that would get new
+// ids. The caller holds r.mu.
 func (r *Redrive) canSend(m *Message) bool {
 	if m.Source != nil && m.NeedsID && !r.NewIDs {
 		r.progress.SkippedIDs++
