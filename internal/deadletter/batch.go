@@ -102,20 +102,16 @@ func detached[T any](ctx context.Context, call func(context.Context) (T, error))
 	return call(ctx)
 }
 
-// eachBatch calls do for the items in batches, by a number of goroutines.
-func eachBatch[T any](items []T, goroutines int, do func([]T)) {
-	batches := make(chan []T)
+// eachBatch calls do for the items in batches, with a maximum number of calls at a time.
+func eachBatch[T any](items []T, calls int, do func([]T)) {
+	running := make(chan struct{}, calls)
 	var wait sync.WaitGroup
-	for range min(goroutines, (len(items)+maxBatch-1)/maxBatch) {
+	for batch := range slices.Chunk(items, maxBatch) {
+		running <- struct{}{}
 		wait.Go(func() {
-			for batch := range batches {
-				do(batch)
-			}
+			do(batch)
+			<-running
 		})
 	}
-	for batch := range slices.Chunk(items, maxBatch) {
-		batches <- batch
-	}
-	close(batches)
 	wait.Wait()
 }

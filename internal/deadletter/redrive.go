@@ -107,13 +107,11 @@ func size(m *Message) int {
 
 // fifoGroup returns the group that orders a message, "" if none does.
 func fifoGroup(m *Message) string {
-	if !isFIFO(m) {
-		return ""
+	if strings.HasSuffix(m.Source.URL, ".fifo") {
+		return m.Group()
 	}
-	return m.Group()
+	return ""
 }
-
-func isFIFO(m *Message) bool { return strings.HasSuffix(m.Source.URL, ".fifo") }
 
 // wait reserves time for n messages and waits for it. It returns an error if ctx ends.
 func (r *Redrive) wait(ctx context.Context, n int) error {
@@ -168,7 +166,7 @@ func sendEntry(id *string, m *Message) types.SendMessageBatchRequestEntry {
 	if group := m.Group(); group != "" {
 		e.MessageGroupId = &group
 	}
-	if isFIFO(m) {
+	if fifoGroup(m) != "" {
 		e.MessageDeduplicationId = m.MessageId // so that SQS takes a message once that is sent twice within 5 minutes
 	}
 	return e
