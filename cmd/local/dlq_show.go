@@ -14,7 +14,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/spf13/cobra"
 
-	"scout/handler"
 	"scout/internal/deadletter"
 	"scout/internal/explain"
 	"scout/internal/printable"
@@ -113,25 +112,15 @@ func (d *dlqCommand) print(n int, m *deadletter.Message) {
 	}
 }
 
-// A dlqMessage is a message in the JSON output of scout dlq show. Keys that scout
-// explain has too mean the same.
+// A dlqMessage is a message in the JSON output of scout dlq show.
 type dlqMessage struct {
-	ID          string            `json:"sqs_message_id"`
-	Queue       string            `json:"queue,omitempty"` // that it goes back to
-	Sent        time.Time         `json:"sent"`
-	Receives    int               `json:"receive_count"`
-	Undelivered string            `json:"undelivered,omitempty"` // why SNS could not deliver it
-	Source      handler.Source    `json:"source,omitempty"`
-	Label       string            `json:"label,omitempty"`
-	TopicARN    string            `json:"topic_arn,omitempty"`
-	MessageID   string            `json:"message_id,omitempty"` // assigned by the source
-	Route       string            `json:"route,omitempty"`
-	Outcome     explain.Outcome   `json:"outcome"`
-	Reason      handler.Reason    `json:"reason,omitempty"`
-	Detail      string            `json:"detail,omitempty"`
-	NewID       bool              `json:"new_id,omitempty"` // whether redrive skips it without --new-ids
-	Jobs        []any             `json:"jobs"`             // without --show-body, a dlqJob for each
-	Attributes  map[string]string `json:"attributes"`       // of SQS
+	explain.Record                   // without --show-body, a dlqJob for each job
+	Sent           time.Time         `json:"sent"`
+	Receives       int               `json:"receive_count"`
+	Undelivered    string            `json:"undelivered,omitempty"` // why SNS could not deliver it
+	MessageID      string            `json:"message_id,omitempty"`  // assigned by the source
+	NewID          bool              `json:"new_id,omitempty"`      // whether redrive skips it without --new-ids
+	Attributes     map[string]string `json:"attributes"`            // of SQS
 
 	MessageAttributes map[string]dlqAttribute `json:"message_attributes"`
 
@@ -164,29 +153,22 @@ func (d *dlqCommand) printMessagesJSON(messages []*deadletter.Message) error {
 
 func (d *dlqCommand) messageJSON(m *deadletter.Message) dlqMessage {
 	out := dlqMessage{
-		ID: m.ID(), Sent: m.Sent().UTC(), Receives: m.Receives(), Undelivered: m.Undelivered,
-		Source: m.Translation.Source, Label: m.Label, TopicARN: m.TopicARN, MessageID: m.MessageID, Route: m.Route,
-		Outcome: m.Outcome(), Reason: m.Reason(), NewID: m.NeedsID,
-		Jobs: []any{}, Attributes: m.Attributes, MessageAttributes: map[string]dlqAttribute{},
+		Record: m.Record(), Sent: m.Sent().UTC(), Receives: m.Receives(), Undelivered: m.Undelivered, MessageID: m.MessageID,
+		NewID: m.NeedsID, Attributes: m.Attributes, MessageAttributes: map[string]dlqAttribute{},
 	}
+	out.SQSMessageID, out.Outcome = m.ID(), m.Outcome()
 	if m.Source != nil {
-		out.Queue = m.Source.Name()
-	}
-	if m.Rejection != nil {
-		out.Detail = m.Rejection.Detail
+		out.Queue = m.Source.Name() // that it goes back to
 	}
 	for name, a := range m.MessageAttributes {
 		out.MessageAttributes[name] = dlqAttribute{aws.ToString(a.DataType), a.StringValue, a.BinaryValue}
 	}
-	for _, job := range m.Jobs {
-		if d.showBody {
-			out.Jobs = append(out.Jobs, json.RawMessage(job.Payload))
-		} else {
-			out.Jobs = append(out.Jobs, dlqJob{job.Class, job.Queue, job.JID})
-		}
-	}
 	if d.showBody {
 		out.Body = m.Body
+		return out
+	}
+	for i, job := range m.Jobs {
+		out.Jobs[i], _ = json.Marshal(dlqJob{job.Class, job.Queue, job.JID})
 	}
 	return out
 }

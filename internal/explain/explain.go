@@ -105,26 +105,32 @@ func (r Result) MatchedRoute() (handler.Route, bool) {
 	return routes[i], true
 }
 
-// MarshalJSON returns the form of scout explain --output json. Its keys are part of
+// A Record is the form of a Result in scout explain --output json. Its keys are part of
 // Scout's interface: new ones may be added, but none is renamed or removed.
-func (r Result) MarshalJSON() ([]byte, error) {
-	out := struct {
-		SQSMessageID string            `json:"sqs_message_id"`
-		Queue        string            `json:"queue"`
-		Source       handler.Source    `json:"source"`
-		Label        string            `json:"label,omitempty"`
-		TopicARN     string            `json:"topic_arn,omitempty"`
-		Route        string            `json:"route,omitempty"`
-		Outcome      Outcome           `json:"outcome"`
-		Reason       handler.Reason    `json:"reason,omitempty"`
-		Detail       string            `json:"detail,omitempty"`
-		DeadSet      bool              `json:"dead_set,omitempty"`
-		Oddities     []string          `json:"oddities,omitempty"`
-		Jobs         []json.RawMessage `json:"jobs"`
+type Record struct {
+	SQSMessageID string            `json:"sqs_message_id"`
+	Queue        string            `json:"queue"`
+	Source       handler.Source    `json:"source"`
+	Label        string            `json:"label,omitempty"`
+	TopicARN     string            `json:"topic_arn,omitempty"`
+	Route        string            `json:"route,omitempty"`
+	Outcome      Outcome           `json:"outcome"`
+	Reason       handler.Reason    `json:"reason,omitempty"`
+	Detail       string            `json:"detail,omitempty"`
+	DeadSet      bool              `json:"dead_set,omitempty"`
+	Oddities     []string          `json:"oddities,omitempty"`
+	Jobs         []json.RawMessage `json:"jobs"`
 
-		// Origins says for each job where its options come from; see [config.Origin].
-		Origins []map[string]string `json:"origins,omitempty"`
-	}{
+	// Origins says for each job where its options come from; see [config.Origin].
+	Origins []map[string]string `json:"origins,omitempty"`
+}
+
+// MarshalJSON returns the Record as JSON.
+func (r Result) MarshalJSON() ([]byte, error) { return json.Marshal(r.Record()) }
+
+// Record returns the Result in the form for JSON.
+func (r Result) Record() Record {
+	out := Record{
 		SQSMessageID: r.SQSMessageID, Queue: r.Queue.Label(), Source: r.Source, Label: r.Label, TopicARN: r.TopicARN,
 		Route: r.Route, Outcome: r.Outcome(), Oddities: r.Oddities, Jobs: []json.RawMessage{},
 	}
@@ -141,5 +147,5 @@ func (r Result) MarshalJSON() ([]byte, error) {
 			out.Origins = append(out.Origins, from)
 		}
 	}
-	return json.Marshal(out)
+	return out
 }
