@@ -3,6 +3,7 @@ package devstack
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 	"unicode"
@@ -30,8 +31,8 @@ type Notification struct {
 
 // Publish sends a notification to every queue that is subscribed to the topic and returns its id. A
 // FIFO topic does not send duplicates; it returns the id of the first notification. If a queue no
-// longer exists, the dead-letter queue of its subscription gets the notification. If a queue rejects
-// the notification, Publish logs that to Log and still succeeds.
+// longer exists, the dead-letter queue of its subscription gets the notification, with attributes that
+// say why. If a queue rejects the notification, Publish logs that to Log and still succeeds.
 func (s *Server) Publish(topicARN string, n Notification) (messageID string, err error) {
 	result, err := s.publish(topicARN, n)
 	return result.id, err
@@ -77,14 +78,15 @@ func (s *Server) fanOut(t *topic, n Notification, now time.Time) sendResult {
 // de-duplicates notifications by the ids of their publisher. A standard queue would reject a
 // de-duplication id, so it receives none.
 func (s *Server) deliver(sub *subscription, n Notification, result sendResult, now time.Time) error {
+	var failure map[string]Attribute
 	q := queueByARN(s.queues, sub.queueARN)
 	if q == nil {
-		q = queueByARN(s.queues, sub.deadLetterARN)
+		q, failure = queueByARN(s.queues, sub.deadLetterARN), undelivered(errQueueDoesNotExist)
 	}
 	if q == nil {
 		return errQueueDoesNotExist
 	}
-	in := sendInput{GroupID: n.GroupID}
+	in := sendInput{GroupID: n.GroupID, Attributes: map[string]Attribute{}}
 	if n.TraceHeader != "" {
 		in.SystemAttributes = map[string]Attribute{traceHeader: {DataType: "String", StringValue: n.TraceHeader}}
 	}
@@ -92,12 +94,21 @@ func (s *Server) deliver(sub *subscription, n Notification, result sendResult, n
 		in.DeduplicationID = n.DeduplicationID
 	}
 	if sub.raw {
-		in.Body, in.Attributes = n.Message, n.Attributes
+		in.Body = n.Message
+		maps.Copy(in.Attributes, n.Attributes)
 	} else {
 		in.Body = n.envelope(sub, result, now)
 	}
+	maps.Copy(in.Attributes, failure)
 	_, err := q.send(in, now)
 	return err
+}
+
+// undelivered returns the attributes that SNS adds to a message in the dead-letter queue of a
+// subscription. See https://github.com/localstack/localstack/issues/6639.
+func undelivered(cause *apiError) map[string]Attribute {
+	text := func(s string) Attribute { return Attribute{DataType: "String", StringValue: s} }
+	return map[string]Attribute{"RequestID": text(uuid.New()), "ErrorCode": text(cause.query), "ErrorMessage": text(cause.message)}
 }
 
 // size is the number of bytes that count towards the limits.

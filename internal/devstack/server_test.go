@@ -262,22 +262,34 @@ func TestRawDeliveryWithTooManyAttributesIsDropped(t *testing.T) {
 	c.receiveNone(queue)
 }
 
-// TestTraceHeaderOfPublisher checks that SNS passes the header of a publisher's request on to SQS. Moto
-// does not.
+// TestDeadLetterQueueOfSubscription checks where a notification goes whose queue no longer exists, and
+// that it says why.
 func TestDeadLetterQueueOfSubscription(t *testing.T) {
-	c := newClient(t, startServer(t))
-	topic, queue, undelivered := c.topic(), c.queue(nil), c.queue(nil)
-	c.subscribe(topic, queue, map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"` + c.attribute(undelivered, "QueueArn") + `"}`})
-	c.publish(sns.PublishInput{TopicArn: &topic, Message: aws.String("one")})
-	c.receiveNone(undelivered)
-	_, err := c.sqs.DeleteQueue(t.Context(), &sqs.DeleteQueueInput{QueueUrl: &queue})
-	c.must(err)
-	c.publish(sns.PublishInput{TopicArn: &topic, Message: aws.String("two")})
-	if m := c.receiveOne(undelivered); !strings.Contains(*m.Body, `"Message" : "two"`) {
-		t.Errorf("the dead-letter queue of the subscription has %s", *m.Body)
+	for delivery, attributes := range map[string]map[string]string{"envelope": {}, "raw": {"RawMessageDelivery": "true"}} {
+		c := newClient(t, startServer(t))
+		topic, queue, undelivered := c.topic(), c.queue(nil), c.queue(nil)
+		attributes["RedrivePolicy"] = `{"deadLetterTargetArn":"` + c.attribute(undelivered, "QueueArn") + `"}`
+		c.subscribe(topic, queue, attributes)
+		c.publish(sns.PublishInput{TopicArn: &topic, Message: aws.String("one")})
+		c.receiveNone(undelivered)
+		_, err := c.sqs.DeleteQueue(t.Context(), &sqs.DeleteQueueInput{QueueUrl: &queue})
+		c.must(err)
+		c.publish(sns.PublishInput{TopicArn: &topic, Message: aws.String("two"), MessageAttributes: manyAttributes(1)})
+		m := c.receiveOne(undelivered)
+		if isRaw := *m.Body == "two"; isRaw != (delivery == "raw") || !isRaw && !strings.Contains(*m.Body, `"Message" : "two"`) {
+			t.Errorf("%s: the dead-letter queue of the subscription has %s", delivery, *m.Body)
+		}
+		reason := aws.ToString(m.MessageAttributes["ErrorCode"].StringValue) + ": " + aws.ToString(m.MessageAttributes["ErrorMessage"].StringValue)
+		wantEqual(c, delivery, reason, "AWS.SimpleQueueService.NonExistentQueue: The specified queue does not exist.")
+		if aws.ToString(m.MessageAttributes["RequestID"].StringValue) == "" {
+			t.Errorf("%s: there is no RequestID", delivery)
+		}
+		wantEqual(c, delivery+": attributes", len(m.MessageAttributes), map[string]int{"envelope": 3, "raw": 4}[delivery])
 	}
 }
 
+// TestTraceHeaderOfPublisher checks that SNS passes the header of a publisher's request on to SQS. Moto
+// does not.
 func TestTraceHeaderOfPublisher(t *testing.T) {
 	c := newClient(t, startServer(t))
 	for name, attributes := range map[string]map[string]string{"envelope": nil, "raw": raw} {
