@@ -16,15 +16,34 @@ import (
 )
 
 // TestAudit checks that scout check --online has nothing to say about the queues,
-// policies and subscriptions of the template.
+// policies and subscriptions of the templates.
 func TestAudit(t *testing.T) {
 	for name, s := range scenarios(parse(t, readFile(t, "../../../template.yaml"))) {
-		for _, f := range s.facts(t).Findings() {
-			if f.Severity != audit.OK {
-				t.Errorf("%s: %s %s %s: %s; %s", name, f.Severity, f.Area, f.Subject, f.Message, f.Fix)
-			}
+		checkAudit(t, name, s.facts(t))
+	}
+	for name, s := range daemonQueues(t) {
+		checkAudit(t, name, s.facts(t))
+	}
+}
+
+// checkAudit checks that an audit has no findings.
+func checkAudit(t *testing.T, name string, facts audit.Facts) {
+	t.Helper()
+	for _, f := range facts.Findings() {
+		if f.Severity != audit.OK {
+			t.Errorf("%s: %s %s %s: %s; %s", name, f.Severity, f.Area, f.Subject, f.Message, f.Fix)
 		}
 	}
+}
+
+// daemonQueues returns the stacks of packaging/queue.yaml.
+func daemonQueues(t *testing.T) map[string]*stack {
+	d := parse(t, readFile(t, "../../../packaging/queue.yaml"))
+	stacks := map[string]*stack{}
+	for _, fifo := range []string{"false", "true"} {
+		stacks["Fifo="+fifo] = d.create(map[string]string{"QueueName": "shop", "Topics": topicNames(1, 15), "Fifo": fifo})
+	}
+	return stacks
 }
 
 // facts returns what an audit would find out about the stack, for a configuration
@@ -39,9 +58,13 @@ func (s *stack) facts(t *testing.T) audit.Facts {
 		Attributes: queue,
 		AllListed:  true,
 	}
-	dead, undelivered := s.attributes(t, "DeadLetterQueue"), s.attributes(t, "UndeliveredQueue")
+	dead := s.attributes(t, "DeadLetterQueue")
 	f.DeadLetters = audit.Target{ARN: dead["QueueArn"], Attributes: dead}
-	f.Undelivered = map[string]audit.Target{undelivered["QueueArn"]: {ARN: undelivered["QueueArn"], Attributes: undelivered}}
+	f.Undelivered = map[string]audit.Target{dead["QueueArn"]: f.DeadLetters}
+	if _, ok := s.resources["UndeliveredQueue"]; ok {
+		a := s.attributes(t, "UndeliveredQueue")
+		f.Undelivered[a["QueueArn"]] = audit.Target{ARN: a["QueueArn"], Attributes: a}
+	}
 	route := func(key string) []handler.Route {
 		return []handler.Route{{Key: key, Outcome: handler.Worker{JobTemplate: sidekiq.JobTemplate{Class: "Worker", Queue: "default"}}}}
 	}

@@ -5,26 +5,34 @@ package template
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"scout/config"
+	"scout/handler"
+	"scout/internal/audit"
 	"scout/internal/devstack"
+	"scout/internal/sqsclient"
 	"scout/internal/test/env"
+	"scout/sidekiq"
 )
 
 // A cloud is an SNS and SQS, which the AWS CLI calls.
 type cloud struct {
-	bin   string // directory with a program aws that calls them
-	topic string // ARN
+	bin      string // directory with a program aws that calls them
+	endpoint string
+	topic    string // ARN
 }
 
 func newCloud(t *testing.T, endpoint string) cloud {
 	t.Helper()
-	c := cloud{bin: t.TempDir()}
+	c := cloud{bin: t.TempDir(), endpoint: endpoint}
 	// The AWS CLI 1 ignores AWS_ENDPOINT_URL for SQS.
 	script := fmt.Sprintf("#!/bin/sh\nexec %q --endpoint-url %q \"$@\"\n", env.AWSCLI(t), endpoint)
 	if err := os.WriteFile(filepath.Join(c.bin, "aws"), []byte(script), 0o700); err != nil {
@@ -87,6 +95,31 @@ func (c cloud) receives(t *testing.T, queue string) {
 	}
 }
 
+// audited checks that an audit of the queue has no findings.
+func (c cloud) audited(t *testing.T, queue string) {
+	t.Helper()
+	settings := config.AWS{Region: "us-east-1", AccessKey: "x", SecretKey: "x", Endpoint: c.endpoint}
+	client, err := sqsclient.New(t.Context(), settings, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	topics, err := audit.NewSNS(t.Context(), settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := config.Queue{Name: queue, Topics: []handler.Route{{Key: "orders", Outcome: handler.Worker{JobTemplate: sidekiq.JobTemplate{Class: "OrderWorker"}}}}}
+	url, err := client.QueueURL(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	auditor := &audit.Auditor{SQS: client, SNS: topics, DedupTTL: 24 * time.Hour, Endpoint: c.endpoint}
+	facts := auditor.Facts(t.Context(), q, url)
+	if facts.Err != nil || len(facts.Subscriptions) != 1 {
+		t.Errorf("the subscriptions of %s are %v (%v)", queue, facts.Subscriptions, facts.Err)
+	}
+	checkAudit(t, queue, facts)
+}
+
 // queueSteps returns the commands of docs/deploy.md that create the daemon's queue.
 func queueSteps(t *testing.T, topic string) string {
 	t.Helper()
@@ -108,6 +141,7 @@ func TestDaemonQueue(t *testing.T) {
 	c := newCloud(t, env.Moto(t))
 	c.sh(t, queueSteps(t, c.topic))
 	c.receives(t, "shop")
+	c.audited(t, "shop")
 	s := parse(t, readFile(t, "../../../packaging/queue.yaml")).create(map[string]string{"QueueName": "shop", "Topics": c.topic})
 	arns := strings.NewReplacer("${Queue.Arn}", "arn:aws:sqs:us-east-1:123456789012:shop", "${DeadLetterQueue.Arn}", "arn:aws:sqs:us-east-1:123456789012:shop-dead")
 	for name, queue := range map[string]string{"Queue": "shop", "DeadLetterQueue": "shop-dead"} {
@@ -129,7 +163,7 @@ func TestDaemonQueue(t *testing.T) {
 }
 
 // TestQueueStepsOnDevstack runs the commands of docs/deploy.md against scout dev's
-// SNS and SQS.
+// SNS and SQS. What SNS cannot deliver goes to the dead-letter queue.
 func TestQueueStepsOnDevstack(t *testing.T) {
 	server := devstack.NewServer()
 	endpoint := httptest.NewServer(server)
@@ -137,4 +171,7 @@ func TestQueueStepsOnDevstack(t *testing.T) {
 	c := newCloud(t, endpoint.URL)
 	c.sh(t, queueSteps(t, c.topic))
 	c.receives(t, "shop")
+	c.audited(t, "shop")
+	c.sh(t, "aws sqs delete-queue --queue-url $(aws sqs get-queue-url --query QueueUrl --output text --queue-name shop)")
+	c.receives(t, "shop-dead")
 }

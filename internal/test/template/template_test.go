@@ -128,9 +128,9 @@ func TestOutageTable(t *testing.T) {
 
 // TestQueueTemplate checks the template of the daemon's queue, standard and FIFO.
 func TestQueueTemplate(t *testing.T) {
-	d := parse(t, readFile(t, "../../../packaging/queue.yaml"))
+	stacks := daemonQueues(t)
 	for fifo, names := range map[string][2]string{"false": {"shop", "shop-dead"}, "true": {"shop.fifo", "shop-dead.fifo"}} {
-		s := d.create(map[string]string{"QueueName": "shop", "Topics": topicNames(1, 15), "Fifo": fifo})
+		s := stacks["Fifo="+fifo]
 		if s.property("Queue", "QueueName") != names[0] || s.property("DeadLetterQueue", "QueueName") != names[1] {
 			t.Errorf("the queues are %v and %v", s.property("Queue", "QueueName"), s.property("DeadLetterQueue", "QueueName"))
 		}
@@ -144,7 +144,7 @@ func TestQueueTemplate(t *testing.T) {
 			t.Errorf("there are the subscriptions %v", subscriptions)
 		}
 		for _, name := range subscriptions {
-			if s.property(name, "RawMessageDelivery") != false || s.property(name, "Endpoint") != "${Queue.Arn}" || s.resources[name].DependsOn != "QueuePolicy" {
+			if s.property(name, "RawMessageDelivery") != false || s.property(name, "Endpoint") != "${Queue.Arn}" || fmt.Sprint(s.resources[name].DependsOn) != "[QueuePolicy DeadLetterQueuePolicy]" {
 				t.Errorf("%s is %v", name, s.resources[name])
 			}
 		}
