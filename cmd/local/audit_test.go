@@ -165,7 +165,7 @@ func (s *setup) faulty(t *testing.T, redis string) {
 		"error queue faulty: the queue is encrypted with the key alias/aws/sqs",
 		"warning queue faulty: the queue's policy does not deny requests without TLS",
 		"error queue faulty: the queue's policy lets anyone send",
-		"warning topic " + orders + "-old: the queue's policy admits the topic",
+		"warning topic " + orders + "-old: the queue's policy lets " + orders + "-old send, but no route applies",
 		"error topic " + legacy + ": the queue is subscribed to legacy, which has no route",
 		"warning dlq " + legacy + ": the subscription to legacy has no dead-letter queue",
 		"error topic " + orders + ": raw message delivery is on for orders",

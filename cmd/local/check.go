@@ -23,8 +23,8 @@ func newCheckCommand(o *options) *cobra.Command {
 
 With --online, also connect to Redis, SQS and SNS, and say what to change there:
 permissions, the queue's policy, its dead-letter queue and its key, subscriptions,
-raw message delivery, topics without a route. What Scout may not ask AWS about, it
-says.
+raw message delivery, topics without a route. If AWS denies a call, the finding names
+the missing permission.
 
 The check changes nothing. It tests the permissions to delete messages and to
 change their visibility with a receipt handle that does not exist. It receives
@@ -37,9 +37,8 @@ subject, message, fix, file and line.
 
 FILE is the configuration, as with --config.
 
-The exit code is 0 if there is no error, in spite of warnings and of what could
-not be found out, 1 if there is one in Redis or AWS, and 2 if the arguments or the
-configuration are invalid.`,
+The exit code is 1 if Redis or AWS have an error, 2 if the arguments or the
+configuration are invalid, and 0 otherwise, even if there are warnings.`,
 		Example: `  scout check scout.yml
   scout check scout.yml --online --output json | jq -r '.findings[] | .severity + " " + .message'`,
 		Args: cobra.MaximumNArgs(1),
@@ -97,7 +96,7 @@ func (c *checkCommand) check(ctx context.Context, r *report) error {
 	checkRedisOnline(ctx, loaded, r)
 	checkQueuesOnline(ctx, loaded, c.tryReceive, r)
 	if r.failed > 0 {
-		return fmt.Errorf("%d checks failed", r.failed)
+		return fmt.Errorf("%s failed", plural(r.failed, "check"))
 	}
 	return nil
 }

@@ -100,13 +100,13 @@ func checkSentinels(ctx context.Context, client *sidekiq.Client, options sidekiq
 func checkReplicas(info sidekiq.Info, wait int, r *report) {
 	connected := len(info.Replicas)
 	setWait := "set redis.wait.replicas to " + strconv.Itoa(connected)
-	has := "the master has " + replicas(connected)
+	has := "the master has " + plural(connected, "replica")
 	if connected > 0 {
 		has += " (" + strings.Join(info.Replicas, ", ") + ")"
 	}
 	switch {
 	case wait > connected:
-		r.fail("", "redis.wait needs %s to have each job, but %s: polling pauses until more are connected", replicas(wait), has)
+		r.fail("", "redis.wait needs %s to have each job, but %s: polling pauses until more are connected", plural(wait, "replica"), has)
 	case connected == 0:
 		r.ok("%s", has)
 	case wait == connected:
@@ -118,13 +118,6 @@ func checkReplicas(info sidekiq.Info, wait int, r *report) {
 	default:
 		r.warn(setWait+", or at least min-replicas-to-write in Redis, so that a master without replicas accepts no jobs", "%s, but Scout does not wait until they have a job: a failover may lose jobs", has)
 	}
-}
-
-func replicas(n int) string {
-	if n == 1 {
-		return "1 replica"
-	}
-	return strconv.Itoa(n) + " replicas"
 }
 
 func checkMemory(info sidekiq.Info, r *report) {

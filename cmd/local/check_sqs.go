@@ -61,12 +61,11 @@ func checkQueueOnline(ctx context.Context, auditor *audit.Auditor, q config.Queu
 	p := permissions{client: auditor.SQS, url: url, report: r}
 	facts := auditor.Facts(ctx, q, url)
 	switch {
-	case audit.IsDenied(facts.Err):
+	case sqsclient.IsDenied(facts.Err):
 		r.skip("allow it: without it, Scout assumes a visibility timeout of 30 s", "%s", p.denied("sqs:GetQueueAttributes", facts.Err))
 		r.skip("", "the dead-letter queue, the visibility timeout, the policy and the subscriptions were not checked")
 	case facts.Err != nil:
 		r.fail("", "reading the attributes of %s: %v", url, facts.Err)
-		return
 	default:
 		visible := facts.Attributes["ApproximateNumberOfMessages"]
 		r.ok("the SQS queue %s exists and holds %s messages", url, visible)
@@ -74,6 +73,9 @@ func checkQueueOnline(ctx context.Context, auditor *audit.Auditor, q config.Queu
 	}
 	for _, f := range facts.Findings() {
 		r.add(f)
+	}
+	if facts.Err != nil && !sqsclient.IsDenied(facts.Err) {
+		return
 	}
 	p.checkReceive(ctx, tryReceive)
 	p.checkDelete(ctx)
@@ -121,7 +123,7 @@ func (p permissions) reportCall(action, consequence string, err error, report fu
 	switch {
 	case err == nil || rejectsHandle(err):
 		p.report.ok("%s is permitted", action)
-	case audit.IsDenied(err):
+	case sqsclient.IsDenied(err):
 		report("allow it", "%s: %s", p.denied(action, err), consequence)
 	default:
 		p.report.fail("", "trying %s on %s: %v", action, p.url, err)
@@ -130,7 +132,7 @@ func (p permissions) reportCall(action, consequence string, err error, report fu
 
 // denied describes a denied action, with the reason that AWS gives.
 func (p permissions) denied(action string, err error) string {
-	return action + " on " + p.url + " is denied" + audit.Reason(err)
+	return action + " on " + p.url + " is denied" + sqsclient.Reason(err)
 }
 
 // rejectsHandle reports whether a call failed only because of its receipt handle.

@@ -14,6 +14,7 @@ import (
 
 	"scout/config"
 	"scout/internal/audit"
+	"scout/internal/sqsclient"
 )
 
 // An initCommand holds the flags of scout init.
@@ -141,8 +142,8 @@ func (c *initCommand) ask(ctx context.Context, d *draft, stderr io.Writer) error
 	}
 	facts := auditor.Facts(ctx, q, url)
 	switch {
-	case audit.IsDenied(facts.Err):
-		return fmt.Errorf("reading the attributes of %s: sqs:GetQueueAttributes is denied%s; allow it", c.queue, audit.Reason(facts.Err))
+	case sqsclient.IsDenied(facts.Err):
+		return fmt.Errorf("reading the attributes of %s: sqs:GetQueueAttributes is denied%s; allow it", c.queue, sqsclient.Reason(facts.Err))
 	case facts.Err != nil:
 		return fmt.Errorf("reading the attributes of %s: %w", c.queue, facts.Err)
 	}

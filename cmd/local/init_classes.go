@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,7 +19,7 @@ type appClasses map[string]config.Class
 // readClasses returns the classes of a manifest, as the key workers would have them.
 func readClasses(ctx context.Context, file string) (appClasses, error) {
 	if _, err := os.Stat(file); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--workers: %w; write it with rake scout:manifest", err)
 	}
 	path, err := filepath.Abs(file)
 	if err != nil {

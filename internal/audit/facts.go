@@ -31,10 +31,9 @@ type Facts struct {
 	Region   string        // for which requests are signed
 	Endpoint string        // of requests; "" for AWS's own
 
-	URL         string
-	Attributes  Attributes // of the queue; nil if Err is not
-	Err         error      // why the attributes are unknown
-	DeadLetters Target     // the zero value if the queue has no dead-letter queue
+	URL        string
+	Attributes Attributes // of the queue; nil if Err is not
+	Err        error      // why the attributes are unknown
 
 	// Subscriptions are those of the queue. AllListed says that they include all of
 	// the queue's account and region; Topics has the topics that were asked for
@@ -43,14 +42,14 @@ type Facts struct {
 	AllListed     bool
 	Topics        map[string]bool
 
-	Undelivered map[string]Target // dead-letter queues of the subscriptions, by ARN
+	DeadLetters map[string]Target // dead-letter queues of the queue and its subscriptions, by ARN
 
 	Unasked []Finding // what could not be found out
 }
 
 // A Target is a dead-letter queue.
 type Target struct {
-	ARN, URL   string
+	URL        string
 	Missing    bool       // whether there is no such queue
 	Attributes Attributes // nil if unknown
 }
@@ -65,11 +64,10 @@ type Subscription struct {
 // Attributes are those of a queue or a subscription, by AWS's names.
 type Attributes map[string]string
 
-// seconds returns an attribute that is a number of seconds. It reports false if
-// the attribute is missing.
-func (a Attributes) seconds(name string) (time.Duration, bool) {
-	n, err := strconv.ParseUint(a[name], 10, 31)
-	return time.Duration(n) * time.Second, err == nil
+// seconds returns an attribute that is a number of seconds, or 0 if it is missing.
+func (a Attributes) seconds(name string) time.Duration {
+	n, _ := strconv.ParseUint(a[name], 10, 31)
+	return time.Duration(n) * time.Second
 }
 
 // redrive returns the dead-letter queue and the maximum number of receives that
@@ -128,21 +126,16 @@ func isAWS(text string) bool {
 func (a *Auditor) Facts(ctx context.Context, q config.Queue, url string) Facts {
 	f := &asker{Auditor: a, ctx: ctx, facts: Facts{
 		Queue: q, DedupTTL: a.DedupTTL, Region: a.SQS.Options().Region, Endpoint: a.Endpoint, URL: url,
-		Topics: map[string]bool{}, Undelivered: map[string]Target{},
+		Topics: map[string]bool{}, DeadLetters: map[string]Target{},
 	}}
 	f.facts.Attributes, f.facts.Err = f.queueAttributes(url)
 	if f.facts.Err != nil {
 		return f.facts
 	}
-	if deadLetters, _ := f.facts.Attributes.redrive(); deadLetters != "" {
-		f.facts.DeadLetters = f.target(deadLetters)
-	}
+	f.askTarget(f.facts.Attributes)
 	f.askSubscriptions()
-	for _, s := range f.facts.Subscriptions {
-		undelivered, _ := s.Attributes.redrive()
-		if _, asked := f.facts.Undelivered[undelivered]; undelivered != "" && !asked {
-			f.facts.Undelivered[undelivered] = f.target(undelivered)
-		}
+	for _, sub := range f.facts.Subscriptions {
+		f.askTarget(sub.Attributes)
 	}
 	return f.facts
 }
@@ -158,26 +151,30 @@ type asker struct {
 	stopped bool // SNS does not respond, so it is not asked any further
 }
 
-// Permissions; see "Actions, resources, and condition keys for Amazon SNS" in the
-// Service Authorization Reference.
+// Permissions that have no resource in IAM; see "Actions, resources, and condition keys
+// for Amazon SNS" in the Service Authorization Reference.
 const (
 	listSubscriptions         = "sns:ListSubscriptions"
 	getSubscriptionAttributes = "sns:GetSubscriptionAttributes"
 )
 
+// unknown records what could not be found out.
+func (f *asker) unknown(area Area, subject, fix, message string, args ...any) {
+	findings{&f.facts.Unasked, area, subject}.unknown(fix, message, args...)
+}
+
 // unasked records that a call failed. The permission is that for the call.
 func (f *asker) unasked(area Area, subject, permission string, err error) {
-	found := findings{&f.facts.Unasked, area, subject}
-	if IsDenied(err) {
-		resource := " on it"
-		if permission == listSubscriptions || permission == getSubscriptionAttributes {
-			resource = " on *" // IAM has no resource for them
-		}
-		found.unknown("allow "+permission+resource, "%s could not be asked about: %s is denied%s", subject, permission, Reason(err))
+	if !sqsclient.IsDenied(err) {
+		f.unknown(area, subject, "", "Scout could not ask AWS about %s with %s: %s", subject, permission, printable.Text(err.Error(), 300))
+		f.stopped = f.stopped || area == AreaTopic
 		return
 	}
-	found.unknown("", "%s could not be asked about with %s: %s", subject, permission, printable.Text(err.Error(), 300))
-	f.stopped = f.stopped || area == AreaTopic
+	resource := "it"
+	if permission == listSubscriptions || permission == getSubscriptionAttributes {
+		resource = "*"
+	}
+	f.unknown(area, subject, "allow "+permission+" on "+resource, "Scout could not ask AWS about %s: %s is denied%s", subject, permission, sqsclient.Reason(err))
 }
 
 func (f *asker) queueAttributes(url string) (Attributes, error) {
@@ -190,39 +187,27 @@ func (f *asker) queueAttributes(url string) (Attributes, error) {
 	return out.Attributes, nil
 }
 
-// target returns a dead-letter queue. That of a queue is in the same account and
-// region, so only the name in the queue's URL differs. That of a subscription is in
-// the region of the topic. If it is not in that of the queue, it is not looked at.
-func (f *asker) target(text string) Target {
+// askTarget asks about the dead-letter queue in a RedrivePolicy, if there is one. That
+// of a queue is in the same account and region, so only the name in the queue's URL
+// differs. That of a subscription is in the region of the topic. If it is not in that
+// of the queue, it is not looked at.
+func (f *asker) askTarget(a Attributes) {
+	text, _ := a.redrive()
+	if _, asked := f.facts.DeadLetters[text]; asked || text == "" {
+		return
+	}
 	queue, target := parseARN(f.facts.Attributes["QueueArn"]), parseARN(text)
-	t := Target{ARN: text, URL: f.facts.URL[:strings.LastIndexByte(f.facts.URL, '/')+1] + target.resource}
+	t := Target{URL: f.facts.URL[:strings.LastIndexByte(f.facts.URL, '/')+1] + target.resource}
 	if target.account != queue.account || target.region != queue.region {
-		findings{&f.facts.Unasked, AreaDLQ, printable.Text(target.resource, 100)}.unknown("look at it yourself", "the dead-letter queue %s is in another account or region than the queue, and was not looked at", printable.Text(text, 300))
-		return t
+		f.unknown(AreaDLQ, target.resource, "look at it yourself", "Scout did not look at the dead-letter queue %s, because it is in another account or region than the queue", printable.Text(text, 300))
+	} else {
+		var err error
+		t.Attributes, err = f.queueAttributes(t.URL)
+		if _, t.Missing = errors.AsType[*types.QueueDoesNotExist](err); err != nil && !t.Missing {
+			f.unasked(AreaDLQ, target.resource, "sqs:GetQueueAttributes", err)
+		}
 	}
-	var err error
-	t.Attributes, err = f.queueAttributes(t.URL)
-	if _, t.Missing = errors.AsType[*types.QueueDoesNotExist](err); err != nil && !t.Missing {
-		f.unasked(AreaDLQ, target.resource, "sqs:GetQueueAttributes", err)
-	}
-	return t
-}
-
-// IsDenied reports whether AWS denied a call for lack of a permission. The code is
-// AccessDenied in SQS's Query protocol, AccessDeniedException in its JSON protocol,
-// and AuthorizationError in SNS.
-func IsDenied(err error) bool {
-	e, ok := errors.AsType[smithy.APIError](err)
-	return ok && (strings.HasPrefix(e.ErrorCode(), "AccessDenied") || strings.HasPrefix(e.ErrorCode(), "AuthorizationError"))
-}
-
-// Reason returns the reason that AWS gives for an error, in parentheses after a
-// space, or "".
-func Reason(err error) string {
-	if e, ok := errors.AsType[smithy.APIError](err); ok && e.ErrorMessage() != "" {
-		return " (" + printable.Text(e.ErrorMessage(), 300) + ")"
-	}
-	return ""
+	f.facts.DeadLetters[text] = t
 }
 
 // askSubscriptions finds the subscriptions of the queue. SNS can list those that
@@ -234,7 +219,7 @@ func (f *asker) askSubscriptions() {
 	topics := f.candidates(queue)
 	for i, topic := range topics {
 		if i == maxTopics {
-			findings{&f.facts.Unasked, AreaTopic, f.facts.Queue.Label()}.unknown("", "%d topics were not asked for their subscriptions: there are more than %d", len(topics)-maxTopics, maxTopics)
+			f.unknown(AreaTopic, f.facts.Queue.Label(), "", "Scout did not ask for the subscriptions of %d topics: there are more than %d", len(topics)-maxTopics, maxTopics)
 			break
 		}
 		f.listTopic(topic)
@@ -311,7 +296,7 @@ func (f *asker) listAll(region string) {
 			return
 		}
 	}
-	findings{&f.facts.Unasked, AreaTopic, f.facts.Queue.Label()}.unknown("", "not all subscriptions of the AWS account were listed: there are more than %d", maxPages*100)
+	f.unknown(AreaTopic, f.facts.Queue.Label(), "", "Scout did not list all subscriptions of the AWS account: there are more than %d", maxPages*100)
 }
 
 // listTopic lists the subscriptions of a topic.
@@ -340,7 +325,7 @@ func (f *asker) listTopic(topic string) {
 			return
 		}
 	}
-	findings{&f.facts.Unasked, AreaTopic, topic}.unknown("", "not all subscriptions of %s were listed: there are more than %d", handler.TopicName(topic), maxTopicPages*100)
+	f.unknown(AreaTopic, topic, "", "Scout did not list all subscriptions of %s: there are more than %d", handler.TopicName(topic), maxTopicPages*100)
 }
 
 // askAttributes reads the attributes of a subscription.

@@ -73,7 +73,7 @@ func TestFactsWithoutSNS(t *testing.T) {
 	must[string](t)(server.CreateQueue("app", nil))
 	q := config.Queue{Name: "app", Topics: []handler.Route{{Key: "a", Outcome: worker("A")}, {Key: "b", Outcome: worker("B")}}}
 	facts := auditor.Facts(t.Context(), q, url("app"))
-	const want = "unknown topic app: app could not be asked about with sns:ListSubscriptions: "
+	const want = "unknown topic app: Scout could not ask AWS about app with sns:ListSubscriptions: "
 	if got := list(facts.Unasked); !strings.HasPrefix(got, want) || strings.Count(got, "\n") != 1 {
 		t.Errorf("not asked:\n%swant %s", got, want)
 	}
@@ -110,13 +110,13 @@ func TestCandidates(t *testing.T) {
 func TestTargetElsewhere(t *testing.T) {
 	f := &asker{facts: clean()}
 	const elsewhere = "arn:aws:sqs:eu-west-1:123456789012:undelivered"
-	target := f.target(elsewhere)
-	const want = "unknown dlq undelivered: the dead-letter queue " + elsewhere + " is in another account or region than the queue"
-	if got := list(f.facts.Unasked); target.Missing || target.Attributes != nil || !strings.HasPrefix(got, want) {
+	f.askTarget(Attributes{"RedrivePolicy": `{"deadLetterTargetArn":"` + elsewhere + `"}`})
+	const want = "unknown dlq undelivered: Scout did not look at the dead-letter queue " + elsewhere + ", because it is in another account or region than the queue"
+	target, got := f.facts.DeadLetters[elsewhere], list(f.facts.Unasked)
+	if target.Missing || target.Attributes != nil || !strings.HasPrefix(got, want) {
 		t.Errorf("target = %+v, not asked: %s", target, got)
 	}
 	f.facts.Subscriptions[0].Attributes["RedrivePolicy"] = `{"deadLetterTargetArn":"` + elsewhere + `"}`
-	f.facts.Undelivered[elsewhere] = target
 	if got := list(f.facts.Findings()); !strings.HasPrefix(got, want) || strings.Count(got, "\n") != 1 {
 		t.Errorf("the findings are:\n%s", got)
 	}

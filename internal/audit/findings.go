@@ -14,6 +14,7 @@ import (
 func (f Facts) Findings() []Finding {
 	list := slices.Clone(f.Unasked)
 	found := findings{&list, AreaQueue, f.Queue.Label()}
+	f.judgeLocation(found)
 	if f.Attributes == nil {
 		return list
 	}
@@ -21,11 +22,13 @@ func (f Facts) Findings() []Finding {
 	switch services := f.services(); {
 	case err != nil:
 		found.fail("set a valid policy", "the queue's policy cannot be read: %v", err)
+	case f.isSketch():
+		found.unknown("audit the queue on AWS, too", "the queue is in an emulator and has no policy, so its policy, retention periods and dead-letter queues of subscriptions were not judged")
+		p.unknown = true
 	case len(p.Statement) == 0 && len(services) > 0:
-		found.fail("allow sqs:SendMessage to them, with aws:SourceArn of the sources, and deny requests without TLS", "the queue has no policy: on AWS, nothing from %s arrives", strings.Join(services, ", "))
+		found.fail("set a policy that allows sqs:SendMessage to them, names the sources in aws:SourceArn, and denies requests without TLS", "the queue has no policy: no messages from %s arrive", strings.Join(services, ", "))
 		p.unknown = true
 	}
-	f.judgeLocation(found)
 	f.judgeDeadLetters(found.about(AreaDLQ, f.Queue.Label()))
 	f.judgeVisibility(found)
 	f.judgeMemory(found.about(AreaConfig, "redis.dedup_ttl"))
@@ -35,9 +38,22 @@ func (f Facts) Findings() []Finding {
 	return list
 }
 
-// judgeLocation compares where requests go with where the queue is.
+// isSketch reports whether the queue is one of scout dev, LocalStack or another
+// emulator that uses the account 000000000000, and was created without a policy. An
+// emulator lets everyone send, so a queue that is for trying out only has none.
+func (f Facts) isSketch() bool {
+	return parseARN(f.Attributes["QueueArn"]).account == noAccount && f.Attributes["Policy"] == ""
+}
+
+// judgeLocation compares where requests go with where the queue is. If its attributes
+// are unknown, queue.url says that.
 func (f Facts) judgeLocation(found findings) {
-	if region := parseARN(f.Attributes["QueueArn"]).region; region != "" && region != f.Region {
+	region := parseARN(f.Attributes["QueueArn"]).region
+	if region == "" && isAWS(f.Queue.URL) {
+		_, rest, _ := strings.Cut(f.Queue.URL, "sqs.")
+		region, _, _ = strings.Cut(rest, ".")
+	}
+	if region != "" && region != f.Region {
 		found.fail("set aws.region to "+region, "the queue is in the region %s, but requests are signed for %s", region, f.Region)
 	}
 	if f.Queue.URL != "" && f.Endpoint != "" && isAWS(f.Queue.URL) != isAWS(f.Endpoint) {
@@ -57,7 +73,7 @@ func (f Facts) judgeDeadLetters(found findings) {
 	} else {
 		found.ok("rejected messages go to %s after %d receives", target, receives)
 	}
-	dead := f.DeadLetters
+	dead := f.DeadLetters[target]
 	name := parseARN(target).resource
 	switch {
 	case dead.Missing:
@@ -66,37 +82,37 @@ func (f Facts) judgeDeadLetters(found findings) {
 	case dead.Attributes == nil:
 		return // Unasked says so
 	}
-	isFIFO := func(name string) bool { return strings.HasSuffix(name, ".fifo") }
 	if isFIFO(name) != isFIFO(parseARN(f.Attributes["QueueArn"]).resource) {
 		found.fail("use a dead-letter queue of the same type", "the queue and its dead-letter queue %s are not both FIFO queues or both standard queues, so no message can be moved there", name)
 	}
 	if !dead.accepts(f.Attributes["QueueArn"]) {
 		found.fail("add the queue to sourceQueueArns of its RedriveAllowPolicy", "the dead-letter queue %s does not accept messages of this queue", name)
 	}
-	f.judgeRetention(name, found)
-	if n := dead.Attributes["ApproximateNumberOfMessages"]; n != "" && n != "0" {
-		found.warn("see why with scout dlq ls --queue "+f.Queue.Label(), "the dead-letter queue %s holds %s", name, messages(n))
+	// In a standard queue, the age of dead letters counts from when they were first
+	// sent; in a FIFO queue, from when they were moved. See "Dead-letter queues" in the
+	// SQS Developer Guide.
+	own, kept := f.Attributes.seconds("MessageRetentionPeriod"), dead.Attributes.seconds("MessageRetentionPeriod")
+	if kept > 0 && kept <= own && !isFIFO(name) && !f.isSketch() {
+		found.warn("raise its MessageRetentionPeriod to 14 days, or lower that of the queue", "the dead-letter queue %s keeps messages for %s since they were sent, which is not longer than the queue's %s: after an outage, messages can expire as soon as they are moved there", name, hours(kept), hours(own))
+	}
+	if n := dead.waiting(); n != "" {
+		found.warn("see why with scout dlq ls --queue "+f.Queue.Label(), "the dead-letter queue %s holds %s", name, n)
 	}
 }
 
-// messages returns a number with its noun.
-func messages(n string) string {
-	if n == "1" {
+// waiting returns the number of messages with its noun, or "" if there are none.
+func (t Target) waiting() string {
+	switch n := t.Attributes["ApproximateNumberOfMessages"]; n {
+	case "", "0":
+		return ""
+	case "1":
 		return "1 message"
+	default:
+		return n + " messages"
 	}
-	return n + " messages"
 }
 
-// judgeRetention judges how long dead letters are kept. In a standard queue, their
-// age counts from when they were first sent; in a FIFO queue, from when they were
-// moved. See "Dead-letter queues" in the SQS Developer Guide.
-func (f Facts) judgeRetention(deadLetters string, found findings) {
-	own, okOwn := f.Attributes.seconds("MessageRetentionPeriod")
-	dead, okDead := f.DeadLetters.Attributes.seconds("MessageRetentionPeriod")
-	if okOwn && okDead && dead <= own && !strings.HasSuffix(deadLetters, ".fifo") {
-		found.warn("raise its MessageRetentionPeriod to 14 days, or lower that of the queue", "the dead-letter queue %s keeps messages for %s since they were sent, which is not longer than the queue's %s: after an outage, messages can expire as soon as they are there", deadLetters, hours(dead), hours(own))
-	}
-}
+func isFIFO(name string) bool { return strings.HasSuffix(name, ".fifo") }
 
 // accepts reports whether a dead-letter queue accepts messages of a queue. Without
 // a RedriveAllowPolicy, it accepts those of all queues of the account and region.
@@ -116,8 +132,7 @@ func (f Facts) visibility() time.Duration {
 	if f.Queue.VisibilityTimeout > 0 {
 		return f.Queue.VisibilityTimeout
 	}
-	v, _ := f.Attributes.seconds("VisibilityTimeout")
-	return v
+	return f.Attributes.seconds("VisibilityTimeout")
 }
 
 func (f Facts) judgeVisibility(found findings) {
@@ -134,22 +149,22 @@ func (f Facts) judgeVisibility(found findings) {
 // sent back until it expires.
 func (f Facts) judgeMemory(found findings) {
 	if f.DedupTTL == 0 {
-		found.warn("set it to 24h, unless no worker minds", "redis.dedup_ttl is 0: SQS can deliver a message more than once, and each delivery makes a job")
+		found.warn("set it to 24h, unless all workers can run twice for a message", "redis.dedup_ttl is 0: SQS can deliver a message more than once, and each delivery makes a job")
 		return
 	}
-	retention, _ := f.Attributes.seconds("MessageRetentionPeriod")
-	_, receives := f.Attributes.redrive()
+	retention := f.Attributes.seconds("MessageRetentionPeriod")
+	target, receives := f.Attributes.redrive()
 	redelivered := min(retention, time.Duration(receives)*f.visibility())
 	if f.DedupTTL < redelivered {
-		found.warn("raise it", "redis.dedup_ttl is %s, but a message can be redelivered for %s: if its deletion fails for as long, it gets a second job", hours(f.DedupTTL), hours(redelivered))
+		found.warn("raise it", "redis.dedup_ttl is %s, but a message can be redelivered for %s: if its deletion keeps failing, it makes a second job", hours(f.DedupTTL), hours(redelivered))
 		return
 	}
-	dead, _ := f.DeadLetters.Attributes.seconds("MessageRetentionPeriod")
-	if strings.HasSuffix(f.DeadLetters.ARN, ".fifo") {
-		dead += retention // the age of a message restarts when it is moved
+	kept := f.DeadLetters[target].Attributes.seconds("MessageRetentionPeriod")
+	if isFIFO(target) {
+		kept += retention // the age of a message restarts when it is moved
 	}
-	if f.DedupTTL < dead && f.hasSeveralJobs() {
-		found.warn("raise it to "+hours(dead)+", or send dead letters back sooner", "redis.dedup_ttl is %s, but dead letters are kept for up to %s: one with several jobs, of which some were pushed before it failed, gets those again if it is sent back after %[1]s", hours(f.DedupTTL), hours(dead))
+	if f.DedupTTL < kept && f.hasSeveralJobs() {
+		found.warn("raise it to "+hours(kept)+", or send dead letters back sooner", "redis.dedup_ttl is %s, but dead letters are kept for up to %s: a message with several jobs can make some of them twice if it is sent back after %[1]s", hours(f.DedupTTL), hours(kept))
 	}
 }
 
@@ -178,9 +193,9 @@ func (f Facts) judgeKey(found findings) {
 	switch {
 	case key == "" || len(services) == 0:
 	case strings.HasSuffix(key, "alias/aws/sqs"):
-		found.fail("use encryption by SQS (SqsManagedSseEnabled) or a key of your own", "the queue is encrypted with the key alias/aws/sqs, which %s cannot use: none of their messages arrive", strings.Join(services, ", "))
+		found.fail("use encryption by SQS (SqsManagedSseEnabled) or a key of your own", "the queue is encrypted with the key alias/aws/sqs, which %s cannot use: no messages from them arrive", strings.Join(services, ", "))
 	default:
-		found.unknown("see that the key's policy allows kms:GenerateDataKey and kms:Decrypt to "+strings.Join(services, ", "), "the queue is encrypted with the key %s: without its permission, none of the services' messages arrive, and Scout does not ask KMS about it", key)
+		found.unknown("check that the key's policy allows kms:GenerateDataKey and kms:Decrypt to them", "the queue is encrypted with the key %s: no messages from %s arrive unless the key's policy allows it, which Scout cannot see", key, strings.Join(services, ", "))
 	}
 }
 

@@ -62,19 +62,21 @@ func clean() Facts {
 			"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":"5"}`, deadARN),
 			"Policy":        policyOf(denyPlainText, allowSNS, allowEvents, allowS3),
 		},
-		DeadLetters: Target{ARN: deadARN, Attributes: Attributes{
-			"MessageRetentionPeriod": "1209600", "ApproximateNumberOfMessages": "0",
-			"RedriveAllowPolicy": fmt.Sprintf(`{"redrivePermission":"byQueue","sourceQueueArns":[%q]}`, queueARN),
-		}},
 		Subscriptions: []Subscription{
 			{ordersARN + ":1", ordersARN, Attributes{"RawMessageDelivery": "false", "RedrivePolicy": undelivered}},
 			{importsARN + ":1", importsARN, Attributes{"RawMessageDelivery": "true", "RedrivePolicy": undelivered}},
 		},
 		AllListed: true,
 		Topics:    map[string]bool{importsARN: true},
-		Undelivered: map[string]Target{undeliveredARN: {ARN: undeliveredARN, Attributes: Attributes{
-			"Policy": policyOf(strings.ReplaceAll(allowSNS, queueARN, undeliveredARN)), "ApproximateNumberOfMessages": "0",
-		}}},
+		DeadLetters: map[string]Target{
+			deadARN: {Attributes: Attributes{
+				"MessageRetentionPeriod": "1209600", "ApproximateNumberOfMessages": "0",
+				"RedriveAllowPolicy": fmt.Sprintf(`{"redrivePermission":"byQueue","sourceQueueArns":[%q]}`, queueARN),
+			}},
+			undeliveredARN: {Attributes: Attributes{
+				"Policy": policyOf(strings.ReplaceAll(allowSNS, queueARN, undeliveredARN)), "ApproximateNumberOfMessages": "0",
+			}},
+		},
 	}
 }
 
@@ -152,7 +154,9 @@ func queueIs(name, value string) func(*Facts) {
 }
 
 func deadIs(name, value string) func(*Facts) {
-	return func(f *Facts) { f.DeadLetters.Attributes = with(f.DeadLetters.Attributes, name, value) }
+	return func(f *Facts) {
+		f.DeadLetters[deadARN] = Target{Attributes: with(f.DeadLetters[deadARN].Attributes, name, value)}
+	}
 }
 
 func orderIs(name, value string) func(*Facts) {
@@ -160,7 +164,7 @@ func orderIs(name, value string) func(*Facts) {
 }
 
 func undeliveredIs(target Target) func(*Facts) {
-	return func(f *Facts) { f.Undelivered = map[string]Target{undeliveredARN: target} }
+	return func(f *Facts) { f.DeadLetters[undeliveredARN] = target }
 }
 
 func with(a Attributes, name, value string) Attributes {
@@ -180,15 +184,19 @@ func routeIs(key string, o handler.Outcome) func(*Facts) {
 
 var queueFaults = []fault{
 	{"signed for another region", func(f *Facts) { f.Region = "eu-west-1" }, "error queue app: the queue is in the region us-east-1, but requests are signed for eu-west-1; set aws.region to us-east-1"},
+	{"queue.url of another region", func(f *Facts) {
+		f.Queue.URL, f.Region = "https://sqs.eu-west-1.amazonaws.com/123456789012/app", "us-east-1"
+		f.Attributes = nil
+	}, "error queue app: the queue is in the region eu-west-1, but requests are signed for us-east-1; set aws.region to eu-west-1"},
 	{"queue.url is not at the endpoint", func(f *Facts) { f.Queue.URL, f.Queue.Name, f.Endpoint = f.URL, "", "http://localhost:4566" }, "warning queue app: requests go to http://localhost:4566, not to the host of queue.url"},
 	{"short visibility timeout", queueIs("VisibilityTimeout", "10"), "warning queue app: failed messages are redelivered after 10s"},
 	{"short configured visibility timeout", func(f *Facts) { f.Queue.VisibilityTimeout = 20 * time.Second }, "warning queue app: failed messages are redelivered after 20s"},
 	{"AWS's key", queueIs("KmsMasterKeyId", "alias/aws/sqs"), "error queue app: the queue is encrypted with the key alias/aws/sqs, which sns.amazonaws.com, events.amazonaws.com, s3.amazonaws.com cannot use"},
 	{"AWS's key by ARN", queueIs("KmsMasterKeyId", "arn:aws:kms:us-east-1:123456789012:alias/aws/sqs"), "error queue app: the queue is encrypted with the key alias/aws/sqs, which sns"},
-	{"own key", queueIs("KmsMasterKeyId", "alias/mine"), "unknown queue app: the queue is encrypted with the key alias/mine: without its permission, none of the services' messages arrive, and Scout does not ask KMS about it; see that the key's policy allows kms:GenerateDataKey"},
+	{"own key", queueIs("KmsMasterKeyId", "alias/mine"), "unknown queue app: the queue is encrypted with the key alias/mine: no messages from sns.amazonaws.com, events.amazonaws.com, s3.amazonaws.com arrive unless the key's policy allows it, which Scout cannot see; check that the key's policy allows kms:GenerateDataKey"},
 	{"no memory", func(f *Facts) { f.DedupTTL = 0 }, "warning config redis.dedup_ttl: redis.dedup_ttl is 0"},
 	{"short memory", func(f *Facts) { f.DedupTTL = 4 * time.Minute }, "warning config redis.dedup_ttl: redis.dedup_ttl is 4m0s, but a message can be redelivered for 5m0s"},
-	{"several jobs and dead letters that are older than the memory", routeIs("orders", handler.List{worker("A"), worker("B")}), "warning config redis.dedup_ttl: redis.dedup_ttl is 24h, but dead letters are kept for up to 336h (14 days): one with several jobs, of which some were pushed before it failed, gets those again if it is sent back after 24h; raise it to 336h"},
+	{"several jobs and dead letters that are older than the memory", routeIs("orders", handler.List{worker("A"), worker("B")}), "warning config redis.dedup_ttl: redis.dedup_ttl is 24h, but dead letters are kept for up to 336h (14 days): a message with several jobs can make some of them twice if it is sent back after 24h; raise it to 336h"},
 	{"several jobs in a choice", routeIs("orders", handler.Choice{To: []handler.Route{{Key: "a", Outcome: handler.List{worker("A"), worker("B")}}}}), "warning config redis.dedup_ttl: redis.dedup_ttl is 24h"},
 
 	{"several jobs and a FIFO queue, where the age of dead letters restarts", func(f *Facts) {
@@ -196,35 +204,46 @@ var queueFaults = []fault{
 		queueIs("QueueArn", queueARN+".fifo")(f)
 		queueIs("Policy", strings.ReplaceAll(f.Attributes["Policy"], queueARN, queueARN+".fifo"))(f)
 		queueIs("RedrivePolicy", fmt.Sprintf(`{"deadLetterTargetArn":"%s.fifo","maxReceiveCount":5}`, deadARN))(f)
-		f.DeadLetters.ARN += ".fifo"
-		deadIs("RedriveAllowPolicy", "")(f)
+		f.DeadLetters[deadARN+".fifo"] = Target{Attributes: with(f.DeadLetters[deadARN].Attributes, "RedriveAllowPolicy", "")}
 		f.DedupTTL = 14 * 24 * time.Hour
 	}, "warning config redis.dedup_ttl: redis.dedup_ttl is 336h (14 days), but dead letters are kept for up to 432h (18 days)"},
 
-	{"no dead-letter queue", func(f *Facts) { queueIs("RedrivePolicy", "")(f); f.DeadLetters = Target{} }, "error dlq app: the queue has no dead-letter queue"},
+	{"no dead-letter queue", queueIs("RedrivePolicy", ""), "error dlq app: the queue has no dead-letter queue"},
 	{"few receives", queueIs("RedrivePolicy", fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":4}`, deadARN)), "warning dlq app: messages go to the dead-letter queue after 4 receives"},
-	{"missing dead-letter queue", func(f *Facts) { f.DeadLetters = Target{ARN: deadARN, Missing: true} }, "error dlq app: the dead-letter queue " + deadARN + " does not exist"},
+	{"missing dead-letter queue", func(f *Facts) { f.DeadLetters[deadARN] = Target{Missing: true} }, "error dlq app: the dead-letter queue " + deadARN + " does not exist"},
 	{"dead-letter queue of another type", func(f *Facts) {
 		queueIs("RedrivePolicy", fmt.Sprintf(`{"deadLetterTargetArn":"%s.fifo","maxReceiveCount":5}`, deadARN))(f)
-		f.DeadLetters.ARN += ".fifo"
+		f.DeadLetters[deadARN+".fifo"] = f.DeadLetters[deadARN]
 	}, "error dlq app: the queue and its dead-letter queue app_dead.fifo are not both FIFO"},
 	{"dead-letter queue that is for others", deadIs("RedriveAllowPolicy", `{"redrivePermission":"byQueue","sourceQueueArns":["arn:aws:sqs:us-east-1:123456789012:other"]}`), "error dlq app: the dead-letter queue app_dead does not accept messages of this queue"},
 	{"dead-letter queue for no queue", deadIs("RedriveAllowPolicy", `{"redrivePermission":"denyAll"}`), "error dlq app: the dead-letter queue app_dead does not accept"},
 	{"dead letters expire first", deadIs("MessageRetentionPeriod", "345600"), "warning dlq app: the dead-letter queue app_dead keeps messages for 96h (4 days) since they were sent, which is not longer"},
+	{"dead letters, also of SNS", func(f *Facts) {
+		deadIs("Policy", policyOf(strings.ReplaceAll(allowSNS, queueARN, deadARN)))(f)
+		orderIs("RedrivePolicy", fmt.Sprintf(`{"deadLetterTargetArn":%q}`, deadARN))(f)
+		deadIs("ApproximateNumberOfMessages", "1")(f)
+	}, "warning dlq app: the dead-letter queue app_dead holds 1 message; see why with scout dlq ls --queue app"},
 	{"dead letters", deadIs("ApproximateNumberOfMessages", "7"), "warning dlq app: the dead-letter queue app_dead holds 7 messages; see why with scout dlq ls --queue app"},
 }
 
 var policyFaults = []fault{
+	{"none in an emulator", func(f *Facts) {
+		queueIs("QueueArn", strings.Replace(queueARN, "123456789012", noAccount, 1))(f)
+		queueIs("Policy", "")(f)
+		orderIs("RedrivePolicy", "")(f)
+		deadIs("MessageRetentionPeriod", "345600")(f)
+		deadIs("RedriveAllowPolicy", "")(f)
+	}, "unknown queue app: the queue is in an emulator and has no policy"},
 	{"no JSON", queueIs("Policy", "{"), "error queue app: the queue's policy cannot be read"},
-	{"none", queueIs("Policy", ""), "error queue app: the queue has no policy: on AWS, nothing from sns.amazonaws.com, events.amazonaws.com, s3.amazonaws.com arrives"},
+	{"none", queueIs("Policy", ""), "error queue app: the queue has no policy: no messages from sns.amazonaws.com, events.amazonaws.com, s3.amazonaws.com arrive"},
 	{"TLS is not required", policyIs(allowSNS, allowEvents, allowS3), "warning queue app: the queue's policy does not deny requests without TLS"},
 	{"anyone may send", policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`"*"`, "{}")), "error queue app: the queue's policy lets anyone send"},
 	{"anyone of AWS may send", policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`{"AWS":"*"}`, `{"DateGreaterThan":{"aws:CurrentTime":"2020-01-01T00:00:00Z"}}`)), "error queue app: the queue's policy lets anyone send"},
 	{"topics of any account", policyIs(denyPlainText, allow(`{"Service":"sns.amazonaws.com"}`, "{}"), allowEvents, allowS3), "warning queue app: the queue's policy lets sns.amazonaws.com send on behalf of any AWS account; add conditions on aws:SourceArn"},
 	{"topics of any account, by wildcard", policyIs(denyPlainText, allow(`{"Service":"sns.amazonaws.com"}`, `{"ArnLike":{"aws:SourceArn":"arn:aws:sns:*:*:*"}}`), allowEvents, allowS3), "warning queue app: the queue's policy lets sns.amazonaws.com send on behalf of any AWS account"},
-	{"all topics of the account, by wildcard", policyIs(denyPlainText, allowSNS, allow(`{"Service":"sns.amazonaws.com"}`, `{"ArnLike":{"aws:SourceArn":"arn:aws:sns:us-east-1:123456789012:*"}}`), allowEvents, allowS3), "warning queue app: the queue's policy admits all of arn:aws:sns:us-east-1:123456789012:*, but the configuration has no pattern"},
-	{"all topics of the account", policyIs(denyPlainText, allowSNS, allow(`{"Service":"sns.amazonaws.com"}`, `{"StringEquals":{"aws:SourceAccount":"123456789012"}}`), allowEvents, allowS3), "warning queue app: the queue's policy admits all topics of an account"},
-	{"all buckets of the account", policyIs(denyPlainText, allowSNS, allowEvents, strings.Replace(allowS3, ":::uploads", ":::up*", 1)), "warning queue app: the queue's policy admits all of arn:aws:s3:::up*, but"},
+	{"all topics of the account, by wildcard", policyIs(denyPlainText, allowSNS, allow(`{"Service":"sns.amazonaws.com"}`, `{"ArnLike":{"aws:SourceArn":"arn:aws:sns:us-east-1:123456789012:*"}}`), allowEvents, allowS3), "warning queue app: the queue's policy lets all of arn:aws:sns:us-east-1:123456789012:* send, but no route has a pattern"},
+	{"all topics of the account", policyIs(denyPlainText, allowSNS, allow(`{"Service":"sns.amazonaws.com"}`, `{"StringEquals":{"aws:SourceAccount":"123456789012"}}`), allowEvents, allowS3), "warning queue app: the queue's policy lets all of arn:aws:sns:*:*:* send"},
+	{"all buckets of the account", policyIs(denyPlainText, allowSNS, allowEvents, strings.Replace(allowS3, ":::uploads", ":::up*", 1)), "warning queue app: the queue's policy lets all of arn:aws:s3:::up* send"},
 	{"topics of any account, by a condition", policyIs(denyPlainText, allow(`{"Service":"sns.amazonaws.com"}`, `{"StringLike":{"aws:SourceAccount":"*"}}`), allowEvents, allowS3), "warning queue app: the queue's policy lets sns.amazonaws.com send on behalf of any AWS account"},
 	{"bucket without an account", policyIs(denyPlainText, allowSNS, allowEvents, allow(`{"Service":"s3.amazonaws.com"}`, `{"ArnLike":{"aws:SourceArn":"arn:aws:s3:::uploads"}}`)), "warning queue app: the queue's policy lets s3.amazonaws.com send without aws:SourceAccount"},
 	{"topic may not send", policyIs(denyPlainText, allow(`{"Service":"sns.amazonaws.com"}`, fmt.Sprintf(`{"ArnEquals":{"aws:SourceArn":%q}}`, importsARN)), allowEvents, allowS3), "error topic " + ordersARN + ": the queue's policy does not let the topic orders send: none of its messages arrive; allow sqs:SendMessage to sns.amazonaws.com with aws:SourceArn " + ordersARN},
@@ -232,11 +251,11 @@ var policyFaults = []fault{
 	{"bucket may not send", policyIs(denyPlainText, allowSNS, allowEvents), "error queue app: the queue's policy does not let the bucket uploads send: none of its messages arrive; allow sqs:SendMessage to s3.amazonaws.com with aws:SourceArn arn:aws:s3:::uploads"},
 	{"rules may not send", policyIs(denyPlainText, allowSNS, allowS3), "warning queue app: the queue's policy does not let EventBridge send"},
 	{"statement for another queue", policyIs(denyPlainText, allowSNS, allowEvents, strings.ReplaceAll(allowS3, queueARN, queueARN+"2")), "error queue app: the queue's policy does not let the bucket uploads send"},
-	{"unknown condition", policyIs(denyPlainText, allowSNS, allowEvents, allow(`{"Service":"s3.amazonaws.com"}`, `{"StringEquals":{"aws:SourceOrgID":"o-1"}}`)), "unknown queue app: whether the queue's policy lets the bucket uploads send depends on conditions"},
-	{"another topic", policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`{"Service":"sns.amazonaws.com"}`, fmt.Sprintf(`{"ArnEquals":{"aws:SourceArn":%q}}`, ordersARN+"-old"))), "warning topic " + ordersARN + "-old: the queue's policy admits the topic " + ordersARN + "-old, which has no route"},
-	{"another bucket", policyIs(denyPlainText, allowSNS, allowEvents, strings.Replace(allowS3, `"arn:aws:s3:::uploads"`, `["arn:aws:s3:::uploads","arn:aws:s3:::old"]`, 1)), "warning queue app: the queue's policy admits the bucket old, which has no route"},
-	{"another bucket, as in AWS's examples", policyIs(denyPlainText, allowSNS, allowEvents, strings.Replace(allowS3, `"arn:aws:s3:::uploads"`, `["arn:aws:s3:*:*:uploads","arn:aws:s3:*:*:old"]`, 1)), "warning queue app: the queue's policy admits the bucket old, which has no route"},
-	{"rules without a section", func(f *Facts) { f.Queue.EventBridge = nil }, "warning queue app: the queue's policy admits the EventBridge rule arn:aws:events:us-east-1:123456789012:rule/invoices, but"},
+	{"unknown condition", policyIs(denyPlainText, allowSNS, allowEvents, allow(`{"Service":"s3.amazonaws.com"}`, `{"StringEquals":{"aws:SourceOrgID":"o-1"}}`)), "unknown queue app: the queue's policy lets the bucket uploads send under conditions"},
+	{"another topic", policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`{"Service":"sns.amazonaws.com"}`, fmt.Sprintf(`{"ArnEquals":{"aws:SourceArn":%q}}`, ordersARN+"-old"))), "warning topic " + ordersARN + "-old: the queue's policy lets " + ordersARN + "-old send, but no route applies"},
+	{"another bucket", policyIs(denyPlainText, allowSNS, allowEvents, strings.Replace(allowS3, `"arn:aws:s3:::uploads"`, `["arn:aws:s3:::uploads","arn:aws:s3:::old"]`, 1)), "warning queue app: the queue's policy lets arn:aws:s3:::old send, but no route applies"},
+	{"another bucket, as in AWS's examples", policyIs(denyPlainText, allowSNS, allowEvents, strings.Replace(allowS3, `"arn:aws:s3:::uploads"`, `["arn:aws:s3:*:*:uploads","arn:aws:s3:*:*:old"]`, 1)), "warning queue app: the queue's policy lets arn:aws:s3:::old send, but no route applies"},
+	{"rules without a section", func(f *Facts) { f.Queue.EventBridge = nil }, "warning queue app: the queue's policy lets arn:aws:events:us-east-1:123456789012:rule/invoices send, but no route applies"},
 	{"another account", func(f *Facts) {
 		policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`{"AWS":"arn:aws:iam::999999999999:root"}`, "{}"))(f)
 		f.Queue.Plain, f.Subscriptions = nil, f.Subscriptions[:1]
@@ -246,7 +265,7 @@ var policyFaults = []fault{
 		policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`{"Service":"iot.amazonaws.com"}`, "{}"))(f)
 		f.Queue.Plain, f.Subscriptions = nil, f.Subscriptions[:1]
 		f.Queue.Topics = append(f.Queue.Topics, handler.Route{Key: "imports", Outcome: handler.Ignore{}})
-	}, "warning queue app: the queue's policy lets iot.amazonaws.com send, whose messages have no route"},
+	}, "warning queue app: the queue's policy lets iot.amazonaws.com send, but no route applies"},
 }
 
 var topicFaults = []fault{
@@ -258,13 +277,13 @@ var topicFaults = []fault{
 	}, "error topic " + ordersARN + "-new: the topic " + ordersARN + "-new does not exist"},
 	{"a pattern without a topic", func(f *Facts) {
 		f.Queue.Topics = append(f.Queue.Topics, handler.Route{Key: "audit-*", Outcome: worker("A")})
-	}, "warning topic audit-*: the queue is subscribed to no topic that the pattern audit-* applies to"},
+	}, "warning topic audit-*: the queue is subscribed to no topic that matches the pattern audit-*"},
 	{"an ARN of another region does not match", routeIs("arn:aws:sns:eu-west-1:123456789012:orders", worker("A")), "error topic " + ordersARN + ": the queue is subscribed to orders, which has no route"},
 	{"no route", func(f *Facts) { f.Queue.Topics = nil }, "error topic " + ordersARN + ": the queue is subscribed to orders, which has no route: its messages are rejected; add a route, end the subscription, or turn on raw message delivery"},
 	{"raw delivery with a route", orderIs("RawMessageDelivery", "true"), "error topic " + ordersARN + ": raw message delivery is on for orders: its messages arrive without the topic's name, so the route orders never applies; turn off raw"},
 	{"raw delivery without queue.plain", func(f *Facts) { f.Queue.Plain = nil }, "error topic " + importsARN + ": the messages of imports have no route: raw message delivery is on"},
-	{"waits for confirmation", func(f *Facts) { f.Subscriptions[0] = Subscription{Topic: ordersARN} }, "error topic " + ordersARN + ": the subscription to orders waits to be confirmed"},
-	{"waits for confirmation, by attribute", orderIs("PendingConfirmation", "true"), "error topic " + ordersARN + ": the subscription to orders waits to be confirmed"},
+	{"waits for confirmation", func(f *Facts) { f.Subscriptions[0] = Subscription{Topic: ordersARN} }, "error topic " + ordersARN + ": the subscription to orders is not confirmed"},
+	{"waits for confirmation, by attribute", orderIs("PendingConfirmation", "true"), "error topic " + ordersARN + ": the subscription to orders is not confirmed"},
 	{"no route, and unknown whether delivery is raw", func(f *Facts) {
 		f.Queue.Plain, f.Subscriptions[0].Attributes = nil, nil
 		f.Subscriptions = f.Subscriptions[:1]
@@ -277,10 +296,10 @@ var topicFaults = []fault{
 		f.Queue.Topics = append(f.Queue.Topics, handler.Route{Key: "imports", Outcome: handler.Ignore{}})
 	}, "error dlq " + ordersARN + ": SNS may not send to undelivered"},
 	{"messages that SNS could not deliver", func(f *Facts) {
-		target := f.Undelivered[undeliveredARN]
+		target := f.DeadLetters[undeliveredARN]
 		target.URL, target.Attributes = "http://u", with(target.Attributes, "ApproximateNumberOfMessages", "3")
 		undeliveredIs(target)(f)
-	}, "warning dlq undelivered: undelivered holds 3 messages that SNS could not deliver; see them with scout dlq ls --url http://u, and send them on with scout dlq redrive --url http://u --to app"},
+	}, "warning dlq undelivered: undelivered holds 3 messages that SNS could not deliver; see them with scout dlq ls --url http://u --to app, and send them on with scout dlq redrive --url http://u --to app"},
 	{"the subscription's dead-letter queue is missing", func(f *Facts) {
 		undeliveredIs(Target{Missing: true})(f)
 		f.Subscriptions, f.Queue.Plain = f.Subscriptions[:1], nil

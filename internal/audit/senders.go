@@ -26,19 +26,19 @@ func (f Facts) judgePolicy(p policy, found findings) {
 	if !p.deniesPlainText() {
 		found.warn(`add a statement with Effect Deny, Principal "*", Action sqs:* and the Condition {"Bool": {"aws:SecureTransport": "false"}}`, "the queue's policy does not deny requests without TLS")
 	}
+	letsEventsSend := false
 	for _, s := range p.Statement {
 		if s.Effect == "Allow" && s.isAboutSending() {
 			f.judgeStatement(s, found)
 			f.judgeWidth(s, found)
+			letsEventsSend = letsEventsSend || s.isForAll() || s.Principal["Service"].match(serviceEvents)
 		}
 	}
 	for _, source := range f.sources() {
 		f.judgeSource(source, found)
 	}
 	f.judgeBuckets(p, found)
-	if len(f.Queue.EventBridge) > 0 && !slices.ContainsFunc(p.Statement, func(s statement) bool {
-		return s.Effect == "Allow" && s.isAboutSending() && (s.isForAll() || s.Principal["Service"].match(serviceEvents))
-	}) {
+	if len(f.Queue.EventBridge) > 0 && !letsEventsSend {
 		found.warn("allow sqs:SendMessage to "+serviceEvents+" with aws:SourceArn of the rules", "the queue's policy does not let EventBridge send, but the configuration has the section eventbridge")
 	}
 }
@@ -46,16 +46,16 @@ func (f Facts) judgePolicy(p policy, found findings) {
 // judgeStatement judges the principals of a statement that allows sending.
 func (f Facts) judgeStatement(s statement, found findings) {
 	own := parseARN(f.Attributes["QueueArn"]).account
-	const sourceFix = "add conditions on aws:SourceArn and aws:SourceAccount"
+	const sourceFix, plainFix = "add conditions on aws:SourceArn and aws:SourceAccount", "remove it from the policy, or set queue.plain"
 	isLimited := s.limitsAccount()
 	if (s.isForAll() || s.NotPrincipal != nil) && !isLimited && !s.hasCondition("aws:SourceVpc", "aws:SourceVpce", "aws:SourceIp") {
-		found.fail(sourceFix, "the queue's policy lets anyone send: each sender can write a message of any topic, and makes a job of it")
+		found.fail(sourceFix, "the queue's policy lets anyone send: a sender can forge messages of any topic, which become jobs")
 	}
 	for _, service := range s.Principal["Service"] {
 		switch {
 		case !slices.Contains([]string{serviceSNS, serviceEvents, serviceS3}, service):
 			if f.Queue.Plain == nil {
-				found.warn("remove it, or set queue.plain", "the queue's policy lets %s send, whose messages have no route", printable.Text(service, 100))
+				found.warn(plainFix, "the queue's policy lets %s send, but no route applies to its messages", printable.Text(service, 100))
 			}
 		case !isLimited:
 			found.warn(sourceFix, "the queue's policy lets %s send on behalf of any AWS account", service)
@@ -65,7 +65,7 @@ func (f Facts) judgeStatement(s statement, found findings) {
 	}
 	for _, principal := range s.Principal["AWS"] {
 		if principal != "*" && principal != own && parseARN(principal).account != own && f.Queue.Plain == nil {
-			found.warn("remove it, or set queue.plain if it is to send messages of its own", "the queue's policy lets %s of another AWS account send: it can write a message of any topic", printable.Text(principal, 200))
+			found.warn(plainFix, "the queue's policy lets %s of another AWS account send: it can forge messages of any topic, which become jobs", printable.Text(principal, 200))
 		}
 	}
 }
@@ -74,18 +74,17 @@ func (f Facts) judgeStatement(s statement, found findings) {
 // them by a wildcard, or not at all.
 func (f Facts) judgeWidth(s statement, found findings) {
 	sources := s.condition("aws:SourceArn")
-	hasPattern := func(routes []handler.Route) bool {
-		return slices.ContainsFunc(routes, func(r handler.Route) bool { return hasWildcard(r.Key) })
+	if len(sources) == 0 && s.Principal["Service"].match(serviceSNS) {
+		sources = texts{"arn:aws:sns:*:*:*"}
 	}
 	for _, text := range sources {
 		source := parseARN(text)
-		isWide := source.service == "sns" && !hasPattern(f.Queue.Topics) || source.service == "s3" && !hasPattern(f.Queue.S3)
-		if isWide && hasWildcard(source.resource) && s.limitsAccount() {
-			found.warn("name the topics and buckets of the configuration in aws:SourceArn", "the queue's policy admits all of %s, but the configuration has no pattern", printable.Text(text, 300))
+		routes := map[string][]handler.Route{"sns": f.Queue.Topics, "s3": f.Queue.S3}[source.service]
+		isSource := source.service == "sns" || source.service == "s3"
+		hasPattern := slices.ContainsFunc(routes, func(r handler.Route) bool { return hasWildcard(r.Key) })
+		if isSource && !hasPattern && hasWildcard(source.resource) && s.limitsAccount() {
+			found.warn("name the topics and buckets of the configuration in aws:SourceArn", "the queue's policy lets all of %s send, but no route has a pattern", printable.Text(text, 300))
 		}
-	}
-	if len(sources) == 0 && s.limitsAccount() && s.Principal["Service"].match(serviceSNS) && !hasPattern(f.Queue.Topics) {
-		found.warn("add a condition on aws:SourceArn", "the queue's policy admits all topics of an account, but the configuration has no pattern")
 	}
 }
 
@@ -109,34 +108,29 @@ func (s statement) hasCondition(keys ...string) bool {
 	})
 }
 
-// judgeSource judges a source that the policy admits. judgeTopics judges those
+// judgeSource judges a source that the policy lets send. judgeTopics judges those
 // topics that the queue is subscribed to.
 func (f Facts) judgeSource(source arn, found findings) {
-	const fix = "add a route, or remove it from the policy"
-	text := printable.Text(source.String(), 300)
+	var hasRoute bool
 	switch source.service {
 	case "sns":
-		isSubscribed := slices.ContainsFunc(f.Subscriptions, func(s Subscription) bool { return s.Topic == source.String() })
-		if _, ok := f.router().Topic(source.String()); !ok && !isSubscribed {
-			found.about(AreaTopic, text).warn(fix, "the queue's policy admits the topic %s, which has no route", text)
-		}
+		found = found.about(AreaTopic, printable.Text(source.String(), 300))
+		_, hasRoute = f.router().Topic(source.String())
+		hasRoute = hasRoute || slices.ContainsFunc(f.Subscriptions, func(s Subscription) bool { return s.Topic == source.String() })
 	case "s3":
-		if !matchRoutes(f.Queue.S3, source.resource) {
-			found.warn(fix, "the queue's policy admits the bucket %s, which has no route", printable.Text(source.resource, 100))
-		}
+		hasRoute = slices.ContainsFunc(f.Queue.S3, func(r handler.Route) bool { return handler.MatchPattern(r.Key, source.resource) })
 	case "events":
-		if len(f.Queue.EventBridge) == 0 {
-			found.warn(fix, "the queue's policy admits the EventBridge rule %s, but the configuration has no section eventbridge", text)
-		}
+		hasRoute = len(f.Queue.EventBridge) > 0
+	default:
+		return
+	}
+	if !hasRoute {
+		found.warn("add a route, or remove it from the policy", "the queue's policy lets %s send, but no route applies to its messages", printable.Text(source.String(), 300))
 	}
 }
 
 func (f Facts) router() *handler.Router {
 	return handler.NewRouter(handler.Routes{Topics: f.Queue.Topics})
-}
-
-func matchRoutes(routes []handler.Route, text string) bool {
-	return slices.ContainsFunc(routes, func(r handler.Route) bool { return handler.MatchPattern(r.Key, text) })
 }
 
 // judgeBuckets judges whether the configured buckets may send.
@@ -157,7 +151,7 @@ func (f Facts) judgeAllowed(p policy, x sender, name string, found findings) {
 	case no:
 		found.fail("allow sqs:SendMessage to "+x.service+" with aws:SourceArn "+x.source.String(), "the queue's policy does not let %s send: none of its messages arrive", name)
 	case maybe:
-		found.unknown("see the Condition of its statements", "whether the queue's policy lets %s send depends on conditions that cannot be judged from here", name)
+		found.unknown("check the conditions of its statements", "the queue's policy lets %s send under conditions that Scout cannot judge", name)
 	}
 }
 
@@ -173,7 +167,7 @@ func (f Facts) judgeTopics(p policy, found findings) {
 	for i, s := range f.Subscriptions {
 		topic := found.about(AreaTopic, printable.Text(s.Topic, 300))
 		if i >= maxSubscriptions {
-			topic.unknown("", "the attributes of %d subscriptions were not asked for: there are more than %d", len(f.Subscriptions)-maxSubscriptions, maxSubscriptions)
+			topic.unknown("", "Scout did not ask for the attributes of %d subscriptions: there are more than %d", len(f.Subscriptions)-maxSubscriptions, maxSubscriptions)
 			break
 		}
 		f.judgeSubscription(p, s, router, topic)
@@ -189,7 +183,7 @@ func (f Facts) judgeSubscription(p policy, s Subscription, router *handler.Route
 	name := printable.Text(topic.resource, 256)
 	route, hasRoute := router.Topic(s.Topic)
 	if s.ARN == "" || s.Attributes["PendingConfirmation"] == "true" {
-		found.fail("get the SubscribeURL in the message that SNS sent to the queue (scout explain shows it), or subscribe the queue again from the account that owns it", "the subscription to %s waits to be confirmed: until then, no message of the topic arrives", name)
+		found.fail("request the SubscribeURL in the message that SNS sent to the queue, or subscribe the queue again from the account that owns it", "the subscription to %s is not confirmed: none of the topic's messages arrive", name)
 		return
 	}
 	raw := s.Attributes["RawMessageDelivery"] == "true"
@@ -235,11 +229,13 @@ func (s Subscription) filter() string {
 // judgeUndelivered judges where SNS puts what it cannot deliver.
 func (f Facts) judgeUndelivered(s Subscription, name string, found findings) {
 	text, _ := s.Attributes.redrive()
-	target := f.Undelivered[text]
+	target := f.DeadLetters[text]
 	queue := parseARN(text).resource
 	switch {
+	case text == "" && f.isSketch():
+		return
 	case text == "":
-		found.warn("set the subscription's RedrivePolicy", "the subscription to %s has no dead-letter queue: SNS drops messages that it cannot deliver, such as after a wrong change of the queue's policy", name)
+		found.warn("set its RedrivePolicy to a queue that the topic may send to", "the subscription to %s has no dead-letter queue: SNS drops messages that it cannot deliver, such as after a wrong change of the queue's policy", name)
 		return
 	case target.Missing:
 		found.fail("create it, or change the subscription's RedrivePolicy", "the dead-letter queue %s of the subscription to %s does not exist: SNS drops messages that it cannot deliver", queue, name)
@@ -255,12 +251,14 @@ func (f Facts) judgeUndelivered(s Subscription, name string, found findings) {
 }
 
 // judgeWaiting judges whether messages wait that SNS could not deliver.
+// judgeDeadLetters does so for the queue's own dead-letter queue.
 func (f Facts) judgeWaiting(found findings) {
-	for _, text := range slices.Sorted(maps.Keys(f.Undelivered)) {
-		target, queue := f.Undelivered[text], parseARN(text).resource
-		if n := target.Attributes["ApproximateNumberOfMessages"]; n != "" && n != "0" {
-			fix := fmt.Sprintf("see them with scout dlq ls --url %s, and send them on with scout dlq redrive --url %[1]s --to %s", target.URL, f.Queue.Label())
-			found.about(AreaDLQ, queue).warn(fix, "%s holds %s that SNS could not deliver", queue, messages(n))
+	own, _ := f.Attributes.redrive()
+	for _, text := range slices.Sorted(maps.Keys(f.DeadLetters)) {
+		target, queue := f.DeadLetters[text], parseARN(text).resource
+		if n := target.waiting(); n != "" && text != own {
+			fix := fmt.Sprintf("see them with scout dlq ls --url %s --to %s, and send them on with scout dlq redrive --url %[1]s --to %[2]s", target.URL, f.Queue.Label())
+			found.about(AreaDLQ, queue).warn(fix, "%s holds %s that SNS could not deliver", queue, n)
 		}
 	}
 }
@@ -278,7 +276,7 @@ func (f Facts) judgeRoute(route handler.Route, router *handler.Router, found fin
 	case isARN && asked && !exists:
 		found.fail("create it, or remove the route", "the topic %s does not exist", route.Key)
 	case isPattern && f.AllListed:
-		found.warn("subscribe the queue to such a topic, or remove the route", "the queue is subscribed to no topic that the pattern %s applies to", route.Key)
+		found.warn("subscribe the queue to one, or remove the route", "the queue is subscribed to no topic that matches the pattern %s", route.Key)
 	case !isPattern && (asked || f.AllListed && (!isARN || f.IsOwn(route.Key))):
 		found.fail("subscribe the queue to it, or remove the route", "the queue is not subscribed to the topic %s: none of its messages arrive", route.Key)
 	}

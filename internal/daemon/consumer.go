@@ -2,15 +2,12 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	"github.com/aws/smithy-go"
 
 	"scout/config"
 	"scout/handler"
@@ -48,7 +45,7 @@ func (s *Service) newConsumer(ctx context.Context, client *sqsclient.Client, q c
 	c.queue, err = client.DescribeQueue(ctx, url)
 	// If access to this call is denied, polling may still work. Any other error means
 	// that the queue is missing or cannot be polled.
-	if api, ok := errors.AsType[smithy.APIError](err); err != nil && (!ok || !strings.HasPrefix(api.ErrorCode(), "AccessDenied")) {
+	if err != nil && !sqsclient.IsDenied(err) {
 		return nil, err
 	}
 	if err != nil {

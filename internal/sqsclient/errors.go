@@ -121,3 +121,20 @@ func advise(code, operation, region string) string {
 	}
 	return ""
 }
+
+// IsDenied reports whether AWS denied a call for lack of a permission. The code is
+// AccessDenied in SQS's Query protocol, AccessDeniedException in its JSON protocol,
+// and AuthorizationError in SNS.
+func IsDenied(err error) bool {
+	api, ok := errors.AsType[smithy.APIError](err)
+	return ok && (strings.HasPrefix(api.ErrorCode(), "AccessDenied") || strings.HasPrefix(api.ErrorCode(), "AuthorizationError"))
+}
+
+// Reason returns the reason that AWS gives for an error, in parentheses after a
+// space, or "".
+func Reason(err error) string {
+	if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorMessage() != "" {
+		return " (" + printable.Text(api.ErrorMessage(), 300) + ")"
+	}
+	return ""
+}

@@ -58,12 +58,12 @@ func (s *stack) facts(t *testing.T) audit.Facts {
 		Attributes: queue,
 		AllListed:  true,
 	}
-	dead := s.attributes(t, "DeadLetterQueue")
-	f.DeadLetters = audit.Target{ARN: dead["QueueArn"], Attributes: dead}
-	f.Undelivered = map[string]audit.Target{dead["QueueArn"]: f.DeadLetters}
-	if _, ok := s.resources["UndeliveredQueue"]; ok {
-		a := s.attributes(t, "UndeliveredQueue")
-		f.Undelivered[a["QueueArn"]] = audit.Target{ARN: a["QueueArn"], Attributes: a}
+	f.DeadLetters = map[string]audit.Target{}
+	for _, name := range []string{"DeadLetterQueue", "UndeliveredQueue"} {
+		if _, ok := s.resources[name]; ok {
+			a := s.attributes(t, name)
+			f.DeadLetters[a["QueueArn"]] = audit.Target{Attributes: a}
+		}
 	}
 	route := func(key string) []handler.Route {
 		return []handler.Route{{Key: key, Outcome: handler.Worker{JobTemplate: sidekiq.JobTemplate{Class: "Worker", Queue: "default"}}}}
