@@ -54,6 +54,31 @@ func testAudit(t *testing.T, endpoint string) {
 	})
 }
 
+// A setup of scout dev, which has no policies, passes in the environment that its
+// banner asks for.
+func TestAuditOfDev(t *testing.T) {
+	const text = "queue:\n  name: app.fifo\n  topics: {orders.fifo: OrderWorker}\n  s3: {uploads: UploadWorker}\n"
+	t.Setenv("REDIS_URL", "")
+	t.Setenv("SCOUT_CONFIG", text)
+	_, stdout, _ := runDev(t)
+	for stdout.Scan() && !strings.Contains(stdout.Text(), "bundle exec") {
+		if exports, ok := strings.CutPrefix(stdout.Text(), "  export "); ok {
+			for _, export := range strings.Fields(exports) {
+				name, value, _ := strings.Cut(export, "=")
+				t.Setenv(name, value)
+			}
+		}
+	}
+	file := filepath.Join(t.TempDir(), "scout.yml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"unknown queue app.fifo: the queue is in an emulator and has no policy, so its policy, retention periods and dead-letter queues of subscriptions were not judged"}
+	if code, ok, got := check(t, file); code != exitOK || !ok || !slices.Equal(got, want) {
+		t.Errorf("exit code %d, ok %t, findings:\n%s", code, ok, strings.Join(got, "\n"))
+	}
+}
+
 // A setup creates queues and topics.
 type setup struct {
 	endpoint string
