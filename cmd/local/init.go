@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,10 +10,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"scout/config"
-	"scout/internal/audit"
-	"scout/internal/sqsclient"
 )
 
 // An initCommand holds the flags of scout init.
@@ -68,16 +63,16 @@ func (c *initCommand) run(cmd *cobra.Command, args []string) error {
 	if _, err := os.Lstat(file); err == nil && file != "-" && !c.force {
 		return &failedError{fmt.Errorf("%s exists; give another FILE, or --force to overwrite it", file), exitUsage}
 	}
-	d := draft{queue: c.queue, region: c.region, endpoint: c.endpoint}
+	d := draft{queue: c.queue, region: c.region, endpoint: c.endpoint, workers: c.workers}
+	loaded, err := d.load(cmd.Context())
+	if err != nil {
+		return &failedError{err, exitUsage}
+	}
 	if c.workers != "" {
-		var err error
-		if d.classes, err = readClasses(cmd.Context(), c.workers); err != nil {
-			return &failedError{err, exitUsage}
-		}
-		d.workers = relativeTo(file, c.workers)
+		d.workers, d.classes = relativeTo(file, c.workers), loaded.Workers.Classes
 	}
 	if c.queue != "" {
-		if err := c.ask(cmd.Context(), &d, cmd.ErrOrStderr()); err != nil {
+		if err := d.ask(cmd.Context(), loaded, cmd.ErrOrStderr()); err != nil {
 			return err
 		}
 	}
@@ -125,33 +120,4 @@ func relativeTo(config, file string) string {
 		return file
 	}
 	return relative
-}
-
-// ask adds the routes that a queue needs. It says on stderr what AWS did not tell.
-func (c *initCommand) ask(ctx context.Context, d *draft, stderr io.Writer) error {
-	ctx, cancel := context.WithTimeout(ctx, queueTimeout)
-	defer cancel()
-	auditor, err := newAuditor(ctx, config.AWS{Region: c.region, Endpoint: c.endpoint})
-	if err != nil {
-		return err
-	}
-	q := config.Queue{Name: c.queue}
-	url, err := auditor.SQS.QueueURL(ctx, q)
-	if err != nil {
-		return err
-	}
-	facts := auditor.Facts(ctx, q, url)
-	switch {
-	case sqsclient.IsDenied(facts.Err):
-		return fmt.Errorf("reading the attributes of %s: sqs:GetQueueAttributes is denied%s; allow it", c.queue, sqsclient.Reason(facts.Err))
-	case facts.Err != nil:
-		return fmt.Errorf("reading the attributes of %s: %w", c.queue, facts.Err)
-	}
-	for _, f := range facts.Unasked {
-		if f.Area == audit.AreaTopic {
-			fmt.Fprintf(stderr, "scout: %s; routes may be missing\n", f.Message)
-		}
-	}
-	d.addRoutes(facts)
-	return nil
 }

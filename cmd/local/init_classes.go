@@ -2,10 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
-	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,23 +11,6 @@ import (
 
 // appClasses are the job classes of an app, by name.
 type appClasses map[string]config.Class
-
-// readClasses returns the classes of a manifest, as the key workers would have them.
-func readClasses(ctx context.Context, file string) (appClasses, error) {
-	if _, err := os.Stat(file); err != nil {
-		return nil, fmt.Errorf("--workers: %w; write it with rake scout:manifest", err)
-	}
-	path, err := filepath.Abs(file)
-	if err != nil {
-		return nil, err
-	}
-	text := "redis: {url: redis://localhost}\nqueue: {topics: {orders: ignore}}\nworkers: " + scalar(path)
-	c, err := config.Loader{}.Load(ctx, text)
-	if err != nil {
-		return nil, err
-	}
-	return c.Workers.Classes, nil
-}
 
 var className = regexp.MustCompile(`^[A-Z]\w*(::[A-Z]\w*)*$`)
 

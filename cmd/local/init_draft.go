@@ -2,15 +2,22 @@ package main
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
+	"io"
+	"os"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"scout/config"
 	"scout/handler"
 	"scout/internal/audit"
 	"scout/internal/printable"
+	"scout/internal/sqsclient"
 )
 
 // A draft is a configuration that scout init writes.
@@ -25,6 +32,58 @@ type draft struct {
 }
 
 type draftRoute struct{ key, name string } // name is what the class is proposed for
+
+// load loads the part of the draft that flags set, and so validates it. The path of
+// the manifest is still relative to the working directory.
+func (d draft) load(ctx context.Context) (*config.Config, error) {
+	if d.workers != "" {
+		if _, err := os.Stat(d.workers); err != nil {
+			return nil, fmt.Errorf("--workers: %w; write it with rake scout:manifest", err)
+		}
+		path, err := filepath.Abs(d.workers)
+		if err != nil {
+			return nil, err
+		}
+		d.workers = path
+	}
+	c, err := config.Loader{}.Load(ctx, d.head()+"  topics: {orders: ignore}\n")
+	if errs, ok := errors.AsType[config.Errors](err); ok {
+		for _, e := range errs {
+			if e.Source != d.workers {
+				e.Source, e.Line = "the flags", 0
+			}
+		}
+	}
+	return c, err
+}
+
+// ask adds the routes that a queue needs. It says on stderr what AWS did not tell.
+func (d *draft) ask(ctx context.Context, c *config.Config, stderr io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, queueTimeout)
+	defer cancel()
+	auditor, err := newAuditor(ctx, c.AWS)
+	if err != nil {
+		return err
+	}
+	url, err := auditor.SQS.QueueURL(ctx, c.Queues[0])
+	if err != nil {
+		return err
+	}
+	facts := auditor.Facts(ctx, config.Queue{Name: d.queue}, url)
+	switch {
+	case sqsclient.IsDenied(facts.Err):
+		return fmt.Errorf("reading the attributes of %s: sqs:GetQueueAttributes is denied%s; allow it", d.queue, sqsclient.Reason(facts.Err))
+	case facts.Err != nil:
+		return fmt.Errorf("reading the attributes of %s: %w", d.queue, facts.Err)
+	}
+	for _, f := range facts.Unasked {
+		if f.Area == audit.AreaTopic {
+			fmt.Fprintf(stderr, "scout: %s; routes may be missing\n", f.Message)
+		}
+	}
+	d.addRoutes(facts)
+	return nil
+}
 
 // addRoutes adds a route for each source of the queue's messages. A topic of the
 // queue's own account and region has its name as its key, unless another has it too.
@@ -70,8 +129,8 @@ const draftMore = `    # users: {class: UserWorker, queue: critical, retry: 5}
 # limits: {latency: 5m}        # leave messages in SQS while the jobs of a queue wait for longer
 `
 
-// render returns the draft as YAML with comments.
-func (d *draft) render() string {
+// head returns the beginning of the draft, to the name of the queue.
+func (d *draft) head() string {
 	var b strings.Builder
 	b.WriteString(draftHead)
 	if d.region != "" || d.endpoint != "" {
@@ -82,6 +141,13 @@ func (d *draft) render() string {
 	writeKey(&b, "", "workers", d.workers)
 	b.WriteString("queue:\n")
 	writeKey(&b, "  ", "name", cmp.Or(d.queue, "myapp_queue"))
+	return b.String()
+}
+
+// render returns the draft as YAML with comments.
+func (d *draft) render() string {
+	var b strings.Builder
+	b.WriteString(d.head())
 	if len(d.topics)+len(d.s3)+len(d.eventBridge)+len(d.plain) == 0 {
 		b.WriteString("  # The names of SNS topics, and the job class for the messages of each:\n")
 		d.topics = []draftRoute{{"orders", "orders"}}

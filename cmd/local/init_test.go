@@ -42,10 +42,11 @@ func TestFindClass(t *testing.T) {
 		"Bad: {":{"kind":"sidekiq","args":[1,1]}, "UserConsumer":{"kind":"sidekiq","args":[0,1]}, "UserImportWorker":{"kind":"sidekiq","args":[1,1]}}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	classes, err := readClasses(t.Context(), file)
+	c, err := draft{workers: file}.load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	classes := appClasses(c.Workers.Classes)
 	for name, want := range map[string]string{
 		"orders":               "OrderWorker",
 		"shop-prod-orders":     "OrderWorker",

@@ -98,6 +98,9 @@ func explain(err error, operation, region string) string {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
 		return fmt.Sprintf("the host %s does not exist; check aws.region and aws.endpoint", printable.Text(dns.Name, 300))
 	}
+	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" && dial.Addr != nil {
+		return fmt.Sprintf("no connection to %s (%v); check aws.endpoint, AWS_ENDPOINT_URL and the network", dial.Addr, dial.Err)
+	}
 	return printable.Text(err.Error(), 500)
 }
 

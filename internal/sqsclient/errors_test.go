@@ -97,6 +97,13 @@ func TestUnknownRegion(t *testing.T) {
 	checkError(t, err, "operation error SQS: ReceiveMessage, the host sqs.eu-nowhere-1.amazonaws.com does not exist; check aws.region and aws.endpoint")
 }
 
+// Where no server listens, the error names the address.
+func TestNoServer(t *testing.T) {
+	c := configured(t, "http://127.0.0.1:1", true)
+	_, err := receive(t.Context(), c)
+	checkError(t, err, "operation error SQS: ReceiveMessage, no connection to 127.0.0.1:1 (connect: connection refused); check aws.endpoint, AWS_ENDPOINT_URL and the network")
+}
+
 // Without usable credentials, one sentence says what to set.
 func TestNoCredentials(t *testing.T) {
 	const none = `no AWS credentials found; set aws.access_key and aws.secret_key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine an IAM role`
