@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -24,30 +23,16 @@ func checkQueuesOnline(ctx context.Context, c *config.Config, tryReceive bool, r
 		r.ok("no SQS queue is configured; the Lambda function needs none")
 		return
 	}
-	auditor, err := newAuditor(ctx, c.AWS)
+	auditor, err := audit.New(ctx, c)
 	if err != nil {
 		r.begin(audit.AreaQueue, "aws", "AWS")
 		r.fail("", "%v", err)
 		return
 	}
-	auditor.DedupTTL = c.Redis.DedupTTL
 	for _, q := range c.Queues {
 		r.begin(audit.AreaQueue, q.Label(), "SQS queue "+q.Label())
 		checkQueueOnline(ctx, auditor, q, tryReceive, r)
 	}
-}
-
-// newAuditor returns an auditor whose clients are configured like the daemon's.
-func newAuditor(ctx context.Context, c config.AWS) (*audit.Auditor, error) {
-	client, err := sqsclient.New(ctx, c, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return nil, err
-	}
-	topics, err := audit.NewSNS(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	return &audit.Auditor{SQS: client, SNS: topics, Endpoint: c.Endpoint}, nil
 }
 
 func checkQueueOnline(ctx context.Context, auditor *audit.Auditor, q config.Queue, tryReceive bool, r *report) {

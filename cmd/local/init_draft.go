@@ -61,7 +61,7 @@ func (d draft) load(ctx context.Context) (*config.Config, error) {
 func (d *draft) ask(ctx context.Context, c *config.Config, stderr io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, queueTimeout)
 	defer cancel()
-	auditor, err := newAuditor(ctx, c.AWS)
+	auditor, err := audit.New(ctx, c)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/url"
 	"os"
 	"slices"
@@ -95,14 +96,27 @@ const (
 // An Auditor asks AWS about queues.
 type Auditor struct {
 	SQS      *sqsclient.Client
-	SNS      *sns.Client
-	DedupTTL time.Duration // see config.Redis
-	Endpoint string        // see config.AWS
+	sns      *sns.Client
+	dedupTTL time.Duration
+	endpoint string
 }
 
-// NewSNS returns a client for SNS. The configured endpoint is for SNS as well, unless
+// New returns an Auditor whose clients are configured like the daemon's.
+func New(ctx context.Context, c *config.Config) (*Auditor, error) {
+	client, err := sqsclient.New(ctx, c.AWS, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	topics, err := newSNS(ctx, c.AWS)
+	if err != nil {
+		return nil, err
+	}
+	return &Auditor{client, topics, c.Redis.DedupTTL, c.AWS.Endpoint}, nil
+}
+
+// newSNS returns a client for SNS. The configured endpoint is for SNS as well, unless
 // it is one of AWS's own for SQS. The SDK knows the environment's endpoint for SNS.
-func NewSNS(ctx context.Context, c config.AWS) (*sns.Client, error) {
+func newSNS(ctx context.Context, c config.AWS) (*sns.Client, error) {
 	loaded, err := sqsclient.AWSConfig(ctx, c)
 	if err != nil {
 		return nil, err
@@ -125,7 +139,7 @@ func isAWS(text string) bool {
 // some hundred calls.
 func (a *Auditor) Facts(ctx context.Context, q config.Queue, url string) Facts {
 	f := &asker{Auditor: a, ctx: ctx, facts: Facts{
-		Queue: q, DedupTTL: a.DedupTTL, Region: a.SQS.Options().Region, Endpoint: a.Endpoint, URL: url,
+		Queue: q, DedupTTL: a.dedupTTL, Region: a.SQS.Options().Region, Endpoint: a.endpoint, URL: url,
 		Topics: map[string]bool{}, DeadLetters: map[string]Target{},
 	}}
 	f.facts.Attributes, f.facts.Err = f.queueAttributes(url)
@@ -279,7 +293,7 @@ func inRegion(region string) func(*sns.Options) {
 
 // listAll lists the subscriptions of the account.
 func (f *asker) listAll(region string) {
-	pages := sns.NewListSubscriptionsPaginator(f.SNS, &sns.ListSubscriptionsInput{})
+	pages := sns.NewListSubscriptionsPaginator(f.sns, &sns.ListSubscriptionsInput{})
 	for range maxPages {
 		ctx, cancel := context.WithTimeout(f.ctx, callTimeout)
 		page, err := pages.NextPage(ctx, inRegion(region))
@@ -304,7 +318,7 @@ func (f *asker) listTopic(topic string) {
 	if f.stopped {
 		return
 	}
-	pages := sns.NewListSubscriptionsByTopicPaginator(f.SNS, &sns.ListSubscriptionsByTopicInput{TopicArn: &topic})
+	pages := sns.NewListSubscriptionsByTopicPaginator(f.sns, &sns.ListSubscriptionsByTopicInput{TopicArn: &topic})
 	for range maxTopicPages {
 		ctx, cancel := context.WithTimeout(f.ctx, callTimeout)
 		page, err := pages.NextPage(ctx, inRegion(parseARN(topic).region))
@@ -335,7 +349,7 @@ func (f *asker) askAttributes(s *Subscription) {
 	}
 	ctx, cancel := context.WithTimeout(f.ctx, callTimeout)
 	defer cancel()
-	out, err := f.SNS.GetSubscriptionAttributes(ctx, &sns.GetSubscriptionAttributesInput{SubscriptionArn: &s.ARN}, inRegion(parseARN(s.Topic).region))
+	out, err := f.sns.GetSubscriptionAttributes(ctx, &sns.GetSubscriptionAttributesInput{SubscriptionArn: &s.ARN}, inRegion(parseARN(s.Topic).region))
 	if err != nil {
 		f.unasked(AreaTopic, s.Topic, getSubscriptionAttributes, err)
 		return

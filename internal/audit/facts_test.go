@@ -2,7 +2,6 @@ package audit
 
 import (
 	"fmt"
-	"log/slog"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"scout/config"
 	"scout/handler"
 	"scout/internal/devstack"
-	"scout/internal/sqsclient"
 )
 
 // startAuditor returns an Auditor for a new devstack, whose topics are reached at
@@ -23,19 +21,18 @@ func startAuditor(t *testing.T, snsEndpoint string) (*devstack.Server, *Auditor,
 	endpoint := httptest.NewServer(server)
 	t.Cleanup(func() { server.Close(); endpoint.Close() })
 	c := config.AWS{Region: "us-east-1", AccessKey: "x", SecretKey: "x", Endpoint: endpoint.URL}
-	client, err := sqsclient.New(t.Context(), c, slog.New(slog.DiscardHandler))
+	auditor, err := New(t.Context(), &config.Config{AWS: c})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if snsEndpoint != "" {
 		c.Endpoint = snsEndpoint
-	}
-	topics, err := NewSNS(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
+		if auditor.sns, err = newSNS(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
 	}
 	url := func(queue string) string { return devstack.QueueURL(endpoint.Listener.Addr().String(), queue) }
-	return server, &Auditor{SQS: client, SNS: topics, Endpoint: c.Endpoint}, url
+	return server, auditor, url
 }
 
 func must[T any](t *testing.T) func(T, error) T {
@@ -155,7 +152,7 @@ func TestNewSNSEndpoint(t *testing.T) {
 			for name, value := range c.env {
 				t.Setenv(name, value)
 			}
-			client, err := NewSNS(t.Context(), config.AWS{Region: "us-east-1", AccessKey: "x", SecretKey: "x", Endpoint: c.configured})
+			client, err := newSNS(t.Context(), config.AWS{Region: "us-east-1", AccessKey: "x", SecretKey: "x", Endpoint: c.configured})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -93,13 +93,6 @@ const (
 	yes
 )
 
-func truthOf(b bool) truth {
-	if b {
-		return yes
-	}
-	return no
-}
-
 // A sender is an AWS service that sends to a queue on behalf of a source.
 type sender struct {
 	service string // such as sns.amazonaws.com
@@ -183,7 +176,10 @@ func (x sender) meets(operator, key string, values texts) truth {
 	default:
 		return maybe
 	}
-	return truthOf(found != negated)
+	if found != negated {
+		return yes
+	}
+	return no
 }
 
 // baseOperator returns an operator in lower case without what modifies it.

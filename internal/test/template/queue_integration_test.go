@@ -5,7 +5,6 @@ package template
 import (
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -18,7 +17,6 @@ import (
 	"scout/handler"
 	"scout/internal/audit"
 	"scout/internal/devstack"
-	"scout/internal/sqsclient"
 	"scout/internal/test/env"
 	"scout/sidekiq"
 )
@@ -98,21 +96,18 @@ func (c cloud) receives(t *testing.T, queue string) {
 // audited checks that an audit of the queue has no findings.
 func (c cloud) audited(t *testing.T, queue string) {
 	t.Helper()
-	settings := config.AWS{Region: "us-east-1", AccessKey: "x", SecretKey: "x", Endpoint: c.endpoint}
-	client, err := sqsclient.New(t.Context(), settings, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	topics, err := audit.NewSNS(t.Context(), settings)
+	auditor, err := audit.New(t.Context(), &config.Config{
+		AWS:   config.AWS{Region: "us-east-1", AccessKey: "x", SecretKey: "x", Endpoint: c.endpoint},
+		Redis: config.Redis{DedupTTL: 24 * time.Hour},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	q := config.Queue{Name: queue, Topics: []handler.Route{{Key: "orders", Outcome: handler.Worker{JobTemplate: sidekiq.JobTemplate{Class: "OrderWorker"}}}}}
-	url, err := client.QueueURL(t.Context(), q)
+	url, err := auditor.SQS.QueueURL(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)
 	}
-	auditor := &audit.Auditor{SQS: client, SNS: topics, DedupTTL: 24 * time.Hour, Endpoint: c.endpoint}
 	facts := auditor.Facts(t.Context(), q, url)
 	if facts.Err != nil || len(facts.Subscriptions) != 1 {
 		t.Errorf("the subscriptions of %s are %v (%v)", queue, facts.Subscriptions, facts.Err)
