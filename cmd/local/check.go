@@ -62,9 +62,9 @@ func (c *checkCommand) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	if c.output == "text" {
-		return c.check(cmd.Context(), &report{w: cmd.OutOrStdout()})
+		return c.check(cmd.Context(), newReport(cmd.OutOrStdout()))
 	}
-	r := &report{w: io.Discard}
+	r := newReport(io.Discard)
 	err := c.check(cmd.Context(), r)
 	if written := r.writeJSON(cmd.OutOrStdout()); err == nil {
 		err = written
@@ -115,30 +115,22 @@ func (o *options) takeFile(args []string) error {
 
 // A report prints one finding per line, and collects those that are not OK.
 type report struct {
-	w        io.Writer
-	findings []audit.Finding
-	failed   int
+	audit.Reporter // about what the findings that follow are about
+	w              io.Writer
+	findings       []audit.Finding
+	failed         int
+}
 
-	// What the findings that follow are about.
-	area    audit.Area
-	subject string
+func newReport(w io.Writer) *report {
+	r := &report{w: w}
+	r.Add = r.add
+	return r
 }
 
 // begin prints a heading for the findings that follow.
 func (r *report) begin(area audit.Area, subject, heading string) {
-	r.area, r.subject = area, subject
+	r.Area, r.Subject = area, subject
 	fmt.Fprintf(r.w, "# %s\n", heading)
-}
-
-func (r *report) ok(format string, args ...any)        { r.find(audit.OK, "", format, args...) }
-func (r *report) warn(fix, format string, args ...any) { r.find(audit.Warning, fix, format, args...) }
-
-// skip reports a check that did not run.
-func (r *report) skip(fix, format string, args ...any) { r.find(audit.Unknown, fix, format, args...) }
-func (r *report) fail(fix, format string, args ...any) { r.find(audit.Error, fix, format, args...) }
-
-func (r *report) find(severity audit.Severity, fix, format string, args ...any) {
-	r.add(audit.Finding{Severity: severity, Area: r.area, Subject: r.subject, Message: fmt.Sprintf(format, args...), Fix: fix})
 }
 
 // marks begin the lines of findings.

@@ -25,39 +25,39 @@ func checkRedisOnline(ctx context.Context, c *config.Config, r *report) {
 	options := redisiam.ClientOptions(c.Redis, sqsclient.AWSConfig)
 	client, err := sidekiq.NewClient(options)
 	if err != nil {
-		r.fail("", "%v", err)
+		r.Fail("", "%v", err)
 		return
 	}
 	defer client.Close()
 	if options.TLS.SkipVerify {
-		r.warn("set redis.tls.ca to the authority of Redis's certificate, or to the certificate itself", "redis.tls.verify is false, so whoever can redirect the connection can read the jobs and the password")
+		r.Warn("set redis.tls.ca to the authority of Redis's certificate, or to the certificate itself", "redis.tls.verify is false, so whoever can redirect the connection can read the jobs and the password")
 	}
 	info, err := client.Info(ctx)
 	if err != nil {
-		r.fail("", "%v", err)
+		r.Fail("", "%v", err)
 		return
 	}
 	switch {
 	case info.Sentinel:
-		r.fail("list it in redis.sentinels, and make the name of its master the host of redis.url, such as redis://mymaster/0", "%s is a Sentinel, which takes no jobs", client.Address())
+		r.Fail("list it in redis.sentinels, and make the name of its master the host of redis.url, such as redis://mymaster/0", "%s is a Sentinel, which takes no jobs", client.Address())
 		return
 	case info.Cluster:
-		r.fail("use a Redis without cluster mode, which ElastiCache Serverless and MemoryDB cannot be", "Redis at %s runs in cluster mode, which neither Sidekiq nor Scout supports", client.Address())
+		r.Fail("use a Redis without cluster mode, which ElastiCache Serverless and MemoryDB cannot be", "Redis at %s runs in cluster mode, which neither Sidekiq nor Scout supports", client.Address())
 		return
 	case info.Role == "slave":
-		r.fail("make its master the host of redis.url, or set redis.sentinels", "%s at %s is a replica, which takes no jobs", info.Name, client.Address())
+		r.Fail("make its master the host of redis.url, or set redis.sentinels", "%s at %s is a replica, which takes no jobs", info.Name, client.Address())
 		return
 	}
-	r.ok("%s %s at %s answers%s", info.Name, info.Version, client.Address(), sidekiqAdvice(info.Redis))
+	r.OK("%s %s at %s answers%s", info.Name, info.Version, client.Address(), sidekiqAdvice(info.Redis))
 	checkSentinels(ctx, client, options, r)
 	checkReplicas(info, options.Wait.Replicas, r)
 	checkMemory(info, r)
 	queues := config.SidekiqQueues(c.Queues...)
 	if err := client.Ready(ctx, queues...); err != nil {
-		r.fail("", "Redis would accept no jobs: %v", err)
+		r.Fail("", "Redis would accept no jobs: %v", err)
 		return
 	}
-	r.ok("Redis accepts jobs for the queues %s", strings.Join(queues, ", "))
+	r.OK("Redis accepts jobs for the queues %s", strings.Join(queues, ", "))
 	if slices.ContainsFunc(c.Queues, func(q config.Queue) bool { return q.DeadSet }) {
 		checkDeadSet(ctx, client, r)
 	}
@@ -74,23 +74,23 @@ func checkSentinels(ctx context.Context, client *sidekiq.Client, options sidekiq
 		alone.Sentinels = []string{sentinel}
 		other, err := sidekiq.NewClient(alone)
 		if err != nil {
-			r.fail("", "%v", err)
+			r.Fail("", "%v", err)
 			return
 		}
 		_, err = other.Info(ctx)
 		switch {
 		case err != nil:
-			r.warn("", "%v", err)
+			r.Warn("", "%v", err)
 		case other.Address() != client.Address():
-			r.warn("", "the sentinel at %s names another master: %s", sentinel, other.Address())
+			r.Warn("", "the sentinel at %s names another master: %s", sentinel, other.Address())
 		default:
-			r.ok("the sentinel at %s names this master", sentinel)
+			r.OK("the sentinel at %s names this master", sentinel)
 		}
 		other.Close()
 	}
 	for _, sentinel := range client.Sentinels() {
 		if !slices.Contains(options.Sentinels, sentinel) {
-			r.ok("the sentinels know one more, at %s", sentinel)
+			r.OK("the sentinels know one more, at %s", sentinel)
 		}
 	}
 }
@@ -106,31 +106,31 @@ func checkReplicas(info sidekiq.Info, wait int, r *report) {
 	}
 	switch {
 	case wait > connected:
-		r.fail("", "redis.wait needs %s to have each job, but %s: polling pauses until more are connected", plural(wait, "replica"), has)
+		r.Fail("", "redis.wait needs %s to have each job, but %s: polling pauses until more are connected", plural(wait, "replica"), has)
 	case connected == 0:
-		r.ok("%s", has)
+		r.OK("%s", has)
 	case wait == connected:
-		r.ok("%s, and Scout waits until all of them have a job", has)
+		r.OK("%s, and Scout waits until all of them have a job", has)
 	case wait > 0:
-		r.warn("set redis.wait.replicas to the number that can be promoted", "%s, but Scout waits for only %d of them to have a job: if another one is promoted, jobs may be lost", has, wait)
+		r.Warn("set redis.wait.replicas to the number that can be promoted", "%s, but Scout waits for only %d of them to have a job: if another one is promoted, jobs may be lost", has, wait)
 	case info.NeedsReplicas:
-		r.warn(setWait, "%s, but Scout does not wait until they have a job: a failover may lose jobs, though min-replicas-to-write limits how many", has)
+		r.Warn(setWait, "%s, but Scout does not wait until they have a job: a failover may lose jobs, though min-replicas-to-write limits how many", has)
 	default:
-		r.warn(setWait+", or at least min-replicas-to-write in Redis, so that a master without replicas accepts no jobs", "%s, but Scout does not wait until they have a job: a failover may lose jobs", has)
+		r.Warn(setWait+", or at least min-replicas-to-write in Redis, so that a master without replicas accepts no jobs", "%s, but Scout does not wait until they have a job: a failover may lose jobs", has)
 	}
 }
 
 func checkMemory(info sidekiq.Info, r *report) {
 	switch {
 	case info.Eviction == "" || info.Eviction == "noeviction":
-		r.ok("Redis evicts no keys")
+		r.OK("Redis evicts no keys")
 	case strings.HasPrefix(info.Eviction, "allkeys"):
-		r.fail("", "maxmemory-policy is %s: %s", info.Eviction, daemon.EvictionAdvice(info.Eviction))
+		r.Fail("", "maxmemory-policy is %s: %s", info.Eviction, daemon.EvictionAdvice(info.Eviction))
 	default:
-		r.warn("", "maxmemory-policy is %s: %s", info.Eviction, daemon.EvictionAdvice(info.Eviction))
+		r.Warn("", "maxmemory-policy is %s: %s", info.Eviction, daemon.EvictionAdvice(info.Eviction))
 	}
 	if info.Max > 0 && info.Used > info.Max*8/10 {
-		r.warn("", "Redis uses %d %% of its memory", info.Used*100/info.Max)
+		r.Warn("", "Redis uses %d %% of its memory", info.Used*100/info.Max)
 	}
 }
 
@@ -140,25 +140,25 @@ func checkDeadSet(ctx context.Context, client *sidekiq.Client, r *report) {
 	entries, err := client.DeadSet(ctx)
 	switch {
 	case err != nil:
-		r.fail("the Redis user needs ~dead +zadd +zcard", "%s: %v", stay, err)
+		r.Fail("the Redis user needs ~dead +zadd +zcard", "%s: %v", stay, err)
 	case entries >= sidekiq.MaxDeadSet:
-		r.fail("retry or delete what is there", "%s, because Sidekiq's dead set holds %d entries", stay, entries)
+		r.Fail("retry or delete what is there", "%s, because Sidekiq's dead set holds %d entries", stay, entries)
 	case entries >= sidekiq.MaxDeadSet*8/10:
-		r.warn("retry or delete what is there", "Sidekiq's dead set holds %d entries, and Scout adds no more from %d on", entries, sidekiq.MaxDeadSet)
+		r.Warn("retry or delete what is there", "Sidekiq's dead set holds %d entries, and Scout adds no more from %d on", entries, sidekiq.MaxDeadSet)
 	default:
-		r.ok("rejected messages go to Sidekiq's dead set, which holds %d entries", entries)
+		r.OK("rejected messages go to Sidekiq's dead set, which holds %d entries", entries)
 	}
 }
 
 func checkLimits(ctx context.Context, client *sidekiq.Client, limits config.Limits, queues []string, r *report) {
 	usage, err := client.Usage(ctx, queues)
 	if err != nil {
-		r.fail("the Redis user needs +llen +lindex +info", "limits would have no effect: %v", err)
+		r.Fail("the Redis user needs +llen +lindex +info", "limits would have no effect: %v", err)
 		return
 	}
-	r.ok("Scout can measure what limits refer to")
+	r.OK("Scout can measure what limits refer to")
 	if limits.RedisMemory > 0 && usage.MemoryMax == 0 {
-		r.warn("", "the limit redis_memory has no effect: Redis has no maxmemory")
+		r.Warn("", "the limit redis_memory has no effect: Redis has no maxmemory")
 	}
 }
 

@@ -20,13 +20,13 @@ const queueTimeout = 2 * time.Minute
 func checkQueuesOnline(ctx context.Context, c *config.Config, tryReceive bool, r *report) {
 	if c.Queues[0].Label() == "" {
 		r.begin(audit.AreaQueue, "", "SQS")
-		r.ok("no SQS queue is configured; the Lambda function needs none")
+		r.OK("no SQS queue is configured; the Lambda function needs none")
 		return
 	}
 	auditor, err := audit.New(ctx, c)
 	if err != nil {
 		r.begin(audit.AreaQueue, "aws", "AWS")
-		r.fail("", "%v", err)
+		r.Fail("", "%v", err)
 		return
 	}
 	for _, q := range c.Queues {
@@ -40,20 +40,20 @@ func checkQueueOnline(ctx context.Context, auditor *audit.Auditor, q config.Queu
 	defer cancel()
 	url, err := auditor.SQS.QueueURL(ctx, q)
 	if err != nil {
-		r.fail("", "%v", err)
+		r.Fail("", "%v", err)
 		return
 	}
 	p := permissions{client: auditor.SQS, url: url, report: r}
 	facts := auditor.Facts(ctx, q, url)
 	switch {
 	case sqsclient.IsDenied(facts.Err):
-		r.skip("allow it: without it, Scout assumes a visibility timeout of 30 s", "%s", p.denied("sqs:GetQueueAttributes", facts.Err))
-		r.skip("", "the dead-letter queue, the visibility timeout, the policy and the subscriptions were not checked")
+		r.Unknown("allow it: without it, Scout assumes a visibility timeout of 30 s", "%s", p.denied("sqs:GetQueueAttributes", facts.Err))
+		r.Unknown("", "the dead-letter queue, the visibility timeout, the policy and the subscriptions were not checked")
 	case facts.Err != nil:
-		r.fail("", "reading the attributes of %s: %v", url, facts.Err)
+		r.Fail("", "reading the attributes of %s: %v", url, facts.Err)
 	default:
 		visible := facts.Attributes["ApproximateNumberOfMessages"]
-		r.ok("the SQS queue %s exists and holds %s messages", url, visible)
+		r.OK("the SQS queue %s exists and holds %s messages", url, visible)
 		tryReceive = tryReceive || visible == "0"
 	}
 	for _, f := range facts.Findings() {
@@ -82,36 +82,36 @@ const unknownHandle = "scout-check"
 // towards maxReceiveCount, so it can move a message to the dead-letter queue.
 func (p permissions) checkReceive(ctx context.Context, try bool) {
 	if !try {
-		p.report.skip("use --try-receive", "sqs:ReceiveMessage was not tried, because the queue may hold messages and each receive counts towards maxReceiveCount")
+		p.report.Unknown("use --try-receive", "sqs:ReceiveMessage was not tried, because the queue may hold messages and each receive counts towards maxReceiveCount")
 		return
 	}
 	_, err := p.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl: &p.url, MaxNumberOfMessages: 1, VisibilityTimeout: 1, WaitTimeSeconds: 1, // with 0, the SDK sends neither
 	})
-	p.reportCall("sqs:ReceiveMessage", "Scout cannot work without it", err, p.report.fail)
+	p.reportCall("sqs:ReceiveMessage", "Scout cannot work without it", err, p.report.Fail)
 }
 
 func (p permissions) checkDelete(ctx context.Context) {
 	handle := unknownHandle
 	_, err := p.client.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &p.url, ReceiptHandle: &handle})
-	p.reportCall("sqs:DeleteMessage", "without it, messages that became jobs are redelivered until they reach the dead-letter queue", err, p.report.fail)
+	p.reportCall("sqs:DeleteMessage", "without it, messages that became jobs are redelivered until they reach the dead-letter queue", err, p.report.Fail)
 }
 
 func (p permissions) checkChangeVisibility(ctx context.Context) {
 	handle := unknownHandle
 	_, err := p.client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: &p.url, ReceiptHandle: &handle, VisibilityTimeout: 0})
-	p.reportCall("sqs:ChangeMessageVisibility", "without it, Scout can neither extend the visibility timeout nor return messages early", err, p.report.warn)
+	p.reportCall("sqs:ChangeMessageVisibility", "without it, Scout can neither extend the visibility timeout nor return messages early", err, p.report.Warn)
 }
 
 // reportCall reports whether a call is permitted. A denied one goes to report.
 func (p permissions) reportCall(action, consequence string, err error, report func(fix, format string, args ...any)) {
 	switch {
 	case err == nil || rejectsHandle(err):
-		p.report.ok("%s is permitted", action)
+		p.report.OK("%s is permitted", action)
 	case sqsclient.IsDenied(err):
 		report("allow it", "%s: %s", p.denied(action, err), consequence)
 	default:
-		p.report.fail("", "trying %s on %s: %v", action, p.url, err)
+		p.report.Fail("", "trying %s on %s: %v", action, p.url, err)
 	}
 }
 

@@ -47,24 +47,27 @@ type Finding struct {
 	Line     int      `json:"line"`    // in File; 0 if there is none
 }
 
-// findings collects what is found out about one subject.
-type findings struct {
-	list    *[]Finding
-	area    Area
-	subject string
+// A Reporter adds findings about one subject. A message and its arguments are those
+// of fmt.Sprintf.
+type Reporter struct {
+	Add     func(Finding)
+	Area    Area
+	Subject string
 }
 
-// about returns a collector of findings about another subject.
-func (f findings) about(area Area, subject string) findings { return findings{f.list, area, subject} }
+// about returns a Reporter for another subject.
+func (r Reporter) about(area Area, subject string) Reporter { return Reporter{r.Add, area, subject} }
 
-func (f findings) add(severity Severity, fix, message string, args ...any) {
-	*f.list = append(*f.list, Finding{Severity: severity, Area: f.area, Subject: f.subject, Message: fmt.Sprintf(message, args...), Fix: fix})
+func (r Reporter) find(severity Severity, fix, message string, args ...any) {
+	r.Add(Finding{Severity: severity, Area: r.Area, Subject: r.Subject, Message: fmt.Sprintf(message, args...), Fix: fix})
 }
 
-func (f findings) ok(message string, args ...any)           { f.add(OK, "", message, args...) }
-func (f findings) fail(fix, message string, args ...any)    { f.add(Error, fix, message, args...) }
-func (f findings) warn(fix, message string, args ...any)    { f.add(Warning, fix, message, args...) }
-func (f findings) unknown(fix, message string, args ...any) { f.add(Unknown, fix, message, args...) }
+// OK adds a finding that all is as it should be. Fail, Warn and Unknown add those of the
+// other severities, with what to do.
+func (r Reporter) OK(message string, args ...any)           { r.find(OK, "", message, args...) }
+func (r Reporter) Fail(fix, message string, args ...any)    { r.find(Error, fix, message, args...) }
+func (r Reporter) Warn(fix, message string, args ...any)    { r.find(Warning, fix, message, args...) }
+func (r Reporter) Unknown(fix, message string, args ...any) { r.find(Unknown, fix, message, args...) }
 
 // An arn is an ARN in parts: arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE.
 type arn struct{ partition, service, region, account, resource string }

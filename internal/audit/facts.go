@@ -174,7 +174,7 @@ const (
 
 // unknown records what could not be found out.
 func (f *asker) unknown(area Area, subject, fix, message string, args ...any) {
-	findings{&f.facts.Unasked, area, subject}.unknown(fix, message, args...)
+	Reporter{func(x Finding) { f.facts.Unasked = append(f.facts.Unasked, x) }, area, subject}.Unknown(fix, message, args...)
 }
 
 // unasked records that a call failed. The permission is that for the call.

@@ -13,7 +13,7 @@ import (
 // Findings judges the facts. The findings about the queue come first.
 func (f Facts) Findings() []Finding {
 	list := slices.Clone(f.Unasked)
-	found := findings{&list, AreaQueue, f.Queue.Label()}
+	found := Reporter{func(x Finding) { list = append(list, x) }, AreaQueue, f.Queue.Label()}
 	f.judgeLocation(found)
 	if f.Attributes == nil {
 		return list
@@ -21,12 +21,12 @@ func (f Facts) Findings() []Finding {
 	p, err := parsePolicy(f.Attributes["Policy"])
 	switch services := f.services(); {
 	case err != nil:
-		found.fail("set a valid policy", "the queue's policy cannot be read: %v", err)
+		found.Fail("set a valid policy", "the queue's policy cannot be read: %v", err)
 	case f.isSketch():
-		found.unknown("audit the queue on AWS, too", "the queue is in an emulator and has no policy, so its policy, retention periods and dead-letter queues of subscriptions were not judged")
+		found.Unknown("audit the queue on AWS, too", "the queue is in an emulator and has no policy, so its policy, retention periods and dead-letter queues of subscriptions were not judged")
 		p.unknown = true
 	case len(p.Statement) == 0 && len(services) > 0:
-		found.fail("set a policy that allows sqs:SendMessage to them, names the sources in aws:SourceArn, and denies requests without TLS", "the queue has no policy: no messages from %s arrive", strings.Join(services, ", "))
+		found.Fail("set a policy that allows sqs:SendMessage to them, names the sources in aws:SourceArn, and denies requests without TLS", "the queue has no policy: no messages from %s arrive", strings.Join(services, ", "))
 		p.unknown = true
 	}
 	f.judgeDeadLetters(found.about(AreaDLQ, f.Queue.Label()))
@@ -47,56 +47,56 @@ func (f Facts) isSketch() bool {
 
 // judgeLocation compares where requests go with where the queue is. If its attributes
 // are unknown, queue.url says that.
-func (f Facts) judgeLocation(found findings) {
+func (f Facts) judgeLocation(found Reporter) {
 	region := parseARN(f.Attributes["QueueArn"]).region
 	if region == "" && isAWS(f.Queue.URL) {
 		_, rest, _ := strings.Cut(f.Queue.URL, "sqs.")
 		region, _, _ = strings.Cut(rest, ".")
 	}
 	if region != "" && region != f.Region {
-		found.fail("set aws.region to "+region, "the queue is in the region %s, but requests are signed for %s", region, f.Region)
+		found.Fail("set aws.region to "+region, "the queue is in the region %s, but requests are signed for %s", region, f.Region)
 	}
 	if f.Queue.URL != "" && f.Endpoint != "" && isAWS(f.Queue.URL) != isAWS(f.Endpoint) {
-		found.warn("remove aws.endpoint and AWS_ENDPOINT_URL, or change queue.url", "requests go to %s, not to the host of queue.url", f.Endpoint)
+		found.Warn("remove aws.endpoint and AWS_ENDPOINT_URL, or change queue.url", "requests go to %s, not to the host of queue.url", f.Endpoint)
 	}
 }
 
 // judgeDeadLetters judges where rejected messages go.
-func (f Facts) judgeDeadLetters(found findings) {
+func (f Facts) judgeDeadLetters(found Reporter) {
 	target, receives := f.Attributes.redrive()
 	if target == "" {
-		found.fail("set a RedrivePolicy", "the queue has no dead-letter queue: a message that Scout rejects returns to the queue until its retention period ends, and is then lost")
+		found.Fail("set a RedrivePolicy", "the queue has no dead-letter queue: a message that Scout rejects returns to the queue until its retention period ends, and is then lost")
 		return
 	}
 	if receives < 5 {
-		found.warn("raise maxReceiveCount", "messages go to the dead-letter queue after %d receives: with fewer than 5, a short outage of Redis moves them there", receives)
+		found.Warn("raise maxReceiveCount", "messages go to the dead-letter queue after %d receives: with fewer than 5, a short outage of Redis moves them there", receives)
 	} else {
-		found.ok("rejected messages go to %s after %d receives", target, receives)
+		found.OK("rejected messages go to %s after %d receives", target, receives)
 	}
 	dead := f.DeadLetters[target]
 	name := parseARN(target).resource
 	switch {
 	case dead.Missing:
-		found.fail("create the queue "+name+", or change the RedrivePolicy", "the dead-letter queue %s does not exist: a message that Scout rejects returns to the queue until its retention period ends, and is then lost", target)
+		found.Fail("create the queue "+name+", or change the RedrivePolicy", "the dead-letter queue %s does not exist: a message that Scout rejects returns to the queue until its retention period ends, and is then lost", target)
 		return
 	case dead.Attributes == nil:
 		return // Unasked says so
 	}
 	if isFIFO(name) != isFIFO(parseARN(f.Attributes["QueueArn"]).resource) {
-		found.fail("use a dead-letter queue of the same type", "the queue and its dead-letter queue %s are not both FIFO queues or both standard queues, so no message can be moved there", name)
+		found.Fail("use a dead-letter queue of the same type", "the queue and its dead-letter queue %s are not both FIFO queues or both standard queues, so no message can be moved there", name)
 	}
 	if !dead.accepts(f.Attributes["QueueArn"]) {
-		found.fail("add the queue to sourceQueueArns of its RedriveAllowPolicy", "the dead-letter queue %s does not accept messages of this queue", name)
+		found.Fail("add the queue to sourceQueueArns of its RedriveAllowPolicy", "the dead-letter queue %s does not accept messages of this queue", name)
 	}
 	// In a standard queue, the age of dead letters counts from when they were first
 	// sent; in a FIFO queue, from when they were moved. See "Dead-letter queues" in the
 	// SQS Developer Guide.
 	own, kept := f.Attributes.seconds("MessageRetentionPeriod"), dead.Attributes.seconds("MessageRetentionPeriod")
 	if kept > 0 && kept <= own && !isFIFO(name) && !f.isSketch() {
-		found.warn("raise its MessageRetentionPeriod to 14 days, or lower that of the queue", "the dead-letter queue %s keeps messages for %s since they were sent, which is not longer than the queue's %s: after an outage, messages can expire as soon as they are moved there", name, hours(kept), hours(own))
+		found.Warn("raise its MessageRetentionPeriod to 14 days, or lower that of the queue", "the dead-letter queue %s keeps messages for %s since they were sent, which is not longer than the queue's %s: after an outage, messages can expire as soon as they are moved there", name, hours(kept), hours(own))
 	}
 	if n := dead.waiting(); n != "" {
-		found.warn("see why with scout dlq ls --queue "+f.Queue.Label(), "the dead-letter queue %s holds %s", name, n)
+		found.Warn("see why with scout dlq ls --queue "+f.Queue.Label(), "the dead-letter queue %s holds %s", name, n)
 	}
 }
 
@@ -135,28 +135,28 @@ func (f Facts) visibility() time.Duration {
 	return f.Attributes.seconds("VisibilityTimeout")
 }
 
-func (f Facts) judgeVisibility(found findings) {
+func (f Facts) judgeVisibility(found Reporter) {
 	if v := f.visibility(); v < 30*time.Second {
-		found.warn("set the visibility timeout to 30s or more", "failed messages are redelivered after %v: a slow Redis may need longer, and messages are then received twice", v)
+		found.Warn("set the visibility timeout to 30s or more", "failed messages are redelivered after %v: a slow Redis may need longer, and messages are then received twice", v)
 		return
 	}
-	found.ok("failed messages are redelivered after %v", f.visibility())
+	found.OK("failed messages are redelivered after %v", f.visibility())
 }
 
 // judgeMemory judges how long Redis remembers messages. A message with one job
 // needs that while it can be redelivered. Of a message with several jobs, some may
 // have been pushed before it went to the dead-letter queue, from where it can be
 // sent back until it expires.
-func (f Facts) judgeMemory(found findings) {
+func (f Facts) judgeMemory(found Reporter) {
 	if f.DedupTTL == 0 {
-		found.warn("set it to 24h, unless all workers can run twice for a message", "redis.dedup_ttl is 0: SQS can deliver a message more than once, and each delivery makes a job")
+		found.Warn("set it to 24h, unless all workers can run twice for a message", "redis.dedup_ttl is 0: SQS can deliver a message more than once, and each delivery makes a job")
 		return
 	}
 	retention := f.Attributes.seconds("MessageRetentionPeriod")
 	target, receives := f.Attributes.redrive()
 	redelivered := min(retention, time.Duration(receives)*f.visibility())
 	if f.DedupTTL < redelivered {
-		found.warn("raise it", "redis.dedup_ttl is %s, but a message can be redelivered for %s: if its deletion keeps failing, it makes a second job", hours(f.DedupTTL), hours(redelivered))
+		found.Warn("raise it", "redis.dedup_ttl is %s, but a message can be redelivered for %s: if its deletion keeps failing, it makes a second job", hours(f.DedupTTL), hours(redelivered))
 		return
 	}
 	kept := f.DeadLetters[target].Attributes.seconds("MessageRetentionPeriod")
@@ -164,7 +164,7 @@ func (f Facts) judgeMemory(found findings) {
 		kept += retention // the age of a message restarts when it is moved
 	}
 	if f.DedupTTL < kept && f.hasSeveralJobs() {
-		found.warn("raise it to "+hours(kept)+", or send dead letters back sooner", "redis.dedup_ttl is %s, but dead letters are kept for up to %s: a message with several jobs can make some of them twice if it is sent back after %[1]s", hours(f.DedupTTL), hours(kept))
+		found.Warn("raise it to "+hours(kept)+", or send dead letters back sooner", "redis.dedup_ttl is %s, but dead letters are kept for up to %s: a message with several jobs can make some of them twice if it is sent back after %[1]s", hours(f.DedupTTL), hours(kept))
 	}
 }
 
@@ -187,15 +187,15 @@ func hasList(o handler.Outcome) bool {
 // judgeKey judges the key that encrypts the queue. AWS's services can use one only
 // if its policy admits them. That of the key alias/aws/sqs cannot be changed. See
 // "Key management" in the SQS Developer Guide.
-func (f Facts) judgeKey(found findings) {
+func (f Facts) judgeKey(found Reporter) {
 	key := f.Attributes["KmsMasterKeyId"]
 	services := f.services()
 	switch {
 	case key == "" || len(services) == 0:
 	case strings.HasSuffix(key, "alias/aws/sqs"):
-		found.fail("use encryption by SQS (SqsManagedSseEnabled) or a key of your own", "the queue is encrypted with the key alias/aws/sqs, which %s cannot use: no messages from them arrive", strings.Join(services, ", "))
+		found.Fail("use encryption by SQS (SqsManagedSseEnabled) or a key of your own", "the queue is encrypted with the key alias/aws/sqs, which %s cannot use: no messages from them arrive", strings.Join(services, ", "))
 	default:
-		found.unknown("check that the key's policy allows kms:GenerateDataKey and kms:Decrypt to them", "the queue is encrypted with the key %s: no messages from %s arrive unless the key's policy allows it, which Scout cannot see", key, strings.Join(services, ", "))
+		found.Unknown("check that the key's policy allows kms:GenerateDataKey and kms:Decrypt to them", "the queue is encrypted with the key %s: no messages from %s arrive unless the key's policy allows it, which Scout cannot see", key, strings.Join(services, ", "))
 	}
 }
 

@@ -19,12 +19,12 @@ const (
 
 // judgePolicy judges who may send to the queue. Scout verifies no signatures, so
 // whoever may send can write an envelope of any topic.
-func (f Facts) judgePolicy(p policy, found findings) {
+func (f Facts) judgePolicy(p policy, found Reporter) {
 	if p.unknown {
 		return
 	}
 	if !p.deniesPlainText() {
-		found.warn(`add a statement with Effect Deny, Principal "*", Action sqs:* and the Condition {"Bool": {"aws:SecureTransport": "false"}}`, "the queue's policy does not deny requests without TLS")
+		found.Warn(`add a statement with Effect Deny, Principal "*", Action sqs:* and the Condition {"Bool": {"aws:SecureTransport": "false"}}`, "the queue's policy does not deny requests without TLS")
 	}
 	letsEventsSend := false
 	for _, s := range p.Statement {
@@ -39,40 +39,40 @@ func (f Facts) judgePolicy(p policy, found findings) {
 	}
 	f.judgeBuckets(p, found)
 	if len(f.Queue.EventBridge) > 0 && !letsEventsSend {
-		found.warn("allow sqs:SendMessage to "+serviceEvents+" with aws:SourceArn of the rules", "the queue's policy does not let EventBridge send, but the configuration has the section eventbridge")
+		found.Warn("allow sqs:SendMessage to "+serviceEvents+" with aws:SourceArn of the rules", "the queue's policy does not let EventBridge send, but the configuration has the section eventbridge")
 	}
 }
 
 // judgeStatement judges the principals of a statement that allows sending.
-func (f Facts) judgeStatement(s statement, found findings) {
+func (f Facts) judgeStatement(s statement, found Reporter) {
 	own := parseARN(f.Attributes["QueueArn"]).account
 	const sourceFix, plainFix = "add conditions on aws:SourceArn and aws:SourceAccount", "remove it from the policy, or set queue.plain"
 	isLimited := s.limitsAccount()
 	if (s.isForAll() || s.NotPrincipal != nil) && !isLimited && !s.hasCondition("aws:SourceVpc", "aws:SourceVpce", "aws:SourceIp") {
-		found.fail(sourceFix, "the queue's policy lets anyone send: a sender can forge messages of any topic, which become jobs")
+		found.Fail(sourceFix, "the queue's policy lets anyone send: a sender can forge messages of any topic, which become jobs")
 	}
 	for _, service := range s.Principal["Service"] {
 		switch {
 		case !slices.Contains([]string{serviceSNS, serviceEvents, serviceS3}, service):
 			if f.Queue.Plain == nil {
-				found.warn(plainFix, "the queue's policy lets %s send, but no route applies to its messages", printable.Text(service, 100))
+				found.Warn(plainFix, "the queue's policy lets %s send, but no route applies to its messages", printable.Text(service, 100))
 			}
 		case !isLimited:
-			found.warn(sourceFix, "the queue's policy lets %s send on behalf of any AWS account", service)
+			found.Warn(sourceFix, "the queue's policy lets %s send on behalf of any AWS account", service)
 		case service == serviceS3 && !s.hasCondition("aws:SourceAccount", "aws:SourceOrgID", "aws:SourceOrgPaths"):
-			found.warn("add a condition on aws:SourceAccount", "the queue's policy lets %s send without aws:SourceAccount: a bucket's ARN names no account, and another account can take the name of a deleted bucket", service)
+			found.Warn("add a condition on aws:SourceAccount", "the queue's policy lets %s send without aws:SourceAccount: a bucket's ARN names no account, and another account can take the name of a deleted bucket", service)
 		}
 	}
 	for _, principal := range s.Principal["AWS"] {
 		if principal != "*" && principal != own && parseARN(principal).account != own && f.Queue.Plain == nil {
-			found.warn(plainFix, "the queue's policy lets %s of another AWS account send: it can forge messages of any topic, which become jobs", printable.Text(principal, 200))
+			found.Warn(plainFix, "the queue's policy lets %s of another AWS account send: it can forge messages of any topic, which become jobs", printable.Text(principal, 200))
 		}
 	}
 }
 
 // judgeWidth judges a statement for topics or buckets of a known account that names
 // them by a wildcard, or not at all.
-func (f Facts) judgeWidth(s statement, found findings) {
+func (f Facts) judgeWidth(s statement, found Reporter) {
 	sources := s.condition("aws:SourceArn")
 	if len(sources) == 0 && s.Principal["Service"].match(serviceSNS) {
 		sources = texts{"arn:aws:sns:*:*:*"}
@@ -83,7 +83,7 @@ func (f Facts) judgeWidth(s statement, found findings) {
 		isSource := source.service == "sns" || source.service == "s3"
 		hasPattern := slices.ContainsFunc(routes, func(r handler.Route) bool { return hasWildcard(r.Key) })
 		if isSource && !hasPattern && hasWildcard(source.resource) && s.limitsAccount() {
-			found.warn("name the topics and buckets of the configuration in aws:SourceArn", "the queue's policy lets all of %s send, but no route has a pattern", printable.Text(text, 300))
+			found.Warn("name the topics and buckets of the configuration in aws:SourceArn", "the queue's policy lets all of %s send, but no route has a pattern", printable.Text(text, 300))
 		}
 	}
 }
@@ -110,7 +110,7 @@ func (s statement) hasCondition(keys ...string) bool {
 
 // judgeSource judges a source that the policy lets send. judgeTopics judges those
 // topics that the queue is subscribed to.
-func (f Facts) judgeSource(source arn, found findings) {
+func (f Facts) judgeSource(source arn, found Reporter) {
 	var hasRoute bool
 	switch source.service {
 	case "sns":
@@ -125,7 +125,7 @@ func (f Facts) judgeSource(source arn, found findings) {
 		return
 	}
 	if !hasRoute {
-		found.warn("add a route, or remove it from the policy", "the queue's policy lets %s send, but no route applies to its messages", printable.Text(source.String(), 300))
+		found.Warn("add a route, or remove it from the policy", "the queue's policy lets %s send, but no route applies to its messages", printable.Text(source.String(), 300))
 	}
 }
 
@@ -134,7 +134,7 @@ func (f Facts) router() *handler.Router {
 }
 
 // judgeBuckets judges whether the configured buckets may send.
-func (f Facts) judgeBuckets(p policy, found findings) {
+func (f Facts) judgeBuckets(p policy, found Reporter) {
 	queue := parseARN(f.Attributes["QueueArn"])
 	for _, route := range f.Queue.S3 {
 		if hasWildcard(route.Key) || isIgnored(route.Outcome) {
@@ -146,12 +146,12 @@ func (f Facts) judgeBuckets(p policy, found findings) {
 }
 
 // judgeAllowed judges whether a source may send.
-func (f Facts) judgeAllowed(p policy, x sender, name string, found findings) {
+func (f Facts) judgeAllowed(p policy, x sender, name string, found Reporter) {
 	switch p.allows(x) {
 	case no:
-		found.fail("allow sqs:SendMessage to "+x.service+" with aws:SourceArn "+x.source.String(), "the queue's policy does not let %s send: none of its messages arrive", name)
+		found.Fail("allow sqs:SendMessage to "+x.service+" with aws:SourceArn "+x.source.String(), "the queue's policy does not let %s send: none of its messages arrive", name)
 	case maybe:
-		found.unknown("check the conditions of its statements", "the queue's policy lets %s send under conditions that Scout cannot judge", name)
+		found.Unknown("check the conditions of its statements", "the queue's policy lets %s send under conditions that Scout cannot judge", name)
 	}
 }
 
@@ -162,12 +162,12 @@ func isIgnored(o handler.Outcome) bool {
 
 // judgeTopics judges the subscriptions of the queue, and the topics that should
 // have one.
-func (f Facts) judgeTopics(p policy, found findings) {
+func (f Facts) judgeTopics(p policy, found Reporter) {
 	router := f.router()
 	for i, s := range f.Subscriptions {
 		topic := found.about(AreaTopic, printable.Text(s.Topic, 300))
 		if i >= maxSubscriptions {
-			topic.unknown("", "Scout did not ask for the attributes of %d subscriptions: there are more than %d", len(f.Subscriptions)-maxSubscriptions, maxSubscriptions)
+			topic.Unknown("", "Scout did not ask for the attributes of %d subscriptions: there are more than %d", len(f.Subscriptions)-maxSubscriptions, maxSubscriptions)
 			break
 		}
 		f.judgeSubscription(p, s, router, topic)
@@ -178,31 +178,31 @@ func (f Facts) judgeTopics(p policy, found findings) {
 	}
 }
 
-func (f Facts) judgeSubscription(p policy, s Subscription, router *handler.Router, found findings) {
+func (f Facts) judgeSubscription(p policy, s Subscription, router *handler.Router, found Reporter) {
 	topic := parseARN(s.Topic)
 	name := printable.Text(topic.resource, 256)
 	route, hasRoute := router.Topic(s.Topic)
 	if s.ARN == "" || s.Attributes["PendingConfirmation"] == "true" {
-		found.fail("request the SubscribeURL in the message that SNS sent to the queue, or subscribe the queue again from the account that owns it", "the subscription to %s is not confirmed: none of the topic's messages arrive", name)
+		found.Fail("request the SubscribeURL in the message that SNS sent to the queue, or subscribe the queue again from the account that owns it", "the subscription to %s is not confirmed: none of the topic's messages arrive", name)
 		return
 	}
 	raw := s.Attributes["RawMessageDelivery"] == "true"
 	switch {
 	case raw && hasRoute:
-		found.fail("turn off raw message delivery, or remove the route and set queue.plain", "raw message delivery is on for %s: its messages arrive without the topic's name, so the route %s never applies", name, route.Key)
+		found.Fail("turn off raw message delivery, or remove the route and set queue.plain", "raw message delivery is on for %s: its messages arrive without the topic's name, so the route %s never applies", name, route.Key)
 	case raw && f.Queue.Plain == nil:
-		found.fail("turn off raw message delivery and add a route, or set queue.plain", "the messages of %s have no route: raw message delivery is on, and queue.plain is not set, so they are rejected", name)
+		found.Fail("turn off raw message delivery and add a route, or set queue.plain", "the messages of %s have no route: raw message delivery is on, and queue.plain is not set, so they are rejected", name)
 	case !raw && !hasRoute && (s.Attributes != nil || f.Queue.Plain == nil):
-		found.fail(noRouteFix(f.Queue.Plain != nil), "the queue is subscribed to %s, which has no route: its messages are rejected", name)
+		found.Fail(noRouteFix(f.Queue.Plain != nil), "the queue is subscribed to %s, which has no route: its messages are rejected", name)
 	case raw:
-		found.ok("%s is subscribed, and its messages go to queue.plain%s", name, s.filter())
+		found.OK("%s is subscribed, and its messages go to queue.plain%s", name, s.filter())
 	case hasRoute:
-		found.ok("%s is subscribed and has the route %s%s", name, route.Key, s.filter())
+		found.OK("%s is subscribed and has the route %s%s", name, route.Key, s.filter())
 	}
 	queue := f.Attributes["QueueArn"]
 	f.judgeAllowed(p, sender{serviceSNS, topic, topic.account, queue}, "the topic "+name, found)
 	if s.Attributes != nil {
-		f.judgeUndelivered(s, name, found.about(AreaDLQ, found.subject))
+		f.judgeUndelivered(s, name, found.about(AreaDLQ, found.Subject))
 	}
 }
 
@@ -227,7 +227,7 @@ func (s Subscription) filter() string {
 }
 
 // judgeUndelivered judges where SNS puts what it cannot deliver.
-func (f Facts) judgeUndelivered(s Subscription, name string, found findings) {
+func (f Facts) judgeUndelivered(s Subscription, name string, found Reporter) {
 	text, _ := s.Attributes.redrive()
 	target := f.DeadLetters[text]
 	queue := parseARN(text).resource
@@ -235,10 +235,10 @@ func (f Facts) judgeUndelivered(s Subscription, name string, found findings) {
 	case text == "" && f.isSketch():
 		return
 	case text == "":
-		found.warn("set its RedrivePolicy to a queue that the topic may send to", "the subscription to %s has no dead-letter queue: SNS drops messages that it cannot deliver, such as after a wrong change of the queue's policy", name)
+		found.Warn("set its RedrivePolicy to a queue that the topic may send to", "the subscription to %s has no dead-letter queue: SNS drops messages that it cannot deliver, such as after a wrong change of the queue's policy", name)
 		return
 	case target.Missing:
-		found.fail("create it, or change the subscription's RedrivePolicy", "the dead-letter queue %s of the subscription to %s does not exist: SNS drops messages that it cannot deliver", queue, name)
+		found.Fail("create it, or change the subscription's RedrivePolicy", "the dead-letter queue %s of the subscription to %s does not exist: SNS drops messages that it cannot deliver", queue, name)
 		return
 	case target.Attributes == nil:
 		return // Unasked says so
@@ -246,25 +246,25 @@ func (f Facts) judgeUndelivered(s Subscription, name string, found findings) {
 	topic := parseARN(s.Topic)
 	p, _ := parsePolicy(target.Attributes["Policy"])
 	if p.allows(sender{serviceSNS, topic, topic.account, text}) == no {
-		found.fail("allow sqs:SendMessage to "+serviceSNS+" with aws:SourceArn "+s.Topic+" in the policy of "+queue, "SNS may not send to %s, the dead-letter queue of the subscription to %s: SNS drops messages that it cannot deliver", queue, name)
+		found.Fail("allow sqs:SendMessage to "+serviceSNS+" with aws:SourceArn "+s.Topic+" in the policy of "+queue, "SNS may not send to %s, the dead-letter queue of the subscription to %s: SNS drops messages that it cannot deliver", queue, name)
 	}
 }
 
 // judgeWaiting judges whether messages wait that SNS could not deliver.
 // judgeDeadLetters does so for the queue's own dead-letter queue.
-func (f Facts) judgeWaiting(found findings) {
+func (f Facts) judgeWaiting(found Reporter) {
 	own, _ := f.Attributes.redrive()
 	for _, text := range slices.Sorted(maps.Keys(f.DeadLetters)) {
 		target, queue := f.DeadLetters[text], parseARN(text).resource
 		if n := target.waiting(); n != "" && text != own {
 			fix := fmt.Sprintf("see them with scout dlq ls --url %s --to %s, and send them on with scout dlq redrive --url %[1]s --to %[2]s", target.URL, f.Queue.Label())
-			found.about(AreaDLQ, queue).warn(fix, "%s holds %s that SNS could not deliver", queue, n)
+			found.about(AreaDLQ, queue).Warn(fix, "%s holds %s that SNS could not deliver", queue, n)
 		}
 	}
 }
 
 // judgeRoute judges whether a configured topic sends messages to the queue.
-func (f Facts) judgeRoute(route handler.Route, router *handler.Router, found findings) {
+func (f Facts) judgeRoute(route handler.Route, router *handler.Router, found Reporter) {
 	isPattern := hasWildcard(route.Key)
 	applies := func(s Subscription) bool {
 		matched, ok := router.Topic(s.Topic)
@@ -274,11 +274,11 @@ func (f Facts) judgeRoute(route handler.Route, router *handler.Router, found fin
 	switch isARN := parseARN(route.Key).service != ""; {
 	case slices.ContainsFunc(f.Subscriptions, applies) || isIgnored(route.Outcome):
 	case isARN && asked && !exists:
-		found.fail("create it, or remove the route", "the topic %s does not exist", route.Key)
+		found.Fail("create it, or remove the route", "the topic %s does not exist", route.Key)
 	case isPattern && f.AllListed:
-		found.warn("subscribe the queue to one, or remove the route", "the queue is subscribed to no topic that matches the pattern %s", route.Key)
+		found.Warn("subscribe the queue to one, or remove the route", "the queue is subscribed to no topic that matches the pattern %s", route.Key)
 	case !isPattern && (asked || f.AllListed && (!isARN || f.IsOwn(route.Key))):
-		found.fail("subscribe the queue to it, or remove the route", "the queue is not subscribed to the topic %s: none of its messages arrive", route.Key)
+		found.Fail("subscribe the queue to it, or remove the route", "the queue is not subscribed to the topic %s: none of its messages arrive", route.Key)
 	}
 }
 
