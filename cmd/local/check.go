@@ -10,7 +10,6 @@ import (
 
 	"scout/config"
 	"scout/internal/audit"
-	"scout/internal/printable"
 	"scout/internal/sqsclient"
 )
 
@@ -115,7 +114,7 @@ func (o *options) takeFile(args []string) error {
 
 // A report prints one finding per line, and collects those that are not OK.
 type report struct {
-	audit.Reporter // about what the findings that follow are about
+	audit.Reporter // of the findings that follow
 	w              io.Writer
 	findings       []audit.Finding
 	failed         int
@@ -136,13 +135,7 @@ func (r *report) begin(area audit.Area, subject, heading string) {
 // marks begin the lines of findings.
 var marks = map[audit.Severity]string{audit.OK: "ok  ", audit.Warning: "warn", audit.Unknown: "skip", audit.Error: "FAIL"}
 
-// maxFinding is the maximum length in bytes of each text of a finding.
-const maxFinding = 2000
-
 func (r *report) add(f audit.Finding) {
-	for _, text := range []*string{&f.Subject, &f.Message, &f.Fix} {
-		*text = printable.Text(*text, maxFinding)
-	}
 	line := f.Message
 	if f.Fix != "" {
 		line += "; " + f.Fix

@@ -11,6 +11,8 @@ package audit
 import (
 	"fmt"
 	"strings"
+
+	"scout/internal/printable"
 )
 
 // A Severity says what a Finding means.
@@ -36,7 +38,8 @@ const (
 	AreaDLQ    Area = "dlq"   // the dead-letter queues of the queue and of its subscriptions
 )
 
-// A Finding is one thing that an audit found out.
+// A Finding is one thing that an audit found out. A [Reporter] makes its texts printable
+// and limits their length.
 type Finding struct {
 	Severity Severity `json:"severity"`
 	Area     Area     `json:"area"`
@@ -58,8 +61,12 @@ type Reporter struct {
 // about returns a Reporter for another subject.
 func (r Reporter) about(area Area, subject string) Reporter { return Reporter{r.Add, area, subject} }
 
+// maxText is the maximum length in bytes of each text of a finding.
+const maxText = 2000
+
 func (r Reporter) find(severity Severity, fix, message string, args ...any) {
-	r.Add(Finding{Severity: severity, Area: r.Area, Subject: r.Subject, Message: fmt.Sprintf(message, args...), Fix: fix})
+	text := func(s string) string { return printable.Text(s, maxText) }
+	r.Add(Finding{Severity: severity, Area: r.Area, Subject: text(r.Subject), Message: text(fmt.Sprintf(message, args...)), Fix: text(fix)})
 }
 
 // OK adds a finding that all is as it should be. Fail, Warn and Unknown add those of the

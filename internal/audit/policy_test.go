@@ -1,9 +1,10 @@
 package audit
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
+
+	"scout/internal/printable"
 )
 
 func TestAllows(t *testing.T) {
@@ -61,7 +62,7 @@ func TestDeniesPlainText(t *testing.T) {
 	}
 }
 
-// Whatever AWS returns, the audit comes to an end.
+// Whatever AWS returns, the audit comes to an end, and its findings are printable.
 func FuzzFindings(f *testing.F) {
 	f.Add(clean().Attributes["Policy"], clean().Attributes["RedrivePolicy"])
 	f.Add(`{"Statement":{"Effect":"Allow","Principal":{"*":"*"},"Action":["*",1,null],"Condition":{"Bool":{"a":true}}}}`, `{"maxReceiveCount":"x"}`)
@@ -72,8 +73,12 @@ func FuzzFindings(f *testing.F) {
 		queueIs("Policy", policy)(&facts)
 		queueIs("RedrivePolicy", redrive)(&facts)
 		orderIs("RedrivePolicy", redrive)(&facts)
-		if _, err := json.Marshal(facts.Findings()); err != nil {
-			t.Error(err)
+		for _, f := range facts.Findings() {
+			for _, text := range []string{f.Subject, f.Message, f.Fix} {
+				if text != printable.Text(text, maxText) {
+					t.Errorf("%q is not printable", text)
+				}
+			}
 		}
 	})
 }

@@ -55,7 +55,7 @@ func (f Facts) judgeStatement(s statement, found Reporter) {
 		switch {
 		case !slices.Contains([]string{serviceSNS, serviceEvents, serviceS3}, service):
 			if f.Queue.Plain == nil {
-				found.Warn(plainFix, "the queue's policy lets %s send, but no route applies to its messages", printable.Text(service, 100))
+				found.Warn(plainFix, "the queue's policy lets %s send, but no route applies to its messages", service)
 			}
 		case !isLimited:
 			found.Warn(sourceFix, "the queue's policy lets %s send on behalf of any AWS account", service)
@@ -65,7 +65,7 @@ func (f Facts) judgeStatement(s statement, found Reporter) {
 	}
 	for _, principal := range s.Principal["AWS"] {
 		if principal != "*" && principal != own && parseARN(principal).account != own && f.Queue.Plain == nil {
-			found.Warn(plainFix, "the queue's policy lets %s of another AWS account send: it can forge messages of any topic, which become jobs", printable.Text(principal, 200))
+			found.Warn(plainFix, "the queue's policy lets %s of another AWS account send: it can forge messages of any topic, which become jobs", principal)
 		}
 	}
 }
@@ -83,7 +83,7 @@ func (f Facts) judgeWidth(s statement, found Reporter) {
 		isSource := source.service == "sns" || source.service == "s3"
 		hasPattern := slices.ContainsFunc(routes, func(r handler.Route) bool { return hasWildcard(r.Key) })
 		if isSource && !hasPattern && hasWildcard(source.resource) && s.limitsAccount() {
-			found.Warn("name the topics and buckets of the configuration in aws:SourceArn", "the queue's policy lets all of %s send, but no route has a pattern", printable.Text(text, 300))
+			found.Warn("name the topics and buckets of the configuration in aws:SourceArn", "the queue's policy lets all of %s send, but no route has a pattern", text)
 		}
 	}
 }
@@ -114,7 +114,7 @@ func (f Facts) judgeSource(source arn, found Reporter) {
 	var hasRoute bool
 	switch source.service {
 	case "sns":
-		found = found.about(AreaTopic, printable.Text(source.String(), 300))
+		found = found.about(AreaTopic, source.String())
 		_, hasRoute = f.router().Topic(source.String())
 		hasRoute = hasRoute || slices.ContainsFunc(f.Subscriptions, func(s Subscription) bool { return s.Topic == source.String() })
 	case "s3":
@@ -125,7 +125,7 @@ func (f Facts) judgeSource(source arn, found Reporter) {
 		return
 	}
 	if !hasRoute {
-		found.Warn("add a route, or remove it from the policy", "the queue's policy lets %s send, but no route applies to its messages", printable.Text(source.String(), 300))
+		found.Warn("add a route, or remove it from the policy", "the queue's policy lets %s send, but no route applies to its messages", source.String())
 	}
 }
 
@@ -165,7 +165,7 @@ func isIgnored(o handler.Outcome) bool {
 func (f Facts) judgeTopics(p policy, found Reporter) {
 	router := f.router()
 	for i, s := range f.Subscriptions {
-		topic := found.about(AreaTopic, printable.Text(s.Topic, 300))
+		topic := found.about(AreaTopic, s.Topic)
 		if i >= maxSubscriptions {
 			topic.Unknown("", "Scout did not ask for the attributes of %d subscriptions: there are more than %d", len(f.Subscriptions)-maxSubscriptions, maxSubscriptions)
 			break
@@ -180,7 +180,7 @@ func (f Facts) judgeTopics(p policy, found Reporter) {
 
 func (f Facts) judgeSubscription(p policy, s Subscription, router *handler.Router, found Reporter) {
 	topic := parseARN(s.Topic)
-	name := printable.Text(topic.resource, 256)
+	name := topic.resource
 	route, hasRoute := router.Topic(s.Topic)
 	if s.ARN == "" || s.Attributes["PendingConfirmation"] == "true" {
 		found.Fail("request the SubscribeURL in the message that SNS sent to the queue, or subscribe the queue again from the account that owns it", "the subscription to %s is not confirmed: none of the topic's messages arrive", name)
