@@ -63,8 +63,7 @@ func checkQueueOnline(ctx context.Context, auditor *audit.Auditor, q config.Queu
 		return
 	}
 	p.checkReceive(ctx, tryReceive)
-	p.checkDelete(ctx)
-	p.checkChangeVisibility(ctx)
+	p.checkHandles(ctx)
 }
 
 // permissions tries the calls that Scout makes to a queue.
@@ -73,10 +72,6 @@ type permissions struct {
 	url    string
 	report *report
 }
-
-// unknownHandle is a receipt handle that no message has. SQS rejects it only after
-// it has checked the permission for the call.
-const unknownHandle = "scout-check"
 
 // checkReceive receives a message for a second if try is set. The receive counts
 // towards maxReceiveCount, so it can move a message to the dead-letter queue.
@@ -91,15 +86,13 @@ func (p permissions) checkReceive(ctx context.Context, try bool) {
 	p.reportCall("sqs:ReceiveMessage", "Scout cannot work without it", err, p.report.Fail)
 }
 
-func (p permissions) checkDelete(ctx context.Context) {
-	handle := unknownHandle
+// checkHandles tries the calls that need a receipt handle, with one that no message
+// has. SQS rejects it only after it has checked the permission for the call.
+func (p permissions) checkHandles(ctx context.Context) {
+	handle := "scout-check"
 	_, err := p.client.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &p.url, ReceiptHandle: &handle})
 	p.reportCall("sqs:DeleteMessage", "without it, messages that became jobs are redelivered until they reach the dead-letter queue", err, p.report.Fail)
-}
-
-func (p permissions) checkChangeVisibility(ctx context.Context) {
-	handle := unknownHandle
-	_, err := p.client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: &p.url, ReceiptHandle: &handle, VisibilityTimeout: 0})
+	_, err = p.client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: &p.url, ReceiptHandle: &handle, VisibilityTimeout: 0})
 	p.reportCall("sqs:ChangeMessageVisibility", "without it, Scout can neither extend the visibility timeout nor return messages early", err, p.report.Warn)
 }
 

@@ -213,7 +213,7 @@ func (f *asker) askTarget(a Attributes) {
 	queue, target := parseARN(f.facts.Attributes["QueueArn"]), parseARN(text)
 	t := Target{URL: f.facts.URL[:strings.LastIndexByte(f.facts.URL, '/')+1] + target.resource}
 	if target.account != queue.account || target.region != queue.region {
-		f.unknown(AreaDLQ, target.resource, "look at it yourself", "Scout did not look at the dead-letter queue %s, because it is in another account or region than the queue", text)
+		f.unknown(AreaDLQ, target.resource, "check it there", "Scout did not look at the dead-letter queue %s, because it is in another account or region than the queue", text)
 	} else {
 		var err error
 		t.Attributes, err = f.queueAttributes(t.URL)

@@ -65,11 +65,11 @@ func (f Facts) judgeLocation(found Reporter) {
 func (f Facts) judgeDeadLetters(found Reporter) {
 	target, receives := f.Attributes.redrive()
 	if target == "" {
-		found.Fail("set a RedrivePolicy", "the queue has no dead-letter queue: a message that Scout rejects returns to the queue until its retention period ends, and is then lost")
+		found.Fail("create one, and set the queue's RedrivePolicy with a maxReceiveCount of 5 or more", "the queue has no dead-letter queue: a message that Scout rejects returns to the queue until its retention period ends, and is then lost")
 		return
 	}
 	if receives < 5 {
-		found.Warn("raise maxReceiveCount", "messages go to the dead-letter queue after %d receives: with fewer than 5, a short outage of Redis moves them there", receives)
+		found.Warn("set maxReceiveCount to 5 or more", "messages go to the dead-letter queue after %d receives: with fewer than 5, a short outage of Redis moves them there", receives)
 	} else {
 		found.OK("rejected messages go to %s after %d receives", target, receives)
 	}
@@ -156,7 +156,7 @@ func (f Facts) judgeMemory(found Reporter) {
 	target, receives := f.Attributes.redrive()
 	redelivered := min(retention, time.Duration(receives)*f.visibility())
 	if f.DedupTTL < redelivered {
-		found.Warn("raise it", "redis.dedup_ttl is %s, but a message can be redelivered for %s: if its deletion keeps failing, it makes a second job", hours(f.DedupTTL), hours(redelivered))
+		found.Warn("raise it to "+hours(redelivered), "redis.dedup_ttl is %s, but a message can be redelivered for %s: if its deletion keeps failing, it makes a second job", hours(f.DedupTTL), hours(redelivered))
 		return
 	}
 	kept := f.DeadLetters[target].Attributes.seconds("MessageRetentionPeriod")
