@@ -37,7 +37,7 @@ const (
 	checkLogin    = "check the user and password of the Redis URL"
 	checkIAM      = "check redis.iam.cache, that the user of the Redis URL has IAM authentication and is in the cache's user group, and the permission elasticache:Connect"
 	checkDatabase = "check the database at the end of the Redis URL"
-	checkACL      = "grant the permissions of the ACL in the README"
+	checkACL      = "grant the permissions of the ACL in docs/configuration.md"
 	checkTLS      = "if the port has no TLS, the Redis URL must begin with redis://"
 	noPassword    = "this Redis has no password, so the Redis URL must have none"
 )

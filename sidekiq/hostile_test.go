@@ -197,7 +197,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"connection refused":   {"redis://" + closed, nil, []string{"connection refused", "host and port", closed}},
 		"unknown host":         {"redis://no-such-host.invalid", nil, []string{"no-such-host.invalid", "host"}},
 		"no socket":            {"unix:///nonexistent/redis.sock", nil, []string{"/nonexistent/redis.sock", "no such file", "path"}},
-		"missing permission":   {"redis://" + serve(t, "-NOPERM this user has no permissions to run the 'eval' command\r\n", nil), ErrUnusable, []string{"'eval'", "README", "ACL"}},
+		"missing permission":   {"redis://" + serve(t, "-NOPERM this user has no permissions to run the 'eval' command\r\n", nil), ErrUnusable, []string{"'eval'", "docs/configuration.md", "ACL"}},
 		"wrong password":       {"redis://:x@" + serve(t, "-WRONGPASS invalid username-password pair\r\n", nil), ErrCredentials, []string{"WRONGPASS", "user and password"}},
 		"needless password":    {"redis://:x@" + serve(t, "-ERR AUTH <password> called without any password configured\r\n", nil), ErrCredentials, []string{"has no password"}},
 		"memory is full":       {"redis://" + serve(t, "-OOM command not allowed when used memory > 'maxmemory'.\r\n", nil), nil, []string{"OOM", "maxmemory"}},
