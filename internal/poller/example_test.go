@@ -43,6 +43,7 @@ func ExamplePoller() {
 		SQS:      client,
 		QueueURL: *queue.QueueUrl,
 		Ready:    func(context.Context) error { return nil },
+		Tuning:   poller.Tuning{Concurrency: 1}, // another poll could receive what this one returns
 		Handle: func(_ context.Context, event events.SQSEvent) (response events.SQSEventResponse, _ error) {
 			for _, m := range event.Records {
 				fmt.Println("received", m.Body)
