@@ -130,7 +130,16 @@ func TestClean(t *testing.T) {
 		"sources of other statements": policyIs(denyPlainText, allowSNS, allowEvents, allowS3,
 			fmt.Sprintf(`{"Effect":"Deny","Principal":"*","Action":"sqs:*","Resource":"*","Condition":{"ArnEquals":{"aws:SourceArn":"%s-old"}}}`, ordersARN),
 			fmt.Sprintf(`{"Effect":"Allow","Principal":"*","Action":"sqs:GetQueueUrl","Resource":"*","Condition":{"ArnEquals":{"aws:SourceArn":"%s-old"}}}`, ordersARN)),
-		"the account's own users":     policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`{"AWS":["arn:aws:iam::123456789012:root","123456789012"]}`, "{}")),
+		"the account's own users": policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`{"AWS":["arn:aws:iam::123456789012:root","123456789012"]}`, "{}")),
+		"a topic of another account, which does not say whether it has the queue as a subscriber": func(f *Facts) {
+			f.Subscriptions = f.Subscriptions[1:]
+			policyIs(denyPlainText, strings.ReplaceAll(allowSNS, ordersARN, "arn:aws:sns:us-east-1:999999999999:orders"), allowEvents, allowS3)(f)
+		},
+		"topics of another account, which do not say so, and a pattern": func(f *Facts) {
+			routeIs("ord*", worker("A"))(f)
+			f.Subscriptions = f.Subscriptions[1:]
+			policyIs(denyPlainText, strings.ReplaceAll(allowSNS, ordersARN, "arn:aws:sns:us-east-1:999999999999:orders"), allowEvents, allowS3)(f)
+		},
 		"a placeholder in the policy": policyIs(denyPlainText, strings.Replace(allowSNS, "]", `,"arn:aws:sns:us-east-1:000000000000:unused"]`, 1), allowEvents, allowS3),
 	} {
 		f := clean()
@@ -239,6 +248,9 @@ var policyFaults = []fault{
 	{"TLS is not required", policyIs(allowSNS, allowEvents, allowS3), "warning queue app: the queue's policy does not deny requests without TLS"},
 	{"anyone may send", policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`"*"`, "{}")), "error queue app: the queue's policy lets anyone send"},
 	{"anyone of AWS may send", policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`{"AWS":"*"}`, `{"DateGreaterThan":{"aws:CurrentTime":"2020-01-01T00:00:00Z"}}`)), "error queue app: the queue's policy lets anyone send"},
+	{"anyone may send who gives no account", policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`"*"`, `{"StringEqualsIfExists":{"aws:SourceAccount":"123456789012"}}`)), "error queue app: the queue's policy lets anyone send"},
+	{"anyone may send who gives no source", policyIs(denyPlainText, allowEvents, allowS3, strings.NewReplacer(`{"Service":"sns.amazonaws.com"}`, `"*"`, "ArnEquals", "ForAllValues:ArnLike").Replace(allowSNS)), "error queue app: the queue's policy lets anyone send"},
+	{"anyone may send without an organization", policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`"*"`, `{"Null":{"aws:PrincipalOrgID":"true"}}`)), "error queue app: the queue's policy lets anyone send"},
 	{"topics of any account", policyIs(denyPlainText, allow(`{"Service":"sns.amazonaws.com"}`, "{}"), allowEvents, allowS3), "warning queue app: the queue's policy lets sns.amazonaws.com send on behalf of any AWS account; add conditions on aws:SourceArn"},
 	{"topics of any account, by wildcard", policyIs(denyPlainText, allow(`{"Service":"sns.amazonaws.com"}`, `{"ArnLike":{"aws:SourceArn":"arn:aws:sns:*:*:*"}}`), allowEvents, allowS3), "warning queue app: the queue's policy lets sns.amazonaws.com send on behalf of any AWS account"},
 	{"all topics of the account, by wildcard", policyIs(denyPlainText, allowSNS, allow(`{"Service":"sns.amazonaws.com"}`, `{"ArnLike":{"aws:SourceArn":"arn:aws:sns:us-east-1:123456789012:*"}}`), allowEvents, allowS3), "warning queue app: the queue's policy lets all of arn:aws:sns:us-east-1:123456789012:* send, but no route has a pattern"},
@@ -275,6 +287,11 @@ var topicFaults = []fault{
 		f.Queue.Topics = append(f.Queue.Topics, handler.Route{Key: ordersARN + "-new", Outcome: worker("A")})
 		f.AllListed, f.Topics = false, map[string]bool{ordersARN + "-new": false}
 	}, "error topic " + ordersARN + "-new: the topic " + ordersARN + "-new does not exist"},
+	{"not subscribed, and the policy admits a topic of that name that does not exist", func(f *Facts) {
+		f.Subscriptions = f.Subscriptions[1:]
+		policyIs(denyPlainText, strings.ReplaceAll(allowSNS, ordersARN, "arn:aws:sns:us-east-1:999999999999:orders"), allowEvents, allowS3)(f)
+		f.Topics["arn:aws:sns:us-east-1:999999999999:orders"] = false
+	}, "error topic orders: the queue is not subscribed to the topic orders"},
 	{"a pattern without a topic", func(f *Facts) {
 		f.Queue.Topics = append(f.Queue.Topics, handler.Route{Key: "audit-*", Outcome: worker("A")})
 	}, "warning topic audit-*: the queue is subscribed to no topic that matches the pattern audit-*"},

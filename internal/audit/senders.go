@@ -47,8 +47,8 @@ func (f Facts) judgePolicy(p policy, found Reporter) {
 func (f Facts) judgeStatement(s statement, found Reporter) {
 	own := parseARN(f.Attributes["QueueArn"]).account
 	const sourceFix, plainFix = "add conditions on aws:SourceArn and aws:SourceAccount", "remove it from the policy, or set queue.plain"
-	isLimited := s.limitsAccount()
-	if (s.isForAll() || s.NotPrincipal != nil) && !isLimited && !s.hasCondition("aws:SourceVpc", "aws:SourceVpce", "aws:SourceIp") {
+	isLimited, required := s.limitsAccount(), s.withoutOptional()
+	if (s.isForAll() || s.NotPrincipal != nil) && !required.limitsAccount() && !required.hasCondition("aws:SourceVpc", "aws:SourceVpce", "aws:SourceIp") {
 		found.Fail(sourceFix, "the queue's policy lets anyone send: a sender can forge messages of any topic, which become jobs")
 	}
 	for _, service := range s.Principal["Service"] {
@@ -86,6 +86,17 @@ func (f Facts) judgeWidth(s statement, found Reporter) {
 			found.Warn("name the topics and buckets of the configuration in aws:SourceArn", "the queue's policy lets all of %s send, but no route has a pattern", text)
 		}
 	}
+}
+
+// withoutOptional returns the statement without the conditions that a request meets
+// without the key, as one that comes from no AWS service may be.
+func (s statement) withoutOptional() statement {
+	s.Condition = maps.Clone(s.Condition)
+	maps.DeleteFunc(s.Condition, func(operator string, _ map[string]texts) bool {
+		operator = strings.ToLower(operator)
+		return strings.HasSuffix(operator, "ifexists") || strings.HasPrefix(operator, "forallvalues:") || operator == "null"
+	})
+	return s
 }
 
 // limitsAccount reports whether conditions limit which accounts a statement is for.
@@ -275,11 +286,22 @@ func (f Facts) judgeRoute(route handler.Route, router *handler.Router, found Rep
 	case slices.ContainsFunc(f.Subscriptions, applies) || isIgnored(route.Outcome):
 	case isARN && asked && !exists:
 		found.Fail("create it, or remove the route", "the topic %s does not exist", route.Key)
+	case !isARN && f.mayBeSubscribed(route, router):
 	case isPattern && f.AllListed:
 		found.Warn("subscribe the queue to one, or remove the route", "the queue is subscribed to no topic that matches the pattern %s", route.Key)
 	case !isPattern && (asked || f.AllListed && (!isARN || f.IsOwn(route.Key))):
 		found.Fail("subscribe the queue to it, or remove the route", "the queue is not subscribed to the topic %s: none of its messages arrive", route.Key)
 	}
+}
+
+// mayBeSubscribed reports whether the queue's policy admits a topic of the route that
+// does not say whether it has the queue as a subscriber. Unasked then says so.
+func (f Facts) mayBeSubscribed(route handler.Route, router *handler.Router) bool {
+	return slices.ContainsFunc(f.sources(), func(source arn) bool {
+		_, asked := f.Topics[source.String()]
+		matched, ok := router.Topic(source.String())
+		return source.service == "sns" && !asked && ok && matched.Key == route.Key && !(f.AllListed && f.IsOwn(source.String()))
+	})
 }
 
 // Admitted returns the resources of a service, such as the names of buckets, that
