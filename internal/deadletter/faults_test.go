@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -247,4 +248,37 @@ func TestExtendedVisibility(t *testing.T) {
 	s.must(err)
 	wantEqual(s, "messages", visits.Load(), 25)
 	s.take(s.dead, 25)
+}
+
+// A message whose visibility timeout could not be extended is not taken for hidden, so
+// that this is tried again.
+func TestFailedExtension(t *testing.T) {
+	t.Parallel()
+	s := newFaulty(t, func(action string, w http.ResponseWriter, serve func() *httptest.ResponseRecorder) bool {
+		return action == "ChangeMessageVisibilityBatch" && edit(w, serve, func(successful, failed []map[string]any) (_, _ []map[string]any) {
+			for i, e := range successful {
+				if e["Id"] == "0" {
+					return slices.Delete(successful, i, i+1), append(failed, map[string]any{"Id": "0", "Code": "InternalError", "SenderFault": false})
+				}
+			}
+			return successful, failed
+		})
+	})
+	for range 5 {
+		s.send(envelope("orders", "1"))
+	}
+	scan := s.scan(Choice{})
+	scan.Hide = 6 * time.Second
+	scan.Finish = func(ctx context.Context) error {
+		end, left := time.Now().Add(scan.Hide), 5
+		for deadline := time.Now().Add(time.Minute); left > 1; left = len(scan.leases.due(end)) {
+			if time.Sleep(10 * time.Millisecond); time.Now().After(deadline) {
+				return errors.New("the leases are not extended")
+			}
+		}
+		wantEqual(s, "messages that were not extended", left, 1)
+		return nil
+	}
+	_, err := scan.Run(t.Context())
+	s.must(err)
 }

@@ -153,7 +153,7 @@ func (s *Scan) Run(ctx context.Context) (Result, error) {
 	keeper.Wait()
 	left := s.leases.due(time.Now().Add(24 * time.Hour)) // all
 	returned, releaseErr := s.changeVisibility(context.WithoutCancel(ctx), left, 0)
-	result := Result{Complete: complete, Full: full, Returned: returned, Hidden: len(left) - returned}
+	result := Result{Complete: complete, Full: full, Returned: len(returned), Hidden: len(left) - len(returned)}
 	return result, cmp.Or(err, failureOf(scan), releaseErr)
 }
 
@@ -281,19 +281,19 @@ func (s *Scan) keep(ctx context.Context, fail context.CancelCauseFunc) {
 		case <-tick.C:
 		}
 		now := time.Now()
-		due := s.leases.due(now.Add(s.Hide / 2))
-		if _, err := s.changeVisibility(ctx, due, s.Hide); err != nil && ctx.Err() == nil {
+		extended, err := s.changeVisibility(ctx, s.leases.due(now.Add(s.Hide/2)), s.Hide)
+		if err != nil && ctx.Err() == nil {
 			fail(err)
 			return
 		}
-		s.leases.extend(due, now.Add(s.Hide))
+		s.leases.extend(extended, now.Add(s.Hide))
 	}
 }
 
-// changeVisibility returns the number of messages that are now hidden for the given
-// time. A message that cannot be changed is visible already, or deleted. An error is
+// changeVisibility returns the messages that are now hidden for the given time. A
+// message that cannot be changed is mostly visible already, or deleted. An error is
 // about a whole call.
-func (s *Scan) changeVisibility(ctx context.Context, all []lease, hide time.Duration) (changed int, err error) {
+func (s *Scan) changeVisibility(ctx context.Context, all []lease, hide time.Duration) (changed []lease, err error) {
 	var mu sync.Mutex
 	eachBatch(all, changers, func(batch []lease) {
 		ctx, cancel := context.WithTimeout(ctx, callTimeout)
@@ -311,7 +311,11 @@ func (s *Scan) changeVisibility(ctx context.Context, all []lease, hide time.Dura
 			err = fmt.Errorf("changing the visibility of messages in %s: %w", s.Queue.Name(), callErr)
 			return
 		}
-		changed += len(out.Successful)
+		for i, f := range failures(len(batch), out.Successful, func(e *types.ChangeMessageVisibilityBatchResultEntry) *string { return e.Id }, out.Failed) {
+			if f == nil {
+				changed = append(changed, batch[i])
+			}
+		}
 	})
 	return changed, err
 }
