@@ -340,7 +340,7 @@ func describeFailures(err error, p deadletter.Progress) error {
 	}
 	switch {
 	case p.DeleteFailed > 0 && p.Sent > 0:
-		texts = append(texts, plural(p.DeleteFailed, "message")+" sent but not deleted from the dead-letter queue: redrive again, which makes no second job, or drop them")
+		texts = append(texts, plural(p.DeleteFailed, "message")+" sent but not deleted from the dead-letter queue: redrive again, which makes no second job within dedup_ttl unless they need --new-ids, or drop them")
 	case p.DeleteFailed > 0:
 		texts = append(texts, plural(p.DeleteFailed, "message")+" could not be deleted")
 	}
