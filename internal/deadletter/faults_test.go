@@ -282,3 +282,33 @@ func TestFailedExtension(t *testing.T) {
 	_, err := scan.Run(t.Context())
 	s.must(err)
 }
+
+// A message is hidden from when SQS responds, which may be long before the response
+// arrives.
+func TestSlowReceive(t *testing.T) {
+	t.Parallel()
+	var hidden atomic.Pointer[time.Time]
+	s := newFaulty(t, func(action string, w http.ResponseWriter, serve func() *httptest.ResponseRecorder) bool {
+		if action != "ReceiveMessage" {
+			return false
+		}
+		response := serve()
+		if now := time.Now(); strings.Contains(response.Body.String(), "ReceiptHandle") {
+			hidden.Store(&now)
+		}
+		time.Sleep(10 * time.Millisecond)
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		_, _ = response.Body.WriteTo(w)
+		return true
+	})
+	s.send(envelope("orders", "1"))
+	scan := s.scan(Choice{})
+	scan.Limit = 1
+	scan.Visit = func(_ context.Context, _ []*Message) error {
+		wantEqual(s, "leases that end in time", len(scan.leases.due(hidden.Load().Add(DefaultHide))), 1)
+		return nil
+	}
+	_, err := scan.Run(t.Context())
+	s.must(err)
+	wantEqual(s, "selected", scan.Progress().Selected, 1)
+}

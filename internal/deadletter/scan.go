@@ -200,6 +200,7 @@ func (s *Scan) receiveUntilEnd(ctx context.Context) error {
 		if s.leases.len() >= maxHeld {
 			return errFull
 		}
+		asked := time.Now() // SQS hides the messages some time after that
 		received, err := s.receive(ctx)
 		if _, ok := errors.AsType[*types.OverLimit](err); ok {
 			return errFull // of the queue's messages, whoever has received them
@@ -213,7 +214,7 @@ func (s *Scan) receiveUntilEnd(ctx context.Context) error {
 		var messages []*Message
 		for i := range received {
 			m := &received[i]
-			if s.leases.add(*m.MessageId, *m.ReceiptHandle, time.Now().Add(s.Hide)) {
+			if s.leases.add(*m.MessageId, *m.ReceiptHandle, asked.Add(s.Hide)) {
 				messages = append(messages, newMessage(m, s.Queue, s.Judge))
 			}
 		}
