@@ -140,7 +140,8 @@ func TestClean(t *testing.T) {
 			f.Subscriptions = f.Subscriptions[1:]
 			policyIs(denyPlainText, strings.ReplaceAll(allowSNS, ordersARN, "arn:aws:sns:us-east-1:999999999999:orders"), allowEvents, allowS3)(f)
 		},
-		"a placeholder in the policy": policyIs(denyPlainText, strings.Replace(allowSNS, "]", `,"arn:aws:sns:us-east-1:000000000000:unused"]`, 1), allowEvents, allowS3),
+		"a statement that lets anyone send to another queue": policyIs(denyPlainText, allowSNS, allowEvents, allowS3, strings.ReplaceAll(allow(`"*"`, "{}"), queueARN, queueARN+"2")),
+		"a placeholder in the policy":                        policyIs(denyPlainText, strings.Replace(allowSNS, "]", `,"arn:aws:sns:us-east-1:000000000000:unused"]`, 1), allowEvents, allowS3),
 	} {
 		f := clean()
 		if change(&f); list(f.Findings()) != "" {
@@ -246,6 +247,7 @@ var policyFaults = []fault{
 	{"no JSON", queueIs("Policy", "{"), "error queue app: the queue's policy cannot be read"},
 	{"none", queueIs("Policy", ""), "error queue app: the queue has no policy: no messages from sns.amazonaws.com, events.amazonaws.com, s3.amazonaws.com arrive"},
 	{"TLS is not required", policyIs(allowSNS, allowEvents, allowS3), "warning queue app: the queue's policy does not deny requests without TLS"},
+	{"TLS is required for another queue only", policyIs(strings.Replace(denyPlainText, `"Resource":"*"`, `"Resource":"`+queueARN+`2"`, 1), allowSNS, allowEvents, allowS3), "warning queue app: the queue's policy does not deny requests without TLS"},
 	{"anyone may send", policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`"*"`, "{}")), "error queue app: the queue's policy lets anyone send"},
 	{"anyone of AWS may send", policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`{"AWS":"*"}`, `{"DateGreaterThan":{"aws:CurrentTime":"2020-01-01T00:00:00Z"}}`)), "error queue app: the queue's policy lets anyone send"},
 	{"anyone may send who gives no account", policyIs(denyPlainText, allowSNS, allowEvents, allowS3, allow(`"*"`, `{"StringEqualsIfExists":{"aws:SourceAccount":"123456789012"}}`)), "error queue app: the queue's policy lets anyone send"},

@@ -125,7 +125,7 @@ func (s statement) appliesTo(x sender) truth {
 		principal = !s.NotPrincipal["Service"].match(x.service)
 	}
 	resource := s.Resource.match(x.queue) || s.NotResource != nil && !s.NotResource.match(x.queue)
-	if !principal || !resource || !s.isAboutSending() {
+	if !principal || !resource || !s.isAboutSending(x.queue) {
 		return no
 	}
 	result := yes
@@ -142,8 +142,12 @@ func (s statement) isForAll() bool {
 	return slices.Contains(s.Principal["AWS"], "*") || slices.Contains(s.Principal["*"], "*")
 }
 
-// isAboutSending reports whether sqs:SendMessage is one of the actions.
-func (s statement) isAboutSending() bool {
+// isAboutSending reports whether sqs:SendMessage is one of the actions, and the queue
+// with an ARN is not left out.
+func (s statement) isAboutSending(queue string) bool {
+	if s.Resource != nil && !s.Resource.match(queue) || s.NotResource.match(queue) {
+		return false
+	}
 	const action = "sqs:sendmessage"
 	matches := func(t texts) bool {
 		return slices.ContainsFunc(t, func(pattern string) bool { return handler.MatchPattern(strings.ToLower(pattern), action) })
@@ -210,10 +214,10 @@ func (s statement) condition(key string) texts {
 	return all
 }
 
-// deniesPlainText reports whether the policy denies requests without TLS.
-func (p policy) deniesPlainText() bool {
+// deniesPlainText reports whether the policy denies requests to a queue without TLS.
+func (p policy) deniesPlainText(queue string) bool {
 	return slices.ContainsFunc(p.Statement, func(s statement) bool {
-		return s.Effect == "Deny" && s.isForAll() && s.isAboutSending() && slices.Contains(s.condition("aws:SecureTransport"), "false")
+		return s.Effect == "Deny" && s.isForAll() && s.isAboutSending(queue) && slices.Contains(s.condition("aws:SecureTransport"), "false")
 	})
 }
 
@@ -227,7 +231,7 @@ func (f Facts) sources() []arn {
 	isEmulated := parseARN(f.Attributes["QueueArn"]).account == noAccount
 	var all []arn
 	for _, s := range p.Statement {
-		if s.Effect != "Allow" || !s.isAboutSending() {
+		if s.Effect != "Allow" || !s.isAboutSending(f.Attributes["QueueArn"]) {
 			continue
 		}
 		for _, text := range s.condition("aws:SourceArn") {

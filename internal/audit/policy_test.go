@@ -56,7 +56,7 @@ func TestDeniesPlainText(t *testing.T) {
 		`{"Statement":[{"Effect":"Deny","Principal":"*","Action":"sqs:*",` + strings.Replace(condition, "false", "true", 1): false,
 	} {
 		p, err := parsePolicy(policy)
-		if got := p.deniesPlainText(); got != want || err != nil {
+		if got := p.deniesPlainText(queueARN); got != want || err != nil {
 			t.Errorf("%s: %t (%v), want %t", policy, got, err, want)
 		}
 	}

@@ -23,12 +23,12 @@ func (f Facts) judgePolicy(p policy, found Reporter) {
 	if p.unknown {
 		return
 	}
-	if !p.deniesPlainText() {
+	if !p.deniesPlainText(f.Attributes["QueueArn"]) {
 		found.Warn(`add a statement with Effect Deny, Principal "*", Action sqs:* and the Condition {"Bool": {"aws:SecureTransport": "false"}}`, "the queue's policy does not deny requests without TLS")
 	}
 	letsEventsSend := false
 	for _, s := range p.Statement {
-		if s.Effect == "Allow" && s.isAboutSending() {
+		if s.Effect == "Allow" && s.isAboutSending(f.Attributes["QueueArn"]) {
 			f.judgeStatement(s, found)
 			f.judgeWidth(s, found)
 			letsEventsSend = letsEventsSend || s.isForAll() || s.Principal["Service"].match(serviceEvents)
