@@ -123,19 +123,20 @@ func TestManifest(t *testing.T) {
 		`[{}]`:                          "must be a mapping, not a list\n",
 		`{}`:                            "classes: is required\nFILE: version: is required",
 		`{"version": 2, "classes": {}}`: "version: must be 1; write the manifest with the rake task that belongs to this version of Scout",
-		`{"version": 1, "classes": {}, "clases": {}}`:                             `clases: unknown key; did you mean "classes"? allowed: version, sidekiq, queues, classes`,
-		`{"version": 1, "classes": []}`:                                           "classes: must be a mapping, not a list",
-		`{"version": 1, "classes": {}, "queues": [1, null]}`:                      "queues[1]: has no value",
-		class(`{"args": [1, 1]}`):                                                 "classes.Shop::W.kind: is required",
-		class(`{"kind": "worker", "args": [1, 1]}`):                               "classes.Shop::W.kind: must be sidekiq or active_job",
-		class(`{"kind": "sidekiq"}`):                                              "classes.Shop::W.args: is required",
-		class(`{"kind": "sidekiq", "args": [1]}`):                                 "classes.Shop::W.args: must be the minimum and the maximum number of arguments, such as [1, 2], or [1, null] for no maximum",
-		class(`{"kind": "sidekiq", "args": [2, 1]}`):                              "classes.Shop::W.args[1]: must be a whole number from 2 to 1000",
-		class(`{"kind": "sidekiq", "args": [1, 1], "queue": "low"}`):              "classes.Shop::W.queue: is only for an ActiveJob; that of a Sidekiq class is in options",
-		class(`{"kind": "sidekiq", "args": [1, 1], "options": {"queue": "a,2"}}`): "classes.Shop::W.options.queue: must be the name of one queue, without a weight or a comma",
-		class(`{"kind": "active_job", "args": [1, 1], "priority": "high"}`):       "classes.Shop::W.priority: must be a whole number or null",
-		class(`{"kind": "sidekiq", "args": [1, 1], "options": {"tags": "a"}}`):    "classes.Shop::W.options.tags: must be a list, not a single value",
-		class(`{"kind": "sidekiq", "args": [1, 1], "options": 5}`):                "classes.Shop::W.options: must be a mapping, not a single value",
+		`{"version": 1, "classes": {}, "clases": {}}`:                                `clases: unknown key; did you mean "classes"? allowed: version, sidekiq, queues, classes`,
+		`{"version": 1, "classes": []}`:                                              "classes: must be a mapping, not a list",
+		`{"version": 1, "classes": {}, "queues": [1, null]}`:                         "queues[1]: has no value",
+		class(`{"args": [1, 1]}`):                                                    "classes.Shop::W.kind: is required",
+		class(`{"kind": "worker", "args": [1, 1]}`):                                  "classes.Shop::W.kind: must be sidekiq or active_job",
+		class(`{"kind": "sidekiq"}`):                                                 "classes.Shop::W.args: is required",
+		class(`{"kind": "sidekiq", "args": [1]}`):                                    "classes.Shop::W.args: must be the minimum and the maximum number of arguments, such as [1, 2], or [1, null] for no maximum",
+		class(`{"kind": "sidekiq", "args": [2, 1]}`):                                 "classes.Shop::W.args[1]: must be a whole number from 2 to 1000",
+		class(`{"kind": "sidekiq", "args": [1, 1], "queue": "low"}`):                 "classes.Shop::W.queue: is only for an ActiveJob; that of a Sidekiq class is in options",
+		class(`{"kind": "sidekiq", "args": [1, 1], "options": {"queue": "a,2"}}`):    "classes.Shop::W.options.queue: must be the name of one queue, without a weight or a comma",
+		class(`{"kind": "active_job", "args": [1, 1], "priority": "high"}`):          "classes.Shop::W.priority: must be a whole number or null",
+		class(`{"kind": "sidekiq", "args": [1, 1], "options": {"tags": "a"}}`):       "classes.Shop::W.options.tags: must be a list, not a single value",
+		class(`{"kind": "sidekiq", "args": [1, 1], "options": {"retry_for": "1h"}}`): "classes.Shop::W.options.retry_for: must be a number of seconds, at most 1000000000",
+		class(`{"kind": "sidekiq", "args": [1, 1], "options": 5}`):                   "classes.Shop::W.options: must be a mapping, not a single value",
 	} {
 		t.Run(text, func(t *testing.T) {
 			dir := t.TempDir()
@@ -151,6 +152,18 @@ func TestManifest(t *testing.T) {
 				t.Errorf("the error is %v\nwant %s", err, want)
 			}
 		})
+	}
+}
+
+// TestManifestRetryFor checks that a job has whole seconds, as Sidekiq's client writes them.
+func TestManifestRetryFor(t *testing.T) {
+	for text, want := range map[string]string{"60.9": "60", "3.6e3": "3600", "60": "60", "false": "false", "null": "null"} {
+		manifest := `{"version":1,"classes":{"W":{"kind":"sidekiq","options":{"retry_for":` + text + `},"args":[1,1]}}}`
+		c, err := Loader{Env: vars("WORKERS", manifest)}.Load(t.Context(), "redis: {url: redis://localhost}\nworkers: env:WORKERS\nqueue: {topics: {t: W}}\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, text, string(c.Queues[0].Topics[0].Outcome.(handler.Worker).Options[0].Value), want)
 	}
 }
 
