@@ -120,14 +120,12 @@ func (f *Function) running() (*process, error) {
 	return p, nil
 }
 
-// Signal sends a signal to the process if it is running. os.Kill is what Lambda
-// sends to a process that is out of memory.
-func (f *Function) Signal(s os.Signal) {
+// Signal sends a signal to the process, and reports whether it is running. os.Kill
+// is what Lambda sends to a process that is out of memory.
+func (f *Function) Signal(s os.Signal) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.process != nil {
-		_ = f.process.cmd.Process.Signal(s)
-	}
+	return f.process != nil && f.process.cmd.Process.Signal(s) == nil
 }
 
 // Close kills the process and returns when it has exited.

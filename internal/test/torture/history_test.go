@@ -4,6 +4,7 @@
 //
 //   - history_test.go: what happened to each message
 //   - rules_test.go: what must have happened
+//   - instance_test.go: what each process has done with SQS
 //   - sqs_test.go: an SQS that fails
 //   - scout_test.go: the processes of Scout
 //   - redis_test.go: Redis, and what happens to it
@@ -124,7 +125,7 @@ func (h *history) received(n int, by, handle string) {
 	})
 }
 
-// receivedOf returns how many of n messages, from one on, were received.
+// receivedOf returns how many of n messages, from one on, a Scout has received.
 func (h *history) receivedOf(first, n int) (received int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -183,6 +184,13 @@ func (h *history) violate(rule string, n int, format string, args ...any) {
 	defer h.mu.Unlock()
 	text := fmt.Sprintf("at %.3f s, ", time.Since(h.start).Seconds()) + fmt.Sprintf(format, args...)
 	h.violations = append(h.violations, violation{rule, n, text})
+}
+
+// add adds violations that were seen during the run.
+func (h *history) add(violations []violation) {
+	for _, v := range violations {
+		h.violate(v.rule, v.message, "%s", v.text)
+	}
 }
 
 // write writes the history of the offending messages to a file.

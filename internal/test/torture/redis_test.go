@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
@@ -138,6 +139,23 @@ func (r *run) collectDeadSet() {
 	}
 }
 
+// checkKeys looks for jobs where drain and collectDeadSet do not: only the keys of a
+// Sidekiq without jobs may be left, and the markers.
+func (r *run) checkKeys() {
+	r.Helper()
+	master := r.connect()
+	defer master.conn.Close()
+	keys, err := redis.Strings(master.do("KEYS", "*"), nil)
+	if err != nil {
+		r.Fatal(err)
+	}
+	for _, key := range keys {
+		if key != "queues" && key != "dead" && !strings.HasPrefix(key, "scout:") {
+			r.history.violate(ruleMisplaced, -1, "Redis has the key %q", key)
+		}
+	}
+}
+
 // A redisFault is one thing that happens to Redis.
 type redisFault struct {
 	name string
@@ -236,6 +254,9 @@ func outage(r *run) func() {
 	r.publish(100)
 	for deadline := time.Now().Add(time.Minute); !r.anyGaveUp() && time.Now().Before(deadline); {
 		time.Sleep(100 * time.Millisecond)
+	}
+	if r.anyGaveUp() {
+		r.faults.add("outages in which a daemon gave up")
 	}
 	r.publish(100)
 	r.pause(2*time.Second, 3*time.Second)

@@ -6,8 +6,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -34,11 +36,13 @@ func (r *run) finish() {
 			logged = time.Now()
 			r.logf("%d messages left in %s, of which %d are rejected, and %d in %s", standard, standardQueue, rejected, fifo, fifoQueue)
 		}
-		return standard <= rejected && fifo == 0
+		n := r.history.published()
+		return standard <= rejected && fifo == 0 && r.history.receivedOf(0, n) == n
 	}
 	if !r.await("all messages are handled", 20*time.Minute, handled) {
-		r.history.violate(ruleUnhandled, -1, "%d messages are left in %s, want %d; %d are left in %s",
-			left(standardQueue), standardQueue, rejected, left(fifoQueue), fifoQueue)
+		n := r.history.published()
+		r.history.violate(ruleUnhandled, -1, "%d messages are left in %s, want %d; %d are left in %s; no Scout has received %d",
+			left(standardQueue), standardQueue, rejected, left(fifoQueue), fifoQueue, n-r.history.receivedOf(0, n))
 	}
 	rng := r.newRand()
 	for _, d := range r.daemons {
@@ -49,10 +53,29 @@ func (r *run) finish() {
 	}
 	r.drain("")
 	r.collectDeadSet()
+	r.checkKeys()
+	r.checkLogs()
 	for _, queue := range []string{standardQueue, fifoQueue} {
 		r.collectDeadLetters(queue)
 	}
 }
+
+// checkLogs looks for Scouts that have crashed: a function that does is started again,
+// and nothing else tells.
+func (r *run) checkLogs() {
+	logs, err := filepath.Glob(filepath.Join(r.dir, "*.log"))
+	r.must(err)
+	for _, log := range logs {
+		text, err := os.ReadFile(log)
+		r.must(err)
+		if at := crashed.FindIndex(text); at != nil {
+			r.history.violate(ruleExit, -1, "a Scout has crashed, says %s: %.300q", log, text[at[0]:])
+		}
+	}
+}
+
+// crashed is what the Go runtime and Lambda's write.
+var crashed = regexp.MustCompile(`(?m)^(panic|fatal error): |resulted in a panic`)
 
 // collectDeadLetters moves what is left in a queue to its dead-letter queue, and
 // records what is there and why Scout has rejected it. It does not wait until Scout

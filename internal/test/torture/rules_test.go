@@ -6,11 +6,12 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 )
 
 // The rules that a history is judged by.
 const (
-	ruleLost      = "lost"      // an acknowledged message has become neither a job nor a dead letter
+	ruleLost      = "lost"      // an acknowledged message has become neither a job nor a dead letter, or was not received
 	ruleDoubled   = "doubled"   // a message has become more than one job or dead letter
 	ruleOrder     = "order"     // jobs of a FIFO group are in another order than their messages
 	ruleReason    = "reason"    // a dead letter without a reason
@@ -63,6 +64,8 @@ func (m *message) judge() (rule, text string) {
 		return ruleDoubled, got
 	case total == 0 && m.fate != becomesNothing:
 		return ruleLost, got
+	case m.receives == 0: // nobody has ignored or rejected it
+		return ruleLost, got + ", and no Scout has received it"
 	case m.fate == becomesNothing && total > 0, m.fate != becomesNothing && outcomes[m.fate] == 0:
 		return ruleMisplaced, fmt.Sprintf("%s; want: %s", got, m.fate)
 	case jobs == 1 && m.jobs[0].list != m.list:
@@ -120,7 +123,8 @@ func count(violations []violation, rule string) (n int) {
 
 const a, b = "queue:a", "queue:b"
 
-// ruleTests are histories and the rules that they break.
+// ruleTests are histories of messages that all were received, and the rules that they
+// break.
 var ruleTests = map[string]struct {
 	record func(h *history)
 	want   []string
@@ -143,15 +147,46 @@ var ruleTests = map[string]struct {
 		h.found(map[string][]int{a: {0}})
 		h.found(map[string][]int{a: {0}})
 	}, []string{ruleDoubled}},
+	"doubled in a drain": {func(h *history) {
+		h.publish(becomesJob, a, "")
+		h.found(map[string][]int{a: {0, 0}})
+	}, []string{ruleDoubled}},
+	"doubled in another list": {func(h *history) {
+		h.publish(becomesJob, a, "")
+		h.found(map[string][]int{a: {0}, b: {0}})
+	}, []string{ruleDoubled}},
+	"a job and a dead letter": {func(h *history) {
+		h.publish(becomesJob, a, "")
+		h.found(map[string][]int{a: {0}})
+		h.update(0, "", func(m *message) { m.deadLetters = []string{"r"} })
+	}, []string{ruleDoubled}},
+	"in both kinds of dead letters": {func(h *history) {
+		h.publish(becomesDeadEntry, "", "")
+		h.update(0, "", func(m *message) { m.deadLetters, m.deadEntries = []string{"r"}, []string{"r"} })
+	}, []string{ruleDoubled}},
+	"the other kind of dead letter": {func(h *history) {
+		h.publish(becomesDeadEntry, "", "")
+		h.update(0, "", func(m *message) { m.deadLetters = []string{"r"} })
+	}, []string{ruleMisplaced}},
 	"an innocent dead letter": {func(h *history) {
 		h.publish(becomesJob, a, "")
 		h.update(0, "", func(m *message) { m.deadLetters = []string{"r"} })
+	}, []string{ruleMisplaced}},
+	"a job that must be rejected": {func(h *history) {
+		h.publish(becomesDeadLetter, "", "")
+		h.found(map[string][]int{a: {0}})
 	}, []string{ruleMisplaced}},
 	"no reason": {func(h *history) {
 		h.publish(becomesDeadEntry, "", "")
 		h.update(0, "", func(m *message) { m.deadEntries = []string{""} })
 	}, []string{ruleReason}},
-	"invented": {func(h *history) { h.found(map[string][]int{a: {5}}) }, []string{ruleInvented}},
+	"no reason in the queue": {func(h *history) {
+		h.publish(becomesDeadLetter, "", "")
+		h.update(0, "", func(m *message) { m.deadLetters = []string{""} })
+	}, []string{ruleReason}},
+	"invented":     {func(h *history) { h.found(map[string][]int{a: {5}}) }, []string{ruleInvented}},
+	"no number":    {func(h *history) { h.found(map[string][]int{a: {-1}}) }, []string{ruleInvented}},
+	"during a run": {func(h *history) { h.violate(ruleExit, -1, "") }, []string{ruleExit}},
 	"order in a list": {func(h *history) {
 		h.publish(becomesJob, a, "g")
 		h.publish(becomesJob, a, "g")
@@ -163,11 +198,34 @@ var ruleTests = map[string]struct {
 		h.found(map[string][]int{b: {1}})
 		h.found(map[string][]int{a: {0}})
 	}, []string{ruleOrder}},
+	"order in a list after a job of another": {func(h *history) {
+		h.publish(becomesJob, a, "g")
+		h.publish(becomesJob, b, "g")
+		h.publish(becomesJob, a, "g")
+		h.found(map[string][]int{a: {2, 0}, b: {1}})
+	}, []string{ruleOrder}},
+	"the first of two overtakes": {func(h *history) {
+		h.publish(becomesJob, a, "g")
+		h.publish(becomesJob, a, "g")
+		h.found(map[string][]int{a: {1, 0, 1}})
+	}, []string{ruleDoubled, ruleOrder}},
 	"no order between groups": {func(h *history) {
 		h.publish(becomesJob, a, "g")
 		h.publish(becomesJob, a, "h")
 		h.found(map[string][]int{a: {1, 0}})
 	}, nil},
+	"no order between lists of a drain": {func(h *history) {
+		h.publish(becomesJob, a, "g")
+		h.publish(becomesJob, b, "g")
+		h.found(map[string][]int{a: {0}, b: {1}})
+	}, nil},
+}
+
+func rulesOf(violations []violation) (rules []string) {
+	for _, v := range violations {
+		rules = append(rules, v.rule)
+	}
+	return rules
 }
 
 func TestRules(t *testing.T) {
@@ -175,13 +233,71 @@ func TestRules(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHistory()
 			c.record(h)
-			var got []string
-			for _, v := range h.judge() {
-				got = append(got, v.rule)
+			for n := range h.published() {
+				h.received(n, "scout", "handle")
 			}
-			if !reflect.DeepEqual(got, c.want) {
+			if got := rulesOf(h.judge()); !reflect.DeepEqual(got, c.want) {
 				t.Errorf("judge() = %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// A message that no Scout has received was lost on its way, whatever must become of it.
+func TestNotReceived(t *testing.T) {
+	h := newHistory()
+	h.publish(becomesNothing, "", "")
+	h.publish(becomesDeadLetter, "", "")
+	h.update(1, "", func(m *message) { m.deadLetters = []string{"r"} })
+	if got, want := rulesOf(h.judge()), []string{ruleLost, ruleLost}; !reflect.DeepEqual(got, want) {
+		t.Errorf("judge() = %q, want %q", got, want)
+	}
+}
+
+// instanceTests are what a Scout has done with a message that it has received, and the
+// rules that it breaks if it then ends.
+var instanceTests = map[string]struct {
+	do   func(i *instance)
+	want []string
+}{
+	"nothing":                {func(i *instance) {}, []string{ruleStranded}},
+	"deleted":                {func(i *instance) { i.remove("h", false) }, nil},
+	"returned":               {func(i *instance) { i.hide("h", 0, false) }, nil},
+	"returned with a delay":  {func(i *instance) { i.hide("h", 30, false) }, nil},
+	"extended":               {func(i *instance) { i.hide("h", visibility, false) }, []string{ruleStranded}},
+	"another's returned":     {func(i *instance) { i.hide("x", 0, false) }, []string{ruleStranded}},
+	"another's deleted":      {func(i *instance) { i.remove("x", false) }, []string{ruleStranded}},
+	"one deletion failed":    {func(i *instance) { i.remove("h", true) }, []string{ruleDelete}},
+	"two deletions failed":   {func(i *instance) { i.remove("h", true); i.remove("h", true) }, []string{ruleDelete}},
+	"deletion repeated":      {func(i *instance) { i.remove("h", true); i.remove("h", false) }, nil},
+	"three deletions failed": {func(i *instance) { i.remove("h", true); i.remove("h", true); i.remove("h", true) }, nil},
+}
+
+func TestInstances(t *testing.T) {
+	for name, c := range instanceTests {
+		t.Run(name, func(t *testing.T) {
+			i, start := newInstance("scout", ""), time.Now().Add(-time.Second)
+			i.hold("h", 0)
+			c.do(i)
+			found := append(i.judgeHeld(start, func(int) fate { return becomesJob }), i.judgeDeletes()...)
+			if got := rulesOf(found); !reflect.DeepEqual(got, c.want) {
+				t.Errorf("broken rules: %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// Only a return during an outage, with a delay, says that a Scout has given up.
+func TestGaveUp(t *testing.T) {
+	for _, c := range []struct {
+		timeout int
+		away    bool
+		want    bool
+	}{{30, true, true}, {30, false, false}, {visibility, true, false}, {0, true, false}} {
+		i := newInstance("scout", "")
+		i.hide("h", c.timeout, c.away)
+		if i.gaveUp != c.want {
+			t.Errorf("a visibility timeout of %d s, Redis away: %t; gave up: %t", c.timeout, c.away, i.gaveUp)
+		}
 	}
 }

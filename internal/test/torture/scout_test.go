@@ -27,7 +27,6 @@ import (
 const (
 	standardQueue = "app"
 	fifoQueue     = "app.fifo"
-	visibility    = 10 // seconds, of both queues
 	maxReceives   = 1000
 
 	functionTimeout = 5 * time.Second
@@ -153,38 +152,15 @@ func (d *daemon) terminate(rng *rand.Rand, calm bool) {
 		d.kill()
 		return
 	}
-	if code := d.cmd.ProcessState.ExitCode(); code != 0 && polled {
+	// Before it polls, SIGTERM may kill it, and an attempt to find a queue may fail.
+	if code := d.cmd.ProcessState.ExitCode(); code > 1 || code != 0 && polled {
 		d.history.violate(ruleExit, -1, "%s ended after SIGTERM: %v", d.name, d.cmd.ProcessState)
 	}
 	if calm {
-		d.judgeHeld(since)
+		d.history.add(d.scout.judgeHeld(since, d.history.fate))
 	}
 	if time.Since(signalled) < 20*time.Second { // else it had to give up
-		d.judgeDeletes()
-	}
-}
-
-// judgeHeld judges what a process, that has ended, has done with the messages that
-// it has received since a time, from which on nothing failed.
-func (d *daemon) judgeHeld(since time.Time) {
-	d.scout.mu.Lock()
-	defer d.scout.mu.Unlock()
-	for _, h := range d.scout.held {
-		if f := d.history.fate(h.n); h.at.After(since) && f != becomesDeadLetter {
-			d.history.violate(ruleStranded, h.n, "%s has received it, stopped, and neither deleted nor returned it", d.name)
-		}
-	}
-}
-
-// judgeDeletes judges whether a process, that has ended, has repeated each deletion
-// that failed.
-func (d *daemon) judgeDeletes() {
-	d.scout.mu.Lock()
-	defer d.scout.mu.Unlock()
-	for _, t := range d.scout.deletes {
-		if t.failed && t.tries < 3 {
-			d.history.violate(ruleDelete, t.n, "%s has tried to delete it only %d times, in vain", d.name, t.tries)
-		}
+		d.history.add(d.scout.judgeDeletes())
 	}
 }
 
@@ -251,13 +227,12 @@ func (m *mapping) setBusy(f *lambdaruntime.Function, busy bool) {
 	m.busy[f] = busy
 }
 
-// signal sends a signal to a busy function. It returns false if there is none.
+// signal sends a signal to a busy function. It returns false if none is running.
 func (m *mapping) signal(s syscall.Signal) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for f, busy := range m.busy {
-		if busy {
-			f.Signal(s)
+		if busy && f.Signal(s) {
 			return true
 		}
 	}

@@ -18,7 +18,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"scout/internal/devstack"
 )
@@ -62,37 +61,6 @@ func (e *endpoint) caller(r *http.Request) *instance {
 		}
 	}
 	return e.scout.Load()
-}
-
-// An instance is what a process of Scout, or an event source mapping, has done
-// with SQS. Its process may end while calls of it still run.
-type instance struct {
-	name    string
-	key     string // its access key
-	mapping bool   // AWS's part, by whose rules Scout is not judged
-
-	mu       sync.Mutex // guards what follows
-	killed   bool
-	calm     bool                 // SQS does not fail
-	receives int                  // calls
-	gaveUp   bool                 // messages were returned during an outage of Redis
-	held     map[string]heldOut   // by receipt handle: received, and neither deleted nor returned
-	deletes  map[string]deleteTry // by receipt handle
-}
-
-type heldOut struct {
-	n  int
-	at time.Time
-}
-
-type deleteTry struct {
-	n      int
-	tries  int
-	failed bool // the last of them, although another may succeed
-}
-
-func newInstance(name, key string) *instance {
-	return &instance{name: name, key: key, held: map[string]heldOut{}, deletes: map[string]deleteTry{}}
 }
 
 // startEndpoint starts an endpoint until the test ends, and returns its URL.
@@ -219,35 +187,22 @@ func (c *call) delivered() bool {
 
 // begin records what the Scout tries.
 func (c *call) begin() {
-	in := c.input()
-	c.scout.mu.Lock()
-	defer c.scout.mu.Unlock()
 	switch c.action {
 	case "ReceiveMessage":
+		c.scout.mu.Lock()
+		defer c.scout.mu.Unlock()
 		c.scout.receives++
 		if c.scout.gaveUp && c.sqs.redisAway.Load() && !c.scout.mapping {
 			c.sqs.history.violate(ruleOutage, -1, "%s polls although it has returned messages because of Redis", c.scout.name)
 		}
 	case "ChangeMessageVisibilityBatch":
-		for _, e := range in.Entries {
-			delete(c.scout.held, e.ReceiptHandle)
-			if e.VisibilityTimeout > visibility && c.sqs.redisAway.Load() { // not an extension
-				c.scout.gaveUp = true
-			}
+		for _, e := range c.input().Entries {
+			c.scout.hide(e.ReceiptHandle, e.VisibilityTimeout, c.sqs.redisAway.Load())
 		}
 	case "DeleteMessageBatch":
-		for i, e := range in.Entries {
-			d, known := c.scout.deletes[e.ReceiptHandle]
-			if h, ok := c.scout.held[e.ReceiptHandle]; ok {
-				d.n = h.n
-			} else if !known {
-				d.n = -1
-			}
+		for i, e := range c.input().Entries {
 			hit := c.isPartial() && c.fault.some&(1<<i) != 0
-			d.tries++
-			d.failed = !c.delivered() || hit && c.fault.kind == "SQS partial failure"
-			c.scout.deletes[e.ReceiptHandle] = d
-			delete(c.scout.held, e.ReceiptHandle)
+			c.scout.remove(e.ReceiptHandle, !c.delivered() || hit && c.fault.kind == "SQS partial failure")
 			if hit {
 				c.refused = append(c.refused, e)
 			}
@@ -362,9 +317,7 @@ func (c *call) endReceive(gone bool) {
 		}
 		c.sqs.history.received(n, strings.TrimSpace(c.scout.name+" "+what), m.ReceiptHandle)
 		if !gone && c.delivered() {
-			c.scout.mu.Lock()
-			c.scout.held[m.ReceiptHandle] = heldOut{n, time.Now()}
-			c.scout.mu.Unlock()
+			c.scout.hold(m.ReceiptHandle, n)
 		}
 		if c.fault.kind == "SQS duplicates" && c.fault.some&(1<<i) != 0 {
 			in := map[string]any{"QueueUrl": c.input().QueueURL, "ReceiptHandle": m.ReceiptHandle, "VisibilityTimeout": 0}
