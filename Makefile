@@ -56,7 +56,7 @@ torture: deps
 	$(GO) test -tags torture -count 1 -timeout 0 -run '^TestTorture$$' -v $(if $(SHORT),-short) ./internal/test/torture -args \
 	  $(if $(SEED),-seed $(SEED)) $(if $(MESSAGES),-messages $(MESSAGES)) $(if $(KILLS),-kills $(KILLS)) \
 	  $(if $(REDIS_KILLS),-redis-kills $(REDIS_KILLS)) $(if $(FAILOVERS),-failovers $(FAILOVERS)) $(if $(WAIT),-wait $(WAIT)) \
-	  $(if $(FAULTS),-faults "$(FAULTS)") $(if $(KEEP),-keep "$(abspath $(KEEP))")
+	  $(if $(FAULTS),-faults '$(FAULTS)') $(if $(KEEP),-keep "$(if $(filter /%,$(firstword $(KEEP))),,$(CURDIR)/)$(KEEP)")
 
 # make mutants  check that make torture finds what is wrong with wrong versions of Scout
 mutants: deps

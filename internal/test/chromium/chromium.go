@@ -77,6 +77,7 @@ func (p *Page) start() {
 	cmd := exec.Command(program, "--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
 		"--disable-background-networking", "--disable-component-update", "--disable-extensions", "--no-first-run", "--user-data-dir="+p.t.TempDir())
 	cmd.ExtraFiles = []*os.File{commands, messages}
+	env.DieWithTest(cmd)
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
@@ -85,11 +86,15 @@ func (p *Page) start() {
 	p.write = func(b []byte) error { _, err := in.Write(append(b, 0)); return err }
 	go p.read(bufio.NewReader(out))
 	p.t.Cleanup(func() {
-		p.session = ""
-		p.Call("Browser.close", nil, nil)
+		_ = p.write([]byte(`{"id":0,"method":"Browser.close"}`))
+		select {
+		case <-p.ended:
+		case <-time.After(patience):
+			p.t.Error("chromium, Browser.close: the browser has not ended")
+			_ = cmd.Process.Kill()
+		}
 		in.Close()
 		_ = cmd.Wait()
-		<-p.ended
 		out.Close()
 	})
 }
@@ -156,9 +161,7 @@ func (p *Page) Call(method string, params, out any) {
 			}
 		}
 	case <-p.ended:
-		if method != "Browser.close" {
-			p.t.Fatalf("chromium, %s: the browser has ended", method)
-		}
+		p.t.Fatalf("chromium, %s: the browser has ended", method)
 	case <-time.After(patience):
 		p.t.Fatalf("chromium, %s: no answer", method)
 	}

@@ -27,6 +27,7 @@ func serve(t testing.TB, url, program string, args ...string) {
 	name := filepath.Base(program)
 	var output bytes.Buffer
 	cmd := exec.Command(program, args...)
+	DieWithTest(cmd)
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("starting %s: %v", name, err)

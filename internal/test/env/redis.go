@@ -140,6 +140,7 @@ func (s *RedisServer) Start() {
 	}
 	defer log.Close()
 	s.cmd = exec.Command(s.program, s.args...)
+	DieWithTest(s.cmd)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatalf("starting %s: %v", s.program, err)

@@ -170,6 +170,7 @@ func (r SidekiqRelease) command(t testing.TB, redisURL, program string, args ...
 		}
 	}
 	cmd := exec.Command(program, args...)
+	DieWithTest(cmd)
 	cmd.Dir = t.TempDir() // has no config/sidekiq.yml
 	// Rails treats all text as UTF-8. Without Rails, the locale decides.
 	cmd.Env = append(os.Environ(), "REDIS_URL="+redisURL, "NAMESPACE="+r.Namespace, "LANG=C.UTF-8", "LC_ALL=C.UTF-8")

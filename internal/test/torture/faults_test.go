@@ -46,13 +46,13 @@ func (r *run) plan() (plan []redisFault) {
 		plan = append(plan, failovers[(i+3)%len(failovers)]) // the worst one first
 	}
 	for range max(1, r.minRedisKills/40) {
-		plan = append(plan, redisFault{"all of Redis killed until Scout gives up", outage})
+		plan = append(plan, outageFault)
 	}
 	for i := range max(len(otherFaults), r.minRedisKills/2) {
 		plan = append(plan, otherFaults[i%len(otherFaults)])
 	}
 	for range r.minRedisKills {
-		plan = append(plan, redisFault{"Redis killed and restarted", kill})
+		plan = append(plan, killFault)
 	}
 	only := regexp.MustCompile(*flagFaults)
 	plan = slices.DeleteFunc(plan, func(f redisFault) bool { return !only.MatchString(f.name) })

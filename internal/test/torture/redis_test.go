@@ -81,7 +81,7 @@ func (r *run) drain(broken string) {
 		args = append(args, list)
 	}
 	reply := master.do("EVAL", append(args, broken)...).([]any)
-	for deadline := time.Now().Add(time.Minute); master.do("WAIT", 2, 5000).(int64) < 2; {
+	for deadline := time.Now().Add(time.Minute); master.do("WAIT", replicas, 5000).(int64) < replicas; {
 		if time.Now().After(deadline) {
 			r.Fatal("the replicas do not confirm that the jobs were taken")
 		}
@@ -315,4 +315,10 @@ var (
 		{"Redis stopped", stop}, {"Redis full", fill}, {"Redis read-only", readOnly},
 		{"replies of Redis lost", swallow}, {"requests to Redis cut", cut}, {"Sidekiq queue of another type", breakQueue},
 	}
+	outageFault = redisFault{"all of Redis killed until Scout gives up", outage}
+	killFault   = redisFault{"Redis killed and restarted", kill}
 )
+
+func allFaults() []redisFault {
+	return slices.Concat(failovers, otherFaults, []redisFault{outageFault, killFault})
+}

@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"scout/internal/test/env"
 	"scout/internal/test/eventsource"
 	"scout/internal/test/lambdaruntime"
 )
@@ -83,6 +84,7 @@ shutdown_timeout: 25s
 	}
 	cmd, done := exec.Command(scoutBinary, "run", "-j", "-c", d.config), make(chan struct{})
 	cmd.Env, cmd.Stderr = []string{}, d.log
+	env.DieWithTest(cmd)
 	d.cmd, d.done = cmd, done
 	if err := cmd.Start(); err != nil {
 		panic(err) // the binary was just built

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,14 +33,47 @@ var (
 	flagKeep       = flag.String("keep", "", "directory for the history and the logs; empty: a new one, removed unless something is wrong")
 )
 
+const replicas = 2 // of Redis
+
 var scoutBinary, bootstrapBinary string
 
 func TestMain(m *testing.M) {
+	flag.Usage = func() { fmt.Fprintln(os.Stderr, "docs/reliability.md says how to run the torture.") }
 	flag.Parse()
 	if testing.Short() {
 		setDefaults(map[string]string{"messages": "6000", "kills": "40", "redis-kills": "8", "failovers": "4"})
 	}
+	if err := checkFlags(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
 	os.Exit(buildAndRun(m))
+}
+
+// checkFlags returns what is wrong with the flags, by the variables of make torture.
+func checkFlags() error {
+	for variable, value := range map[string]int{
+		"MESSAGES": *flagMessages, "KILLS": *flagKills, "REDIS_KILLS": *flagRedisKills, "FAILOVERS": *flagFailovers, "WAIT": *flagWait,
+	} {
+		if value < 0 {
+			return fmt.Errorf("%s is %d; use 0 or more", variable, value)
+		}
+	}
+	if *flagWait > replicas {
+		return fmt.Errorf("WAIT is %d; use %d or less, because Redis has %d replicas", *flagWait, replicas, replicas)
+	}
+	faults, err := regexp.Compile(*flagFaults)
+	if err != nil {
+		return fmt.Errorf("FAULTS is not a regular expression: %w", err)
+	}
+	var names []string
+	for _, f := range allFaults() {
+		names = append(names, f.name)
+	}
+	if !slices.ContainsFunc(names, faults.MatchString) {
+		return fmt.Errorf("FAULTS matches no fault of Redis; they are: %s", strings.Join(names, ", "))
+	}
+	return nil
 }
 
 // setDefaults sets the flags that are not on the command line.
@@ -186,7 +221,7 @@ func (r *run) startAll() {
 		_, err = server.Subscribe(topicARN, arn(queue), nil)
 		r.must(err)
 	}
-	r.redis = env.NewReplication(r, 2, env.ReplicationOptions{Durable: true})
+	r.redis = env.NewReplication(r, replicas, env.ReplicationOptions{Durable: true})
 	random := func(permille *atomic.Int64) func() bool {
 		return func() bool { return rand.Int64N(1000) < permille.Load() }
 	}
