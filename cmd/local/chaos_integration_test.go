@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -15,6 +16,29 @@ import (
 
 	"scout/internal/test/env"
 )
+
+// However often the daemon is killed, each message becomes one job. make torture does
+// so for longer.
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	const kills, messages = 10, 1_000
+	e := newEndpoint(t, 1, 1_000)
+	server := env.Redis(t)
+	config := e.config(t, server.Addr, "1s")
+	for i := range kills {
+		e.publish(t, i*messages/kills, (i+1)*messages/kills)
+		before := e.receives.Load()
+		p := startScout(t, "-c", config, "-f", "1")
+		if i%4 > 0 { // else while it starts
+			eventually(t, 30*time.Second, "scout is polling", func() bool { return e.receives.Load() > before })
+		}
+		time.Sleep(rand.N(20 * time.Millisecond))
+		p.signal(t, syscall.SIGKILL)
+		<-p.done
+	}
+	startScout(t, "-c", config)
+	checkJobs(t, e, server.Addr, messages)
+}
 
 // Redis is silent for longer than the queue's visibility timeout. The message
 // that is being handled stays invisible to other receivers, and its job is pushed

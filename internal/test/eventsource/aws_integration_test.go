@@ -4,11 +4,13 @@ package eventsource
 
 import (
 	"flag"
+	"fmt"
 	"math/rand/v2"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -93,6 +95,47 @@ func TestAWS(t *testing.T) {
 			compare(t, "dead letters", s.deadLetters(), messages.poison)
 		})
 	}
+}
+
+// TestFIFO checks that a FIFO queue of the function keeps the order of each message
+// group, whatever happens. make torture does so for longer, with daemons, too.
+func TestFIFO(t *testing.T) {
+	t.Parallel()
+	const groups = 40
+	rng := newRand(t)
+	s := newStage(t, startDevstack(t), "app.fifo")
+	s.startMapping(10, 0)
+	s.startMapping(3, 0)
+	order := rand.New(rand.NewPCG(rng.Uint64(), 0))
+	var last body
+	n := 0
+	want := map[string][]string{} // by group
+	s.trouble(rng, load{messages: 1_000, rate: 250, rounds: 1}, func() body {
+		if n > 0 && order.IntN(10) == 0 {
+			return last // SNS sends it again
+		}
+		group := fmt.Sprint("g", n%groups)
+		arg := fmt.Sprintf(`{"group":%q,"n":%d}`, group, n/groups)
+		want[group] = append(want[group], arg)
+		n++
+		last = body{text: envelope("orders", arg), group: group}
+		return last
+	})
+	s.awaitHandled(0)
+	s.report()
+
+	got := map[string][]string{}
+	for _, arg := range s.jobs() {
+		var group string
+		fmt.Sscanf(arg, `{"group":%q`, &group)
+		got[group] = append(got[group], arg)
+	}
+	for group := range want {
+		if !slices.Equal(got[group], want[group]) {
+			t.Errorf("group %s: jobs %v", group, got[group])
+		}
+	}
+	compare(t, "dead letters", s.deadLetters(), nil)
 }
 
 // A load is what a queue gets while there is trouble.

@@ -19,8 +19,8 @@ type messages struct {
 }
 
 type body struct {
-	text       string
-	attributes map[string]string // of SQS
+	text, group string
+	attributes  map[string]string // of SQS
 }
 
 // next returns the next message. About 5 % are poison, and as many are sent a

@@ -65,10 +65,16 @@ func newStage(t *testing.T, endpoint, name string) *stage {
 		t: t, sqs: newSQS(endpoint), redis: env.Redis(t),
 		busy: map[*lambdaruntime.Function]bool{}, batches: map[int]int{}, errors: map[string]int{},
 	}
-	s.dead = s.createQueue(name+"_dead", nil)
-	s.queue = s.createQueue(name, map[string]string{
-		"VisibilityTimeout": fmt.Sprint(visibility), "RedrivePolicy": s.redrivePolicy(maxReceives),
-	})
+	base, suffix, fifo := strings.Cut(name, ".")
+	attributes := map[string]string{}
+	if fifo {
+		suffix = "." + suffix
+		attributes["FifoQueue"] = "true"
+	}
+	s.dead = s.createQueue(base+"_dead"+suffix, attributes)
+	attributes["VisibilityTimeout"] = fmt.Sprint(visibility)
+	attributes["RedrivePolicy"] = s.redrivePolicy(maxReceives)
+	s.queue = s.createQueue(name, attributes)
 	s.queueARN = s.arn(s.queue)
 
 	var replies atomic.Int64
@@ -228,6 +234,9 @@ func (s *stage) send(rng *rand.Rand, rate, n int, next func() body, stop chan st
 func (b body) entry(n int) types.SendMessageBatchRequestEntry {
 	id := strconv.Itoa(n)
 	entry := types.SendMessageBatchRequestEntry{Id: &id, MessageBody: &b.text}
+	if b.group != "" {
+		entry.MessageGroupId, entry.MessageDeduplicationId = &b.group, &id
+	}
 	if b.attributes != nil {
 		entry.MessageAttributes = map[string]types.MessageAttributeValue{}
 	}
