@@ -15,7 +15,10 @@ packages() {
 	bookworm) echo ruby-sidekiq ruby-activejob ruby-redis-namespace redis-server ;;
 	trixie) echo ruby-sidekiq ruby-activejob redis-server valkey-server ;;
 	sid) echo ruby-sidekiq ruby-activejob ruby-json ;;
-	*) return 2 ;;
+	*)
+		echo "unknown release of Debian: $suite; use bookworm, trixie or sid" >&2
+		return 2
+		;;
 	esac
 }
 
@@ -25,13 +28,19 @@ install() {
 		return
 	fi
 	echo "Installing for the tests: $(packages), of Debian $suite"
+	for program in apt-get dpkg; do
+		if ! command -v "$program" >/dev/null; then
+			echo "cannot install parts of Debian $suite: there is no $program on this machine; use Debian" >&2
+			return 1
+		fi
+	done
 	mirror=$(mirror)
 	if [ -z "$mirror" ]; then # apt may not have its lists yet
-		apt-get -qq update
+		apt-get -qq update || true # without root, for example
 		mirror=$(mirror)
 	fi
 	if [ -z "$mirror" ]; then
-		echo "cannot install parts of Debian: apt's sources have no mirror of it" >&2
+		echo "cannot install parts of Debian $suite: apt knows no mirror of Debian; add one to apt's sources, and run apt-get update as root" >&2
 		return 1
 	fi
 	apt=$root.apt

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the integration tests need and the machine lacks: redis-server,
-# Sidekiq, ActiveJob, Rails, Node and Chromium with the system's package manager; moto, the AWS CLI,
+# Sidekiq, ActiveJob, Rails, Node, groff and Chromium with the system's package manager; moto, the AWS CLI,
 # the SAM CLI, cfn-lint, several Rubies and, on Debian and its derivatives,
 # Prometheus into .deps.
 set -eu
@@ -17,6 +17,7 @@ has_gem rails || missing="$missing ruby-railties"
 has node || missing="$missing nodejs"
 has npm || missing="$missing npm"
 python3 -c 'import ensurepip' >/dev/null 2>&1 || missing="$missing python3-venv"
+has groff || missing="$missing groff-base"
 
 has chromium || has chromium-browser || has google-chrome || missing="$missing chromium"
 
@@ -36,6 +37,7 @@ if [ -n "$missing" ]; then
 		has ruby || brew install ruby
 		has python3 || brew install python
 		has npm || brew install node
+		has groff || brew install groff
 		has chromium || has google-chrome || echo "Install Chromium or Chrome to test the page of scout dev" >&2
 		has_gem sidekiq || gem install sidekiq -v '~> 7.3'
 		has_gem active_job || gem install activejob -v '~> 7.2'

@@ -4,14 +4,13 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"scout/internal/test/env"
 )
 
 // TestManualFormats checks that groff formats the manual page without warnings.
 func TestManualFormats(t *testing.T) {
-	groff, err := exec.LookPath("groff")
-	if err != nil {
-		t.Skip("this test needs groff")
-	}
+	groff := env.Program(t, "groff", "the system's package; on Debian, groff-base")
 	cmd := exec.Command(groff, "-man", "-ww", "-Tutf8", "-P-cbou", "-rLL=100n", "-rHY=0")
 	cmd.Stdin = strings.NewReader(manual(newRootCommand(&options{})))
 	var page, warnings strings.Builder
