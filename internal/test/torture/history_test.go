@@ -16,6 +16,8 @@
 package torture
 
 import (
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"os"
 	"sync"
@@ -32,12 +34,16 @@ const (
 	becomesDeadEntry  fate = "an entry of the dead set" // Sidekiq's
 )
 
+// workers are the classes of the jobs, by list.
+var workers = map[string]string{"queue:default": "OrderWorker", "queue:steps": "StepWorker", "queue:low": "StepWorker"}
+
 // A message is a published message and its history. Its number is its index in the
 // history.
 type message struct {
 	fate   fate
 	list   string // of a job: the Redis key of its Sidekiq queue
 	group  string // "" in a standard queue
+	text   string // the digest of its text
 	events []event
 
 	jobs        []place
@@ -116,6 +122,25 @@ func (h *history) update(n int, what string, do func(m *message)) {
 }
 
 func (h *history) note(n int, what string) { h.update(n, what, nil) }
+
+// foundJob checks the class and the arguments of a job of message n.
+func (h *history) foundJob(n int, class string, args []json.RawMessage) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if n < 0 || n >= len(h.messages) {
+		return // invented
+	}
+	m := h.messages[n]
+	if class != workers[m.list] || len(args) != 1 || digest(string(args[0])) != m.text {
+		h.violations = append(h.violations, violation{ruleContent, n, fmt.Sprintf("a job of %q with %d arguments that are not its text", class, len(args))})
+	}
+}
+
+// digest identifies a text in a few bytes.
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return string(sum[:8])
+}
 
 // received notes that a Scout has received message n.
 func (h *history) received(n int, by, handle string) {

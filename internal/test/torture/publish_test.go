@@ -102,8 +102,11 @@ func (r *run) publishStep(number int) {
 	r.checkPublished(n, err)
 }
 
+// text returns the text of message n, and notes it.
 func (r *run) text(n int, extra string) string {
-	return fmt.Sprintf(`{"n":%d,"pad":%q%s}`, n, strings.Repeat("x", r.publisher.IntN(500)), extra)
+	text := fmt.Sprintf(`{"n":%d,"pad":%q%s}`, n, strings.Repeat("x", r.publisher.IntN(500)), extra)
+	r.history.update(n, "", func(m *message) { m.text = digest(text) })
+	return text
 }
 
 func (r *run) checkPublished(n int, err error) {

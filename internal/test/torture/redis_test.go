@@ -94,7 +94,14 @@ func (r *run) drain(broken string) {
 		}
 		slices.Reverse(payloads)
 		for _, payload := range payloads {
-			found[list] = append(found[list], numberOf(payload))
+			n := numberOf(payload)
+			found[list] = append(found[list], n)
+			var job struct {
+				Class string
+				Args  []json.RawMessage
+			}
+			_ = json.Unmarshal([]byte(payload), &job)
+			r.history.foundJob(n, job.Class, job.Args)
 		}
 	}
 	r.history.found(found)

@@ -2,6 +2,7 @@ package torture
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
@@ -16,6 +17,7 @@ const (
 	ruleOrder     = "order"     // jobs of a FIFO group are in another order than their messages
 	ruleReason    = "reason"    // a dead letter without a reason
 	ruleMisplaced = "misplaced" // a message has become something else than the configuration says
+	ruleContent   = "content"   // a job has another class or other arguments than its message says
 	ruleInvented  = "invented"  // a job of a message that was not published
 	ruleStranded  = "stranded"  // a Scout that stopped has left a message in flight
 	ruleCutPoll   = "cut poll"  // a Scout gave up a long poll, whose messages SQS may have hidden
@@ -251,6 +253,31 @@ func TestNotReceived(t *testing.T) {
 	h.update(1, "", func(m *message) { m.deadLetters = []string{"r"} })
 	if got, want := rulesOf(h.judge()), []string{ruleLost, ruleLost}; !reflect.DeepEqual(got, want) {
 		t.Errorf("judge() = %q, want %q", got, want)
+	}
+}
+
+func TestContent(t *testing.T) {
+	for _, c := range []struct {
+		class, args string
+		want        []string
+	}{
+		{"OrderWorker", `[{"n":0}]`, nil},
+		{"StepWorker", `[{"n":0}]`, []string{ruleContent}},
+		{"OrderWorker", `[{"n":0,"x":1}]`, []string{ruleContent}},
+		{"OrderWorker", `[{"n":0},1]`, []string{ruleContent}},
+		{"OrderWorker", `[]`, []string{ruleContent}},
+	} {
+		h := newHistory()
+		h.publish(becomesJob, "queue:default", "")
+		h.update(0, "", func(m *message) { m.text = digest(`{"n":0}`) })
+		var args []json.RawMessage
+		if err := json.Unmarshal([]byte(c.args), &args); err != nil {
+			t.Fatal(err)
+		}
+		h.foundJob(0, c.class, args)
+		if got := rulesOf(h.violations); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s %s: broken rules: %q, want %q", c.class, c.args, got, c.want)
+		}
 	}
 }
 
