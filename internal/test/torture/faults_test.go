@@ -82,8 +82,11 @@ func (r *run) tortureRedis() {
 		}
 		r.redis.WaitUntilWhole()
 		r.follow(r.master())
-		works := r.awaitWork(f.name)
+		recovery, works := r.awaitWork(f.name)
 		r.redisFaults.Unlock()
+		if recovery > r.longest {
+			r.longest, r.longestAfter = recovery, f.name
+		}
 		if !works {
 			return
 		}
@@ -99,9 +102,9 @@ func (r *run) follow(master *env.RedisServer) {
 	}
 }
 
-// awaitWork returns when every daemon has handled messages again, unless it is
-// stopped. It measures how long that takes.
-func (r *run) awaitWork(after string) bool {
+// awaitWork returns how long it takes until every daemon has handled messages again,
+// unless it is stopped; false if one does not.
+func (r *run) awaitWork(after string) (time.Duration, bool) {
 	start, before := time.Now(), map[*daemon]int64{}
 	for _, d := range r.daemons {
 		before[d] = d.endpoint.handled.Load()
@@ -111,15 +114,12 @@ func (r *run) awaitWork(after string) bool {
 		for d.endpoint.handled.Load() == before[d] && !d.stopped.Load() {
 			if time.Since(start) > 5*time.Minute {
 				r.history.violate(ruleRecovery, -1, "%s has handled no message for 5 minutes after: %s", d.name, after)
-				return false
+				return 0, false
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
 	}
-	if d := time.Since(start); d > r.longest {
-		r.longest, r.longestAfter = d, after
-	}
-	return true
+	return time.Since(start), true
 }
 
 // tortureSQS lets SQS fail now and then, and often for a moment.

@@ -249,6 +249,12 @@ func breakQueue(r *run) func() {
 
 // outage kills all of Redis until a Scout has given up.
 func outage(r *run) func() {
+	// A Scout that does not poll because of SQS has no messages that it can return.
+	r.sqs.works.Store(true)
+	defer r.sqs.works.Store(false)
+	if _, works := r.awaitWork("no fault"); !works {
+		return nil
+	}
 	r.scoutFaults.Lock() // a killed Scout does not get as far
 	defer r.scoutFaults.Unlock()
 	master := r.master()

@@ -33,6 +33,7 @@ type hostileSQS struct {
 	rng *rand.Rand
 
 	permille  atomic.Int64 // of the calls fail
+	works     atomic.Bool  // no call fails
 	redisAway atomic.Bool  // no Redis is running
 }
 
@@ -89,7 +90,7 @@ func (s *hostileSQS) draw(action string, scout *instance) (f fault) {
 	scout.mu.Lock()
 	calm := scout.calm
 	scout.mu.Unlock()
-	if calm || s.rng.Int64N(1000) >= s.permille.Load() {
+	if calm || s.works.Load() || s.rng.Int64N(1000) >= s.permille.Load() {
 		return fault{}
 	}
 	kinds := []string{"SQS 500", "SQS 503", "SQS throttled", "SQS reset", "SQS truncated"}
