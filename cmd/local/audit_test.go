@@ -40,7 +40,7 @@ func testAudit(t *testing.T, endpoint string) {
 	t.Run("faulty", func(t *testing.T) { s.faulty(t, redis.Addr()) })
 	t.Run("clean", func(t *testing.T) { s.clean(t, redis.Addr()) })
 	t.Run("init", func(t *testing.T) {
-		s.initialize(t, redis.Addr(), "clean.fifo", `  # What the queue receives. The classes are proposed by name: check each.
+		s.initialize(t, redis.Addr(), "clean.fifo", `  # The sources of the queue's messages. The classes are proposed by name: check each.
   topics:
     shop-orders.fifo: ShopOrderWorker
   # The policy names the rule invoices, not its events, which are source/detail-type:
@@ -48,14 +48,13 @@ func testAudit(t *testing.T, endpoint string) {
     '*/*': InvoiceWorker
   s3:
     shop-uploads: ShopUploadWorker
-  # The messages of topics with raw message delivery, which do not name their topic: shop-imports.fifo
+  # Topics with raw message delivery, whose messages do not name their topic: shop-imports.fifo
   plain: ShopImportWorker
 `)
 	})
 }
 
-// A setup of scout dev, which has no policies, passes in the environment that its
-// banner asks for.
+// A setup of scout dev, which has no policies, passes in the environment of its banner.
 func TestAuditOfDev(t *testing.T) {
 	const text = "queue:\n  name: app.fifo\n  topics: {orders.fifo: OrderWorker}\n  s3: {uploads: UploadWorker}\n"
 	t.Setenv("REDIS_URL", "")
@@ -73,7 +72,7 @@ func TestAuditOfDev(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"unknown queue app.fifo: the queue is in an emulator and has no policy, so its policy, retention periods and dead-letter queues of subscriptions were not judged"}
+	want := []string{"unknown queue app.fifo: the queue is in an emulator and has no policy, so its policy, retention periods and dead-letter queues of subscriptions were not checked"}
 	if code, ok, got := check(t, file); code != exitOK || !ok || !slices.Equal(got, want) {
 		t.Errorf("exit code %d, ok %t, findings:\n%s", code, ok, strings.Join(got, "\n"))
 	}
@@ -105,7 +104,7 @@ func (s *setup) queue(t *testing.T, name string, attributes map[string]string) (
 	return *queue.QueueUrl, out.Attributes["QueueArn"]
 }
 
-// topic creates a topic and, if queue is not "", subscribes that.
+// topic creates a topic and, if queue is not "", subscribes the queue.
 func (s *setup) topic(t *testing.T, name, queue string, attributes map[string]string) (arn string) {
 	t.Helper()
 	in := &sns.CreateTopicInput{Name: &name}

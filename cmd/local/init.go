@@ -23,18 +23,18 @@ func newInitCommand(o *options) *cobra.Command {
 	c := &initCommand{options: o}
 	cmd := &cobra.Command{
 		Use:   "init [FILE]",
-		Short: "Write a first configuration, from a queue's subscriptions if asked",
+		Short: "Write a first configuration, optionally from a queue's subscriptions",
 		Long: `Write a first configuration with comments to FILE, scout.yml if not given, or to
-standard output if FILE is -. An existing file is only overwritten with --force.
+standard output if FILE is -. An existing file is overwritten only with --force.
 
 With --queue, the routes come from SQS and SNS: a route for each topic that the
 queue is subscribed to, queue.plain for those with raw message delivery, and routes
-for the buckets and EventBridge rules that the queue's policy admits. Region and
+for the buckets and EventBridge rules that the queue's policy allows. Region and
 credentials are those of every program that uses an AWS SDK.
 
 Classes are proposed by name: OrderWorker for the topic orders. With --workers, the
-app's manifest, they are classes of the app. Where none fits, the file and the
-output say so, and scout check refuses the file until a class is filled in.`,
+app's manifest, they are classes of the app. If none matches a topic, the file and
+the output report it, and scout check rejects the file until it has a class.`,
 		Example: `  scout init
   scout init --queue myapp_queue --workers workers.json
   scout init --queue myapp_queue --region eu-west-1 -`,
@@ -72,7 +72,7 @@ func (c *initCommand) run(cmd *cobra.Command, args []string) error {
 		d.workers, d.classes = relativeTo(file, c.workers), loaded.Workers.Classes
 	}
 	if c.queue != "" {
-		if err := d.ask(cmd.Context(), loaded, cmd.ErrOrStderr()); err != nil {
+		if err := d.addRoutesFromAWS(cmd.Context(), loaded, cmd.ErrOrStderr()); err != nil {
 			return err
 		}
 	}
@@ -80,7 +80,7 @@ func (c *initCommand) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	for _, name := range d.unknown {
-		fmt.Fprintf(cmd.ErrOrStderr(), "scout: no class of %s fits %s; fill it in\n", c.workers, name)
+		fmt.Fprintf(cmd.ErrOrStderr(), "scout: no class of %s matches %s; fill it in\n", c.workers, name)
 	}
 	return nil
 }
@@ -110,7 +110,7 @@ func (c *initCommand) write(file, text string, stdout io.Writer) error {
 	return nil
 }
 
-// relativeTo returns the path of a file as a configuration in the file config has it.
+// relativeTo returns the path of a file relative to the directory of the file config.
 func relativeTo(config, file string) string {
 	if config == "-" || filepath.IsAbs(file) {
 		return file

@@ -26,12 +26,12 @@ type draft struct {
 	classes                          appClasses // of the app; nil if unknown
 
 	topics, s3, eventBridge []draftRoute
-	plain                   []string // the names of the topics with raw message delivery
+	plain                   []string // names of the topics with raw message delivery
 
-	unknown []string // what no class of the app fits
+	unknown []string // names that no class of the app matches
 }
 
-type draftRoute struct{ key, name string } // name is what the class is proposed for
+type draftRoute struct{ key, name string } // the class is guessed from name
 
 // load loads the part of the draft that flags set, and so validates it. The path of
 // the manifest is still relative to the working directory.
@@ -57,8 +57,9 @@ func (d draft) load(ctx context.Context) (*config.Config, error) {
 	return c, err
 }
 
-// ask adds the routes that a queue needs. It says on stderr what AWS did not tell.
-func (d *draft) ask(ctx context.Context, c *config.Config, stderr io.Writer) error {
+// addRoutesFromAWS adds the routes that a queue needs. It writes to stderr which facts
+// AWS did not reveal.
+func (d *draft) addRoutesFromAWS(ctx context.Context, c *config.Config, stderr io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, queueTimeout)
 	defer cancel()
 	auditor, err := audit.New(ctx, c)
@@ -76,7 +77,7 @@ func (d *draft) ask(ctx context.Context, c *config.Config, stderr io.Writer) err
 	case facts.Err != nil:
 		return fmt.Errorf("reading the attributes of %s: %w", d.queue, facts.Err)
 	}
-	for _, f := range facts.Unasked {
+	for _, f := range facts.Unknowns {
 		if f.Area == audit.AreaTopic {
 			fmt.Fprintf(stderr, "scout: %s; routes may be missing\n", f.Message)
 		}
@@ -118,7 +119,7 @@ redis:
   url: redis://localhost:6379/0   # in production, remove this line and set REDIS_URL
 `
 
-// draftMore shows what else there is, in a draft that is not for a certain queue.
+// draftMore shows further options, in a draft that is not for a named queue.
 const draftMore = `    # users: {class: UserWorker, queue: critical, retry: 5}
     # "audit-*": AuditWorker   # a pattern
     # debug: ignore            # deleted, without a job
@@ -129,7 +130,7 @@ const draftMore = `    # users: {class: UserWorker, queue: critical, retry: 5}
 # limits: {latency: 5m}        # leave messages in SQS while the jobs of a queue wait for longer
 `
 
-// head returns the beginning of the draft, to the name of the queue.
+// head returns the beginning of the draft, up to the name of the queue.
 func (d *draft) head() string {
 	var b strings.Builder
 	b.WriteString(draftHead)
@@ -152,7 +153,7 @@ func (d *draft) render() string {
 		b.WriteString("  # The names of SNS topics, and the job class for the messages of each:\n")
 		d.topics = []draftRoute{{"orders", "orders"}}
 	} else {
-		b.WriteString("  # What the queue receives. The classes are proposed by name: check each.\n")
+		b.WriteString("  # The sources of the queue's messages. The classes are proposed by name: check each.\n")
 	}
 	d.writeRoutes(&b, "topics", d.topics)
 	if d.queue == "" {
@@ -165,7 +166,7 @@ func (d *draft) render() string {
 	d.writeRoutes(&b, "s3", d.s3)
 	if len(d.plain) > 0 {
 		worker, comment := d.propose(d.plain[0])
-		fmt.Fprintf(&b, "  # The messages of topics with raw message delivery, which do not name their topic: %s\n  plain: %s%s\n", printable.Text(strings.Join(d.plain, ", "), 1000), worker, comment)
+		fmt.Fprintf(&b, "  # Topics with raw message delivery, whose messages do not name their topic: %s\n  plain: %s%s\n", printable.Text(strings.Join(d.plain, ", "), 1000), worker, comment)
 	}
 	return b.String()
 }
@@ -177,9 +178,9 @@ func writeKey(b *strings.Builder, indent, key, value string) {
 	}
 }
 
-// scalar returns a text as YAML, in quotes if it needs them.
+// scalar returns a text as a YAML scalar, quoted if necessary.
 func scalar(text string) string {
-	encoded, _ := yaml.Marshal(text) // no error: a string
+	encoded, _ := yaml.Marshal(text) // cannot fail for a string
 	return strings.TrimSpace(string(encoded))
 }
 

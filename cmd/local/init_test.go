@@ -69,7 +69,7 @@ func TestFindClass(t *testing.T) {
 	}
 }
 
-// Whatever the names are, the file is valid.
+// The file is valid for any names.
 func TestDraft(t *testing.T) {
 	const own, other = "arn:aws:sns:us-east-1:123456789012:", "arn:aws:sns:eu-west-1:210987654321:"
 	facts := audit.Facts{Attributes: audit.Attributes{

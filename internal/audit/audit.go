@@ -1,11 +1,12 @@
-// Package audit judges whether AWS is set up as a configuration expects.
+// Package audit checks whether AWS is set up as a configuration expects.
 //
-// [Auditor.Facts] asks SQS and SNS what they know about a queue: its attributes,
-// its subscriptions and its dead-letter queues. [Facts.Findings] judges that and
-// asks nothing, so it is a pure function of the facts.
+// [Auditor.Facts] reads facts about a queue from SQS and SNS: its attributes, its
+// subscriptions and its dead-letter queues. [Facts.Findings] checks them without any
+// call, so it is a pure function of the facts.
 //
-// What AWS does not answer, such as for lack of a permission, is a finding of the
-// severity [Unknown]. Calls and pages are bounded. Nothing is ever changed.
+// A fact that AWS does not reveal, for example because a permission is missing, becomes
+// a finding of the severity [Unknown]. The number of calls and pages is bounded. An
+// audit changes nothing.
 package audit
 
 import (
@@ -20,10 +21,10 @@ type Severity string
 
 // The severities of findings.
 const (
-	OK      Severity = "ok"      // as it should be
+	OK      Severity = "ok"      // correct
 	Error   Severity = "error"   // keeps Scout from working, loses messages, or lets anyone send
-	Warning Severity = "warning" // works, but should be changed
-	Unknown Severity = "unknown" // could not be found out
+	Warning Severity = "warning" // works, but change is advisable
+	Unknown Severity = "unknown" // could not be checked
 )
 
 // An Area is the part of the setup that a Finding is about.
@@ -38,15 +39,15 @@ const (
 	AreaDLQ    Area = "dlq"   // the dead-letter queues of the queue and of its subscriptions
 )
 
-// A Finding is one thing that an audit found out. A [Reporter] makes its texts printable
-// and limits their length.
+// A Finding is one result of an audit. A [Reporter] makes its texts printable and
+// limits their length.
 type Finding struct {
 	Severity Severity `json:"severity"`
 	Area     Area     `json:"area"`
 	Subject  string   `json:"subject"` // a key of the configuration, a queue's name, a topic's ARN, or a host
-	Message  string   `json:"message"` // what is the case, and what follows from it
+	Message  string   `json:"message"` // the observation and its consequence
 	Fix      string   `json:"fix"`     // what to do; "" if Message says that
-	File     string   `json:"file"`    // where the configuration is wrong; "" for other findings
+	File     string   `json:"file"`    // the faulty configuration; "" for other findings
 	Line     int      `json:"line"`    // in File; 0 if there is none
 }
 
@@ -69,8 +70,8 @@ func (r Reporter) find(severity Severity, fix, message string, args ...any) {
 	r.Add(Finding{Severity: severity, Area: r.Area, Subject: text(r.Subject), Message: text(fmt.Sprintf(message, args...)), Fix: text(fix)})
 }
 
-// OK adds a finding that all is as it should be. Fail, Warn and Unknown add those of the
-// other severities, with what to do.
+// OK adds a finding that the subject is correct. Fail, Warn and Unknown add findings of
+// the other severities, with a fix.
 func (r Reporter) OK(message string, args ...any)           { r.find(OK, "", message, args...) }
 func (r Reporter) Fail(fix, message string, args ...any)    { r.find(Error, fix, message, args...) }
 func (r Reporter) Warn(fix, message string, args ...any)    { r.find(Warning, fix, message, args...) }

@@ -25,7 +25,8 @@ import (
 	"scout/internal/sqsclient"
 )
 
-// Facts are what a configuration expects of a queue, and what AWS says about it.
+// Facts are the expectations that a configuration has of a queue, and the data about it
+// from AWS.
 type Facts struct {
 	Queue    config.Queue
 	DedupTTL time.Duration // see config.Redis
@@ -36,16 +37,16 @@ type Facts struct {
 	Attributes Attributes // of the queue; nil if Err is not
 	Err        error      // why the attributes are unknown
 
-	// Subscriptions are those of the queue. AllListed says that they include all of
-	// the queue's account and region; Topics has the topics that were asked for
-	// theirs, and whether the topic exists.
+	// Subscriptions are the subscriptions of the queue. AllListed reports whether they
+	// include all of the queue's account and region. Topics has the topics whose
+	// subscriptions were requested, and whether the topic exists.
 	Subscriptions []Subscription
 	AllListed     bool
 	Topics        map[string]bool
 
 	DeadLetters map[string]Target // dead-letter queues of the queue and its subscriptions, by ARN
 
-	Unasked []Finding // what could not be found out
+	Unknowns []Finding // facts that could not be read
 }
 
 // A Target is a dead-letter queue.
@@ -55,14 +56,14 @@ type Target struct {
 	Attributes Attributes // nil if unknown
 }
 
-// A Subscription is one of the queue to a topic.
+// A Subscription is a subscription of the queue to a topic.
 type Subscription struct {
 	ARN        string // "" while it waits for confirmation
 	Topic      string // the ARN
 	Attributes Attributes
 }
 
-// Attributes are those of a queue or a subscription, by AWS's names.
+// Attributes are the attributes of a queue or a subscription, by AWS's names.
 type Attributes map[string]string
 
 // seconds returns an attribute that is a number of seconds, or 0 if it is missing.
@@ -87,13 +88,13 @@ func (a Attributes) redrive() (deadLetters string, receives int) {
 
 // The maximum numbers of calls for a queue.
 const (
-	maxPages         = 50  // of ListSubscriptions, each with 100 subscriptions
+	maxPages         = 50  // of ListSubscriptions, each with up to 100 subscriptions
 	maxTopicPages    = 10  // of ListSubscriptionsByTopic, for a topic
-	maxTopics        = 100 // asked for their subscriptions
-	maxSubscriptions = 100 // asked for their attributes
+	maxTopics        = 100 // whose subscriptions are listed
+	maxSubscriptions = 100 // whose attributes are read
 )
 
-// An Auditor asks AWS about queues.
+// An Auditor reads facts about queues from AWS.
 type Auditor struct {
 	SQS      *sqsclient.Client
 	sns      *sns.Client
@@ -135,10 +136,10 @@ func isAWS(text string) bool {
 	return err == nil && (strings.Contains(u.Host, ".amazonaws.") || strings.HasSuffix(u.Host, ".api.aws"))
 }
 
-// Facts returns what AWS says about the queue with the given URL. It makes at most
-// some hundred calls.
+// Facts returns the facts about the queue with the given URL. It makes at most a few
+// hundred calls.
 func (a *Auditor) Facts(ctx context.Context, q config.Queue, url string) Facts {
-	f := &asker{Auditor: a, ctx: ctx, facts: Facts{
+	f := &collector{Auditor: a, ctx: ctx, facts: Facts{
 		Queue: q, DedupTTL: a.dedupTTL, Region: a.SQS.Options().Region, Endpoint: a.endpoint, URL: url,
 		Topics: map[string]bool{}, DeadLetters: map[string]Target{},
 	}}
@@ -146,10 +147,10 @@ func (a *Auditor) Facts(ctx context.Context, q config.Queue, url string) Facts {
 	if f.facts.Err != nil {
 		return f.facts
 	}
-	f.askTarget(f.facts.Attributes)
-	f.askSubscriptions()
+	f.readTarget(f.facts.Attributes)
+	f.readSubscriptions()
 	for _, sub := range f.facts.Subscriptions {
-		f.askTarget(sub.Attributes)
+		f.readTarget(sub.Attributes)
 	}
 	return f.facts
 }
@@ -157,30 +158,30 @@ func (a *Auditor) Facts(ctx context.Context, q config.Queue, url string) Facts {
 // callTimeout is the maximum duration of a call, with its retries.
 const callTimeout = 10 * time.Second
 
-// An asker collects facts.
-type asker struct {
+// A collector reads facts from AWS.
+type collector struct {
 	*Auditor
 	ctx     context.Context
 	facts   Facts
-	stopped bool // SNS does not respond, so it is not asked any further
+	stopped bool // SNS does not respond, so no more calls are made
 }
 
-// Permissions that have no resource in IAM; see "Actions, resources, and condition keys
+// Permissions without a resource in IAM; see "Actions, resources, and condition keys
 // for Amazon SNS" in the Service Authorization Reference.
 const (
 	listSubscriptions         = "sns:ListSubscriptions"
 	getSubscriptionAttributes = "sns:GetSubscriptionAttributes"
 )
 
-// unknown records what could not be found out.
-func (f *asker) unknown(area Area, subject, fix, message string, args ...any) {
-	Reporter{func(x Finding) { f.facts.Unasked = append(f.facts.Unasked, x) }, area, subject}.Unknown(fix, message, args...)
+// addUnknown records a fact that could not be read.
+func (f *collector) addUnknown(area Area, subject, fix, message string, args ...any) {
+	Reporter{func(x Finding) { f.facts.Unknowns = append(f.facts.Unknowns, x) }, area, subject}.Unknown(fix, message, args...)
 }
 
-// unasked records that a call failed. The permission is that for the call.
-func (f *asker) unasked(area Area, subject, permission string, err error) {
+// addFailure records that a call failed. The permission is the one for the call.
+func (f *collector) addFailure(area Area, subject, permission string, err error) {
 	if !sqsclient.IsDenied(err) {
-		f.unknown(area, subject, "", "Scout could not ask AWS about %s with %s: %s", subject, permission, printable.Text(err.Error(), 300))
+		f.addUnknown(area, subject, "", "Scout could not ask AWS about %s with %s: %s", subject, permission, printable.Text(err.Error(), 300))
 		f.stopped = f.stopped || area == AreaTopic
 		return
 	}
@@ -188,10 +189,10 @@ func (f *asker) unasked(area Area, subject, permission string, err error) {
 	if permission == listSubscriptions || permission == getSubscriptionAttributes {
 		resource = "*"
 	}
-	f.unknown(area, subject, "allow "+permission+" on "+resource, "Scout could not ask AWS about %s: %s is denied%s", subject, permission, sqsclient.Reason(err))
+	f.addUnknown(area, subject, "allow "+permission+" on "+resource, "Scout could not ask AWS about %s: %s is denied%s", subject, permission, sqsclient.Reason(err))
 }
 
-func (f *asker) queueAttributes(url string) (Attributes, error) {
+func (f *collector) queueAttributes(url string) (Attributes, error) {
 	ctx, cancel := context.WithTimeout(f.ctx, callTimeout)
 	defer cancel()
 	out, err := f.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
@@ -201,11 +202,12 @@ func (f *asker) queueAttributes(url string) (Attributes, error) {
 	return out.Attributes, nil
 }
 
-// askTarget asks about the dead-letter queue in a RedrivePolicy, if there is one. That
-// of a queue is in the same account and region, so only the name in the queue's URL
-// differs. That of a subscription is in the region of the topic. If it is not in that
-// of the queue, it is not looked at.
-func (f *asker) askTarget(a Attributes) {
+// readTarget reads the attributes of the dead-letter queue in a RedrivePolicy, if there
+// is one. The dead-letter queue of a queue is in the same account and region, so only
+// the name in the queue's URL differs. The dead-letter queue of a subscription is in
+// the region of the topic. readTarget does not read one in another region than the
+// queue's.
+func (f *collector) readTarget(a Attributes) {
 	text, _ := a.redrive()
 	if _, asked := f.facts.DeadLetters[text]; asked || text == "" {
 		return
@@ -213,40 +215,40 @@ func (f *asker) askTarget(a Attributes) {
 	queue, target := parseARN(f.facts.Attributes["QueueArn"]), parseARN(text)
 	t := Target{URL: f.facts.URL[:strings.LastIndexByte(f.facts.URL, '/')+1] + target.resource}
 	if target.account != queue.account || target.region != queue.region {
-		f.unknown(AreaDLQ, target.resource, "check it there", "Scout did not look at the dead-letter queue %s, because it is in another account or region than the queue", text)
+		f.addUnknown(AreaDLQ, target.resource, "check it there", "Scout did not check the dead-letter queue %s, because its account or region differs from the queue's", text)
 	} else {
 		var err error
 		t.Attributes, err = f.queueAttributes(t.URL)
 		if _, t.Missing = errors.AsType[*types.QueueDoesNotExist](err); err != nil && !t.Missing {
-			f.unasked(AreaDLQ, target.resource, "sqs:GetQueueAttributes", err)
+			f.addFailure(AreaDLQ, target.resource, "sqs:GetQueueAttributes", err)
 		}
 	}
 	f.facts.DeadLetters[text] = t
 }
 
-// askSubscriptions finds the subscriptions of the queue. SNS can list those that
-// the queue's account made, and those of one topic. The queue's policy and the
-// configuration name topics.
-func (f *asker) askSubscriptions() {
+// readSubscriptions finds the subscriptions of the queue. SNS can list the
+// subscriptions that the queue's account made, and those of one topic. The queue's
+// policy and the configuration name topics.
+func (f *collector) readSubscriptions() {
 	queue := parseARN(f.facts.Attributes["QueueArn"])
 	f.listAll(queue.region)
 	topics := f.candidates(queue)
 	for i, topic := range topics {
 		if i == maxTopics {
-			f.unknown(AreaTopic, f.facts.Queue.Label(), "", "Scout did not ask for the subscriptions of %d topics: there are more than %d", len(topics)-maxTopics, maxTopics)
+			f.addUnknown(AreaTopic, f.facts.Queue.Label(), "", "Scout did not list the subscriptions of %d topics: there are more than %d", len(topics)-maxTopics, maxTopics)
 			break
 		}
 		f.listTopic(topic)
 	}
 	slices.SortFunc(f.facts.Subscriptions, func(a, b Subscription) int { return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.ARN, b.ARN)) })
 	for i := range f.facts.Subscriptions[:min(len(f.facts.Subscriptions), maxSubscriptions)] {
-		f.askAttributes(&f.facts.Subscriptions[i])
+		f.readSubscriptionAttributes(&f.facts.Subscriptions[i])
 	}
 }
 
-// candidates returns the topics that the queue may be subscribed to, without those
-// that are known. Of topics without an account, it takes that of the queue.
-func (f *asker) candidates(queue arn) []string {
+// candidates returns the topics that the queue may be subscribed to, without those that
+// are known. A topic without an account is assumed to be in the account of the queue.
+func (f *collector) candidates(queue arn) []string {
 	var topics []string
 	add := func(topic arn) {
 		isListed := f.facts.AllListed && topic.account == queue.account && topic.region == queue.region
@@ -271,8 +273,9 @@ func (f *asker) candidates(queue arn) []string {
 	return topics
 }
 
-// addSubscription adds a subscription as SNS lists it, if it is one of the queue.
-func (f *asker) addSubscription(arn, topic, endpoint string) {
+// addSubscription adds a subscription as SNS lists it, if it is a subscription of the
+// queue.
+func (f *collector) addSubscription(arn, topic, endpoint string) {
 	if endpoint != f.facts.Attributes["QueueArn"] || arn == "Deleted" {
 		return
 	}
@@ -292,14 +295,14 @@ func inRegion(region string) func(*sns.Options) {
 }
 
 // listAll lists the subscriptions of the account.
-func (f *asker) listAll(region string) {
+func (f *collector) listAll(region string) {
 	pages := sns.NewListSubscriptionsPaginator(f.sns, &sns.ListSubscriptionsInput{})
 	for range maxPages {
 		ctx, cancel := context.WithTimeout(f.ctx, callTimeout)
 		page, err := pages.NextPage(ctx, inRegion(region))
 		cancel()
 		if err != nil {
-			f.unasked(AreaTopic, f.facts.Queue.Label(), listSubscriptions, err)
+			f.addFailure(AreaTopic, f.facts.Queue.Label(), listSubscriptions, err)
 			return
 		}
 		for _, s := range page.Subscriptions {
@@ -310,11 +313,11 @@ func (f *asker) listAll(region string) {
 			return
 		}
 	}
-	f.unknown(AreaTopic, f.facts.Queue.Label(), "", "Scout did not list all subscriptions of the AWS account: there are more than %d", maxPages*100)
+	f.addUnknown(AreaTopic, f.facts.Queue.Label(), "", "Scout did not list all subscriptions of the AWS account: there are more than %d", maxPages*100)
 }
 
 // listTopic lists the subscriptions of a topic.
-func (f *asker) listTopic(topic string) {
+func (f *collector) listTopic(topic string) {
 	if f.stopped {
 		return
 	}
@@ -328,7 +331,7 @@ func (f *asker) listTopic(topic string) {
 			return
 		}
 		if err != nil {
-			f.unasked(AreaTopic, topic, "sns:ListSubscriptionsByTopic", err)
+			f.addFailure(AreaTopic, topic, "sns:ListSubscriptionsByTopic", err)
 			return
 		}
 		for _, s := range page.Subscriptions {
@@ -339,11 +342,11 @@ func (f *asker) listTopic(topic string) {
 			return
 		}
 	}
-	f.unknown(AreaTopic, topic, "", "Scout did not list all subscriptions of %s: there are more than %d", handler.TopicName(topic), maxTopicPages*100)
+	f.addUnknown(AreaTopic, topic, "", "Scout did not list all subscriptions of %s: there are more than %d", handler.TopicName(topic), maxTopicPages*100)
 }
 
-// askAttributes reads the attributes of a subscription.
-func (f *asker) askAttributes(s *Subscription) {
+// readSubscriptionAttributes reads the attributes of a subscription.
+func (f *collector) readSubscriptionAttributes(s *Subscription) {
 	if s.ARN == "" || f.stopped {
 		return
 	}
@@ -351,7 +354,7 @@ func (f *asker) askAttributes(s *Subscription) {
 	defer cancel()
 	out, err := f.sns.GetSubscriptionAttributes(ctx, &sns.GetSubscriptionAttributesInput{SubscriptionArn: &s.ARN}, inRegion(parseARN(s.Topic).region))
 	if err != nil {
-		f.unasked(AreaTopic, s.Topic, getSubscriptionAttributes, err)
+		f.addFailure(AreaTopic, s.Topic, getSubscriptionAttributes, err)
 		return
 	}
 	s.Attributes = out.Attributes

@@ -59,19 +59,19 @@ func TestFactsPages(t *testing.T) {
 	if len(facts.Subscriptions) != 1 || facts.Subscriptions[0].Topic != want || facts.Subscriptions[0].Attributes["Endpoint"] != app {
 		t.Errorf("subscriptions = %+v", facts.Subscriptions)
 	}
-	if !facts.AllListed || len(facts.Unasked) > 0 {
-		t.Errorf("all listed: %t, not asked: %v", facts.AllListed, facts.Unasked)
+	if !facts.AllListed || len(facts.Unknowns) > 0 {
+		t.Errorf("all listed: %t, not asked: %v", facts.AllListed, facts.Unknowns)
 	}
 }
 
-// An SNS that does not respond is asked once.
+// An SNS that does not respond is called once.
 func TestFactsWithoutSNS(t *testing.T) {
 	server, auditor, url := startAuditor(t, "http://127.0.0.1:1")
 	must[string](t)(server.CreateQueue("app", nil))
 	q := config.Queue{Name: "app", Topics: []handler.Route{{Key: "a", Outcome: worker("A")}, {Key: "b", Outcome: worker("B")}}}
 	facts := auditor.Facts(t.Context(), q, url("app"))
 	const want = "unknown topic app: Scout could not ask AWS about app with sns:ListSubscriptions: "
-	if got := list(facts.Unasked); !strings.HasPrefix(got, want) || strings.Count(got, "\n") != 1 {
+	if got := list(facts.Unknowns); !strings.HasPrefix(got, want) || strings.Count(got, "\n") != 1 {
 		t.Errorf("not asked:\n%swant %s", got, want)
 	}
 	if got := list(facts.Findings()); strings.Contains(got, "error topic") {
@@ -87,9 +87,10 @@ func TestFactsOfMissingQueue(t *testing.T) {
 	}
 }
 
-// Topics whose subscriptions ListSubscriptions does not show are asked for them.
+// If ListSubscriptions does not show a subscription, the topic's subscriptions are
+// listed.
 func TestCandidates(t *testing.T) {
-	f := &asker{facts: clean()}
+	f := &collector{facts: clean()}
 	f.facts.Queue.Topics = append(f.facts.Queue.Topics, handler.Route{Key: "arn:aws:sns:us-east-1:1:far"}, handler.Route{Key: "a-*"}, handler.Route{Key: ordersARN + "-new"})
 	queue := parseARN(queueARN)
 	f.facts.Subscriptions = f.facts.Subscriptions[:1]
@@ -105,11 +106,11 @@ func TestCandidates(t *testing.T) {
 
 // The dead-letter queue of a subscription can be where the topic is.
 func TestTargetElsewhere(t *testing.T) {
-	f := &asker{facts: clean()}
+	f := &collector{facts: clean()}
 	const elsewhere = "arn:aws:sqs:eu-west-1:123456789012:undelivered"
-	f.askTarget(Attributes{"RedrivePolicy": `{"deadLetterTargetArn":"` + elsewhere + `"}`})
-	const want = "unknown dlq undelivered: Scout did not look at the dead-letter queue " + elsewhere + ", because it is in another account or region than the queue"
-	target, got := f.facts.DeadLetters[elsewhere], list(f.facts.Unasked)
+	f.readTarget(Attributes{"RedrivePolicy": `{"deadLetterTargetArn":"` + elsewhere + `"}`})
+	const want = "unknown dlq undelivered: Scout did not check the dead-letter queue " + elsewhere + ", because its account or region differs from the queue's"
+	target, got := f.facts.DeadLetters[elsewhere], list(f.facts.Unknowns)
 	if target.Missing || target.Attributes != nil || !strings.HasPrefix(got, want) {
 		t.Errorf("target = %+v, not asked: %s", target, got)
 	}
@@ -121,7 +122,7 @@ func TestTargetElsewhere(t *testing.T) {
 
 // SNS lists subscriptions without an ARN while they wait for confirmation.
 func TestAddSubscription(t *testing.T) {
-	f := &asker{facts: Facts{Attributes: Attributes{"QueueArn": queueARN}}}
+	f := &collector{facts: Facts{Attributes: Attributes{"QueueArn": queueARN}}}
 	f.addSubscription("PendingConfirmation", ordersARN, queueARN)
 	f.addSubscription("PendingConfirmation", ordersARN, queueARN)
 	f.addSubscription("Deleted", ordersARN, queueARN)

@@ -10,11 +10,11 @@ import (
 	"scout/handler"
 )
 
-// Findings judges the facts. The findings about the queue come first.
+// Findings returns the findings about the facts. The findings about the queue come first.
 func (f Facts) Findings() []Finding {
-	list := slices.Clone(f.Unasked)
+	list := slices.Clone(f.Unknowns)
 	found := Reporter{func(x Finding) { list = append(list, x) }, AreaQueue, f.Queue.Label()}
-	f.judgeLocation(found)
+	f.checkLocation(found)
 	if f.Attributes == nil {
 		return list
 	}
@@ -22,32 +22,32 @@ func (f Facts) Findings() []Finding {
 	switch services := f.services(); {
 	case err != nil:
 		found.Fail("set a valid policy", "the queue's policy cannot be read: %v", err)
-	case f.isSketch():
-		found.Unknown("audit the queue on AWS, too", "the queue is in an emulator and has no policy, so its policy, retention periods and dead-letter queues of subscriptions were not judged")
+	case f.isEmulated():
+		found.Unknown("audit the queue on AWS, too", "the queue is in an emulator and has no policy, so its policy, retention periods and dead-letter queues of subscriptions were not checked")
 		p.unknown = true
 	case len(p.Statement) == 0 && len(services) > 0:
 		found.Fail("set a policy that allows sqs:SendMessage to them, names the sources in aws:SourceArn, and denies requests without TLS", "the queue has no policy: no messages from %s arrive", strings.Join(services, ", "))
 		p.unknown = true
 	}
-	f.judgeDeadLetters(found.about(AreaDLQ, f.Queue.Label()))
-	f.judgeVisibility(found)
-	f.judgeMemory(found.about(AreaConfig, "redis.dedup_ttl"))
-	f.judgeKey(found)
-	f.judgePolicy(p, found)
-	f.judgeTopics(p, found)
+	f.checkDeadLetters(found.about(AreaDLQ, f.Queue.Label()))
+	f.checkVisibility(found)
+	f.checkDedupTTL(found.about(AreaConfig, "redis.dedup_ttl"))
+	f.checkKey(found)
+	f.checkPolicy(p, found)
+	f.checkTopics(p, found)
 	return list
 }
 
-// isSketch reports whether the queue is one of scout dev, LocalStack or another
-// emulator that uses the account 000000000000, and was created without a policy. An
-// emulator lets everyone send, so a queue that is for trying out only has none.
-func (f Facts) isSketch() bool {
+// isEmulated reports whether the queue is one of scout dev, LocalStack or another
+// emulator that uses the account 000000000000, and has no policy. An emulator lets
+// everyone send, so a queue for trying out usually has no policy.
+func (f Facts) isEmulated() bool {
 	return parseARN(f.Attributes["QueueArn"]).account == noAccount && f.Attributes["Policy"] == ""
 }
 
-// judgeLocation compares where requests go with where the queue is. If its attributes
-// are unknown, queue.url says that.
-func (f Facts) judgeLocation(found Reporter) {
+// checkLocation compares the endpoint and region of requests with the location of the
+// queue. If the queue's attributes are unknown, queue.url has its location.
+func (f Facts) checkLocation(found Reporter) {
 	region := parseARN(f.Attributes["QueueArn"]).region
 	if region == "" && isAWS(f.Queue.URL) {
 		_, rest, _ := strings.Cut(f.Queue.URL, "sqs.")
@@ -61,8 +61,8 @@ func (f Facts) judgeLocation(found Reporter) {
 	}
 }
 
-// judgeDeadLetters judges where rejected messages go.
-func (f Facts) judgeDeadLetters(found Reporter) {
+// checkDeadLetters checks the dead-letter queue for rejected messages.
+func (f Facts) checkDeadLetters(found Reporter) {
 	target, receives := f.Attributes.redrive()
 	if target == "" {
 		found.Fail("create one, and set the queue's RedrivePolicy with a maxReceiveCount of 5 or more", "the queue has no dead-letter queue: a message that Scout rejects returns to the queue until its retention period ends, and is then lost")
@@ -80,7 +80,7 @@ func (f Facts) judgeDeadLetters(found Reporter) {
 		found.Fail("create the queue "+name+", or change the RedrivePolicy", "the dead-letter queue %s does not exist: a message that Scout rejects returns to the queue until its retention period ends, and is then lost", target)
 		return
 	case dead.Attributes == nil:
-		return // Unasked says so
+		return // Unknowns has the reason
 	}
 	if isFIFO(name) != isFIFO(parseARN(f.Attributes["QueueArn"]).resource) {
 		found.Fail("use a dead-letter queue of the same type", "the queue and its dead-letter queue %s are not both FIFO queues or both standard queues, so no message can be moved there", name)
@@ -92,7 +92,7 @@ func (f Facts) judgeDeadLetters(found Reporter) {
 	// sent; in a FIFO queue, from when they were moved. See "Dead-letter queues" in the
 	// SQS Developer Guide.
 	own, kept := f.Attributes.seconds("MessageRetentionPeriod"), dead.Attributes.seconds("MessageRetentionPeriod")
-	if kept > 0 && kept <= own && !isFIFO(name) && !f.isSketch() {
+	if kept > 0 && kept <= own && !isFIFO(name) && !f.isEmulated() {
 		found.Warn("raise its MessageRetentionPeriod to 14 days, or lower that of the queue", "the dead-letter queue %s keeps messages for %s since they were sent, which is not longer than the queue's %s: after an outage, messages can expire as soon as they are moved there", name, hours(kept), hours(own))
 	}
 	if n := dead.waiting(); n != "" {
@@ -135,7 +135,7 @@ func (f Facts) visibility() time.Duration {
 	return f.Attributes.seconds("VisibilityTimeout")
 }
 
-func (f Facts) judgeVisibility(found Reporter) {
+func (f Facts) checkVisibility(found Reporter) {
 	if v := f.visibility(); v < 30*time.Second {
 		found.Warn("set the visibility timeout to 30s or more", "failed messages are redelivered after %v: a slow Redis may need longer, and messages are then received twice", v)
 		return
@@ -143,11 +143,11 @@ func (f Facts) judgeVisibility(found Reporter) {
 	found.OK("failed messages are redelivered after %v", f.visibility())
 }
 
-// judgeMemory judges how long Redis remembers messages. A message with one job
-// needs that while it can be redelivered. Of a message with several jobs, some may
-// have been pushed before it went to the dead-letter queue, from where it can be
-// sent back until it expires.
-func (f Facts) judgeMemory(found Reporter) {
+// checkDedupTTL checks how long Redis remembers messages. A message with one job must
+// be remembered while it can be redelivered. Some jobs of a message with several may
+// have been pushed before it moved to the dead-letter queue. Until it expires there, it
+// can be sent back.
+func (f Facts) checkDedupTTL(found Reporter) {
 	if f.DedupTTL == 0 {
 		found.Warn("set it to 24h, unless all workers can run twice for a message", "redis.dedup_ttl is 0: SQS can deliver a message more than once, and each delivery makes a job")
 		return
@@ -184,10 +184,10 @@ func hasList(o handler.Outcome) bool {
 	return false
 }
 
-// judgeKey judges the key that encrypts the queue. AWS's services can use one only
-// if its policy admits them. That of the key alias/aws/sqs cannot be changed. See
+// checkKey checks the key that encrypts the queue. AWS services can use a key only if
+// its policy allows them to. The policy of the key alias/aws/sqs cannot be changed. See
 // "Key management" in the SQS Developer Guide.
-func (f Facts) judgeKey(found Reporter) {
+func (f Facts) checkKey(found Reporter) {
 	key := f.Attributes["KmsMasterKeyId"]
 	services := f.services()
 	switch {
@@ -214,7 +214,8 @@ func (f Facts) services() []string {
 	return services
 }
 
-// hours returns a duration as the configuration has it, and in days if it is long.
+// hours returns a duration in the configuration's syntax, with the number of days if it
+// is long.
 func hours(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {

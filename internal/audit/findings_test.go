@@ -43,7 +43,7 @@ func worker(class string) handler.Worker {
 	return handler.Worker{JobTemplate: sidekiq.JobTemplate{Class: class, Queue: "default"}}
 }
 
-// clean returns facts without anything to find.
+// clean returns facts without findings.
 func clean() Facts {
 	undelivered := fmt.Sprintf(`{"deadLetterTargetArn":%q}`, undeliveredARN)
 	return Facts{
@@ -339,7 +339,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// What is as it should be is said, too.
+// Correct facts have findings of the severity OK.
 func TestOK(t *testing.T) {
 	f := clean()
 	orderIs("FilterPolicy", "{\"type\": [\"new\"],\n \"x\": [\"\\u202e\"]}")(&f)

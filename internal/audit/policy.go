@@ -13,7 +13,7 @@ import (
 // reference" in the IAM User Guide.
 type policy struct {
 	Statement statements
-	unknown   bool // nothing can be said about it
+	unknown   bool // whether its statements are not checked
 }
 
 // parsePolicy returns a policy without statements, which allows nothing, for "".
@@ -48,7 +48,8 @@ type statement struct {
 	Condition               map[string]map[string]texts // by operator and key
 }
 
-// principals are by kind: AWS, Service and others. "*" is {"AWS": "*"}.
+// principals are the principals of a statement by kind: AWS, Service and others. "*" is
+// {"AWS": "*"}.
 type principals map[string]texts
 
 // UnmarshalJSON accepts a mapping, and "*".
@@ -62,7 +63,7 @@ func (p *principals) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// texts are the texts of a list, or a single one.
+// texts are the elements of a list of texts, or a single text.
 type texts []string
 
 // UnmarshalJSON accepts texts, numbers and booleans.
@@ -84,7 +85,7 @@ func (t texts) match(text string) bool {
 	return slices.ContainsFunc(t, func(pattern string) bool { return handler.MatchPattern(pattern, text) })
 }
 
-// A truth is the value of a condition. The lowest wins in a conjunction.
+// A truth is the value of a condition. In a conjunction, the lowest value counts.
 type truth int
 
 const (
@@ -101,8 +102,8 @@ type sender struct {
 	queue   string // the ARN of the queue
 }
 
-// allows reports whether the policy lets x send messages. A Deny whose conditions
-// cannot be judged is taken not to apply. A policy that is unknown is taken to allow x.
+// allows reports whether the policy lets x send messages. It assumes that a Deny does
+// not apply if its conditions cannot be judged, and that an unknown policy allows x.
 func (p policy) allows(x sender) truth {
 	if p.unknown {
 		return yes
@@ -120,12 +121,12 @@ func (p policy) allows(x sender) truth {
 }
 
 func (s statement) appliesTo(x sender) truth {
-	principal := s.isForAll() || s.Principal["Service"].match(x.service)
+	principal := s.appliesToEveryone() || s.Principal["Service"].match(x.service)
 	if s.NotPrincipal != nil {
 		principal = !s.NotPrincipal["Service"].match(x.service)
 	}
 	resource := s.Resource.match(x.queue) || s.NotResource != nil && !s.NotResource.match(x.queue)
-	if !principal || !resource || !s.isAboutSending(x.queue) {
+	if !principal || !resource || !s.coversSending(x.queue) {
 		return no
 	}
 	result := yes
@@ -137,14 +138,14 @@ func (s statement) appliesTo(x sender) truth {
 	return result
 }
 
-// isForAll reports whether the principals are everyone.
-func (s statement) isForAll() bool {
+// appliesToEveryone reports whether the principals of the statement are everyone.
+func (s statement) appliesToEveryone() bool {
 	return slices.Contains(s.Principal["AWS"], "*") || slices.Contains(s.Principal["*"], "*")
 }
 
-// isAboutSending reports whether sqs:SendMessage is one of the actions, and the queue
-// with an ARN is not left out.
-func (s statement) isAboutSending(queue string) bool {
+// coversSending reports whether the actions of the statement include sqs:SendMessage,
+// and its resources do not exclude the queue with an ARN.
+func (s statement) coversSending(queue string) bool {
 	if s.Resource != nil && !s.Resource.match(queue) || s.NotResource.match(queue) {
 		return false
 	}
@@ -186,7 +187,7 @@ func (x sender) meets(operator, key string, values texts) truth {
 	return no
 }
 
-// baseOperator returns an operator in lower case without what modifies it.
+// baseOperator returns an operator in lower case without its modifiers.
 func baseOperator(operator string) (base string, negated bool) {
 	_, base, found := strings.Cut(operator, ":") // ForAnyValue: and ForAllValues:
 	if !found {
@@ -217,12 +218,12 @@ func (s statement) condition(key string) texts {
 // deniesPlainText reports whether the policy denies requests to a queue without TLS.
 func (p policy) deniesPlainText(queue string) bool {
 	return slices.ContainsFunc(p.Statement, func(s statement) bool {
-		return s.Effect == "Deny" && s.isForAll() && s.isAboutSending(queue) && slices.Contains(s.condition("aws:SecureTransport"), "false")
+		return s.Effect == "Deny" && s.appliesToEveryone() && s.coversSending(queue) && slices.Contains(s.condition("aws:SecureTransport"), "false")
 	})
 }
 
-// noAccount is the number of no AWS account. Templates use it for topics that are
-// not configured, because the value of a condition must not be empty.
+// noAccount is an account number that no AWS account has. Templates use it for topics
+// that are not configured, because the value of a condition must not be empty.
 const noAccount = "000000000000"
 
 // sources returns the ARNs without wildcards that the queue's policy names as sources.
@@ -231,7 +232,7 @@ func (f Facts) sources() []arn {
 	isEmulated := parseARN(f.Attributes["QueueArn"]).account == noAccount
 	var all []arn
 	for _, s := range p.Statement {
-		if s.Effect != "Allow" || !s.isAboutSending(f.Attributes["QueueArn"]) {
+		if s.Effect != "Allow" || !s.coversSending(f.Attributes["QueueArn"]) {
 			continue
 		}
 		for _, text := range s.condition("aws:SourceArn") {

@@ -62,7 +62,7 @@ func TestDeniesPlainText(t *testing.T) {
 	}
 }
 
-// Whatever AWS returns, the audit comes to an end, and its findings are printable.
+// The audit ends for any response of AWS, and its findings are printable.
 func FuzzFindings(f *testing.F) {
 	f.Add(clean().Attributes["Policy"], clean().Attributes["RedrivePolicy"])
 	f.Add(`{"Statement":{"Effect":"Allow","Principal":{"*":"*"},"Action":["*",1,null],"Condition":{"Bool":{"a":true}}}}`, `{"maxReceiveCount":"x"}`)

@@ -17,9 +17,9 @@ const (
 	serviceS3     = "s3.amazonaws.com"
 )
 
-// judgePolicy judges who may send to the queue. Scout verifies no signatures, so
-// whoever may send can write an envelope of any topic.
-func (f Facts) judgePolicy(p policy, found Reporter) {
+// checkPolicy checks which senders the policy allows. Scout verifies no signatures, so
+// any allowed sender can forge an envelope of any topic.
+func (f Facts) checkPolicy(p policy, found Reporter) {
 	if p.unknown {
 		return
 	}
@@ -28,27 +28,27 @@ func (f Facts) judgePolicy(p policy, found Reporter) {
 	}
 	letsEventsSend := false
 	for _, s := range p.Statement {
-		if s.Effect == "Allow" && s.isAboutSending(f.Attributes["QueueArn"]) {
-			f.judgeStatement(s, found)
-			f.judgeWidth(s, found)
-			letsEventsSend = letsEventsSend || s.isForAll() || s.Principal["Service"].match(serviceEvents)
+		if s.Effect == "Allow" && s.coversSending(f.Attributes["QueueArn"]) {
+			f.checkStatement(s, found)
+			f.checkWidth(s, found)
+			letsEventsSend = letsEventsSend || s.appliesToEveryone() || s.Principal["Service"].match(serviceEvents)
 		}
 	}
 	for _, source := range f.sources() {
-		f.judgeSource(source, found)
+		f.checkSource(source, found)
 	}
-	f.judgeBuckets(p, found)
+	f.checkBuckets(p, found)
 	if len(f.Queue.EventBridge) > 0 && !letsEventsSend {
 		found.Warn("allow sqs:SendMessage to "+serviceEvents+" with aws:SourceArn of the rules", "the queue's policy does not let EventBridge send, but the configuration has the section eventbridge")
 	}
 }
 
-// judgeStatement judges the principals of a statement that allows sending.
-func (f Facts) judgeStatement(s statement, found Reporter) {
+// checkStatement checks the principals of a statement that allows sending.
+func (f Facts) checkStatement(s statement, found Reporter) {
 	own := parseARN(f.Attributes["QueueArn"]).account
 	const sourceFix, plainFix = "add conditions on aws:SourceArn and aws:SourceAccount", "remove it from the policy, or set queue.plain"
 	isLimited, required := s.limitsAccount(), s.withoutOptional()
-	if (s.isForAll() || s.NotPrincipal != nil) && !required.limitsAccount() && !required.hasCondition("aws:SourceVpc", "aws:SourceVpce", "aws:SourceIp") {
+	if (s.appliesToEveryone() || s.NotPrincipal != nil) && !required.limitsAccount() && !required.hasCondition("aws:SourceVpc", "aws:SourceVpce", "aws:SourceIp") {
 		found.Fail(sourceFix, "the queue's policy lets anyone send: a sender can forge messages of any topic, which become jobs")
 	}
 	for _, service := range s.Principal["Service"] {
@@ -70,9 +70,9 @@ func (f Facts) judgeStatement(s statement, found Reporter) {
 	}
 }
 
-// judgeWidth judges a statement for topics or buckets of a known account that names
-// them by a wildcard, or not at all.
-func (f Facts) judgeWidth(s statement, found Reporter) {
+// checkWidth checks a statement that allows topics or buckets of a known account by a
+// wildcard or without a name.
+func (f Facts) checkWidth(s statement, found Reporter) {
 	sources := s.condition("aws:SourceArn")
 	if len(sources) == 0 && s.Principal["Service"].match(serviceSNS) {
 		sources = texts{"arn:aws:sns:*:*:*"}
@@ -88,8 +88,8 @@ func (f Facts) judgeWidth(s statement, found Reporter) {
 	}
 }
 
-// withoutOptional returns the statement without the conditions that a request meets
-// without the key, as one that comes from no AWS service may be.
+// withoutOptional returns the statement without the conditions that a request meets if
+// it lacks their key. A request that comes from no AWS service may lack it.
 func (s statement) withoutOptional() statement {
 	s.Condition = maps.Clone(s.Condition)
 	maps.DeleteFunc(s.Condition, func(operator string, _ map[string]texts) bool {
@@ -99,7 +99,8 @@ func (s statement) withoutOptional() statement {
 	return s
 }
 
-// limitsAccount reports whether conditions limit which accounts a statement is for.
+// limitsAccount reports whether conditions limit the accounts that a statement applies
+// to.
 func (s statement) limitsAccount() bool {
 	if s.hasCondition("aws:SourceAccount", "aws:SourceOrgID", "aws:SourceOrgPaths", "aws:PrincipalOrgID", "aws:PrincipalOrgPaths", "aws:PrincipalAccount", "aws:PrincipalArn") {
 		return true
@@ -119,9 +120,9 @@ func (s statement) hasCondition(keys ...string) bool {
 	})
 }
 
-// judgeSource judges a source that the policy lets send. judgeTopics judges those
+// checkSource checks a source that the policy allows to send. checkTopics checks the
 // topics that the queue is subscribed to.
-func (f Facts) judgeSource(source arn, found Reporter) {
+func (f Facts) checkSource(source arn, found Reporter) {
 	var hasRoute bool
 	switch source.service {
 	case "sns":
@@ -144,20 +145,20 @@ func (f Facts) router() *handler.Router {
 	return handler.NewRouter(handler.Routes{Topics: f.Queue.Topics})
 }
 
-// judgeBuckets judges whether the configured buckets may send.
-func (f Facts) judgeBuckets(p policy, found Reporter) {
+// checkBuckets checks whether the configured buckets may send.
+func (f Facts) checkBuckets(p policy, found Reporter) {
 	queue := parseARN(f.Attributes["QueueArn"])
 	for _, route := range f.Queue.S3 {
 		if hasWildcard(route.Key) || isIgnored(route.Outcome) {
 			continue
 		}
 		bucket := sender{serviceS3, arn{queue.partition, "s3", "", "", route.Key}, queue.account, queue.String()}
-		f.judgeAllowed(p, bucket, "the bucket "+route.Key, found)
+		f.checkAllowed(p, bucket, "the bucket "+route.Key, found)
 	}
 }
 
-// judgeAllowed judges whether a source may send.
-func (f Facts) judgeAllowed(p policy, x sender, name string, found Reporter) {
+// checkAllowed checks whether a source may send.
+func (f Facts) checkAllowed(p policy, x sender, name string, found Reporter) {
 	switch p.allows(x) {
 	case no:
 		found.Fail("allow sqs:SendMessage to "+x.service+" with aws:SourceArn "+x.source.String(), "the queue's policy does not let %s send: none of its messages arrive", name)
@@ -171,25 +172,25 @@ func isIgnored(o handler.Outcome) bool {
 	return ok
 }
 
-// judgeTopics judges the subscriptions of the queue, and the topics that should
+// checkTopics checks the subscriptions of the queue, and the topics that should
 // have one.
-func (f Facts) judgeTopics(p policy, found Reporter) {
+func (f Facts) checkTopics(p policy, found Reporter) {
 	router := f.router()
 	for i, s := range f.Subscriptions {
 		topic := found.about(AreaTopic, s.Topic)
 		if i >= maxSubscriptions {
-			topic.Unknown("", "Scout did not ask for the attributes of %d subscriptions: there are more than %d", len(f.Subscriptions)-maxSubscriptions, maxSubscriptions)
+			topic.Unknown("", "Scout did not read the attributes of %d subscriptions: there are more than %d", len(f.Subscriptions)-maxSubscriptions, maxSubscriptions)
 			break
 		}
-		f.judgeSubscription(p, s, router, topic)
+		f.checkSubscription(p, s, router, topic)
 	}
-	f.judgeWaiting(found)
+	f.checkWaiting(found)
 	for _, route := range f.Queue.Topics {
-		f.judgeRoute(route, router, found.about(AreaTopic, route.Key))
+		f.checkRoute(route, router, found.about(AreaTopic, route.Key))
 	}
 }
 
-func (f Facts) judgeSubscription(p policy, s Subscription, router *handler.Router, found Reporter) {
+func (f Facts) checkSubscription(p policy, s Subscription, router *handler.Router, found Reporter) {
 	topic := parseARN(s.Topic)
 	name := topic.resource
 	route, hasRoute := router.Topic(s.Topic)
@@ -211,9 +212,9 @@ func (f Facts) judgeSubscription(p policy, s Subscription, router *handler.Route
 		found.OK("%s is subscribed and has the route %s%s", name, route.Key, s.filter())
 	}
 	queue := f.Attributes["QueueArn"]
-	f.judgeAllowed(p, sender{serviceSNS, topic, topic.account, queue}, "the topic "+name, found)
+	f.checkAllowed(p, sender{serviceSNS, topic, topic.account, queue}, "the topic "+name, found)
 	if s.Attributes != nil {
-		f.judgeUndelivered(s, name, found.about(AreaDLQ, found.Subject))
+		f.checkUndelivered(s, name, found.about(AreaDLQ, found.Subject))
 	}
 }
 
@@ -237,13 +238,13 @@ func (s Subscription) filter() string {
 	return ", with a filter of the message's " + scope + ": " + printable.Text(strings.Join(strings.Fields(text), " "), 300)
 }
 
-// judgeUndelivered judges where SNS puts what it cannot deliver.
-func (f Facts) judgeUndelivered(s Subscription, name string, found Reporter) {
+// checkUndelivered checks the dead-letter queue of a subscription.
+func (f Facts) checkUndelivered(s Subscription, name string, found Reporter) {
 	text, _ := s.Attributes.redrive()
 	target := f.DeadLetters[text]
 	queue := parseARN(text).resource
 	switch {
-	case text == "" && f.isSketch():
+	case text == "" && f.isEmulated():
 		return
 	case text == "":
 		found.Warn("set its RedrivePolicy to a queue that the topic may send to", "the subscription to %s has no dead-letter queue: SNS drops messages that it cannot deliver, such as after a wrong change of the queue's policy", name)
@@ -252,7 +253,7 @@ func (f Facts) judgeUndelivered(s Subscription, name string, found Reporter) {
 		found.Fail("create it, or change the subscription's RedrivePolicy", "the dead-letter queue %s of the subscription to %s does not exist: SNS drops messages that it cannot deliver", queue, name)
 		return
 	case target.Attributes == nil:
-		return // Unasked says so
+		return // Unknowns has the reason
 	}
 	topic := parseARN(s.Topic)
 	p, _ := parsePolicy(target.Attributes["Policy"])
@@ -261,9 +262,9 @@ func (f Facts) judgeUndelivered(s Subscription, name string, found Reporter) {
 	}
 }
 
-// judgeWaiting judges whether messages wait that SNS could not deliver.
-// judgeDeadLetters does so for the queue's own dead-letter queue.
-func (f Facts) judgeWaiting(found Reporter) {
+// checkWaiting reports messages in the dead-letter queues of subscriptions, which SNS
+// could not deliver. checkDeadLetters does so for the queue's own dead-letter queue.
+func (f Facts) checkWaiting(found Reporter) {
 	own, _ := f.Attributes.redrive()
 	for _, text := range slices.Sorted(maps.Keys(f.DeadLetters)) {
 		target, queue := f.DeadLetters[text], parseARN(text).resource
@@ -274,8 +275,8 @@ func (f Facts) judgeWaiting(found Reporter) {
 	}
 }
 
-// judgeRoute judges whether a configured topic sends messages to the queue.
-func (f Facts) judgeRoute(route handler.Route, router *handler.Router, found Reporter) {
+// checkRoute checks whether a configured topic sends messages to the queue.
+func (f Facts) checkRoute(route handler.Route, router *handler.Router, found Reporter) {
 	isPattern := hasWildcard(route.Key)
 	applies := func(s Subscription) bool {
 		matched, ok := router.Topic(s.Topic)
@@ -295,7 +296,7 @@ func (f Facts) judgeRoute(route handler.Route, router *handler.Router, found Rep
 }
 
 // mayBeSubscribed reports whether the queue's policy admits a topic of the route that
-// does not say whether it has the queue as a subscriber. Unasked then says so.
+// does not say whether it has the queue as a subscriber. Unknowns then says so.
 func (f Facts) mayBeSubscribed(route handler.Route, router *handler.Router) bool {
 	return slices.ContainsFunc(f.sources(), func(source arn) bool {
 		_, asked := f.Topics[source.String()]
