@@ -24,12 +24,12 @@ const (
 // entryID is the id of an entry in a batch request.
 func entryID(i int) *string { return aws.String(strconv.Itoa(i)) }
 
-// A failure is why SQS did not do what an entry of a batch request asks for.
+// A failure is the reason why SQS did not execute an entry of a batch request.
 type failure = types.BatchResultErrorEntry
 
-// failures returns the failure of each entry, of n, of a batch request; nil if the
-// response reports the entry as successful and not as failed. It ignores ids that
-// were not in the request.
+// failures returns the failure of each of the n entries of a batch request. It is nil
+// only if the response reports the entry as successful and not as failed. Ids that were
+// not in the request are ignored.
 func failures[E any](n int, successful []E, idOf func(*E) *string, failed []failure) []*failure {
 	all := slices.Repeat([]*failure{{Message: aws.String("the response does not name it")}}, n)
 	set := func(id *string, f *failure) {
@@ -46,17 +46,17 @@ func failures[E any](n int, successful []E, idOf func(*E) *string, failed []fail
 	return all
 }
 
-// An attempted batch is what became of its items.
+// An attempted holds the items of a batch by outcome.
 type attempted[T any] struct {
 	done   []T
 	failed []T    // SQS rejected them, or they failed in each attempt
-	left   []T    // after an error of a whole call, or because the context has ended
-	reason string // why the last of the failed did
+	left   []T    // not done when a whole call failed or the context ended
+	reason string // of the last item in failed
 }
 
-// attempt makes a call for the items, at most 10, and repeats it for those that failed
-// for a reason that may pass. It finishes a call even if ctx ends. An error means that
-// a whole call failed, so that the next one would, too.
+// attempt makes a call for the items, at most 10. It repeats the call for items that
+// failed for a temporary reason. It finishes a call even if ctx ends. An error means
+// that a whole call failed, and that the next one would fail, too.
 func attempt[T any](ctx context.Context, items []T, call func(context.Context, []T) ([]*failure, error)) (a attempted[T], err error) {
 	a.left = items
 	for n := 0; len(a.left) > 0; n++ {
@@ -86,7 +86,7 @@ func attempt[T any](ctx context.Context, items []T, call func(context.Context, [
 	return a, nil
 }
 
-// pause waits. It returns an error if ctx ends.
+// pause waits for d. It returns an error if ctx ends first.
 func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
@@ -102,7 +102,8 @@ func detached[T any](ctx context.Context, call func(context.Context) (T, error))
 	return call(ctx)
 }
 
-// eachBatch calls do for the items in batches, with a maximum number of calls at a time.
+// eachBatch calls do for the items in batches of up to 10. It returns when all calls
+// have, of which at most the given number run at a time.
 func eachBatch[T any](items []T, calls int, do func([]T)) {
 	running := make(chan struct{}, calls)
 	var wait sync.WaitGroup

@@ -43,10 +43,10 @@ func startServer(t *testing.T) string {
 	return endpoint.URL
 }
 
-// conformance checks the package on an endpoint of SQS. An exact one does all that
-// AWS does.
+// conformance checks the package on an endpoint of SQS. If exact is true, the endpoint
+// behaves like AWS in every respect.
 func conformance(t *testing.T, endpoint string, exact bool) {
-	for name, test := range map[string]func(*stand){
+	for name, test := range map[string]func(*fixture){
 		"find by queue":        testFindByQueue,
 		"find by URL":          testFindByURL,
 		"find target":          testFindTarget,
@@ -66,15 +66,15 @@ func conformance(t *testing.T, endpoint string, exact bool) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newStand(t, endpoint)
+			s := newFixture(t, endpoint)
 			s.exact = exact
 			test(s)
 		})
 	}
 }
 
-// A stand is a queue, its dead-letter queue, and a configuration for the queue.
-type stand struct {
+// A fixture is a queue, its dead-letter queue, and a configuration for the queue.
+type fixture struct {
 	*testing.T
 	client      *sqsclient.Client
 	exact       bool
@@ -93,14 +93,14 @@ func newClient(t *testing.T, endpoint string) *sqsclient.Client {
 	return client
 }
 
-func newStand(t *testing.T, endpoint string) *stand {
+func newFixture(t *testing.T, endpoint string) *fixture {
 	t.Helper()
-	s := &stand{T: t, client: newClient(t, endpoint)}
+	s := &fixture{T: t, client: newClient(t, endpoint)}
 	s.makeQueues()
 	return s
 }
 
-func (s *stand) makeQueues() {
+func (s *fixture) makeQueues() {
 	s.Helper()
 	var attributes map[string]string
 	if s.suffix != "" {
@@ -111,8 +111,8 @@ func (s *stand) makeQueues() {
 	s.config = newConfig(config.QueueName(s.queue))
 }
 
-// newConfig returns the configuration of a queue that takes the topic orders, ignores
-// the topic debug, and takes plain messages that say so.
+// newConfig returns the configuration of a queue that has a route for the topic orders,
+// ignores the topic debug, and accepts plain messages with a certain attribute.
 func newConfig(name string) config.Queue {
 	worker := handler.Worker{JobTemplate: sidekiq.JobTemplate{Class: "OrderWorker", Queue: "default"}}
 	return config.Queue{
@@ -124,7 +124,7 @@ func newConfig(name string) config.Queue {
 	}
 }
 
-func (s *stand) createQueue(attributes map[string]string) (url string) {
+func (s *fixture) createQueue(attributes map[string]string) (url string) {
 	s.Helper()
 	name := "queue-" + uuid.New() + s.suffix
 	out, err := s.client.CreateQueue(s.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
@@ -133,7 +133,7 @@ func (s *stand) createQueue(attributes map[string]string) (url string) {
 }
 
 // redriveTo adds a redrive policy to attributes.
-func (s *stand) redriveTo(dead string, attributes map[string]string) map[string]string {
+func (s *fixture) redriveTo(dead string, attributes map[string]string) map[string]string {
 	s.Helper()
 	all := map[string]string{"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":"3"}`, s.attribute(dead, "QueueArn"))}
 	for name, value := range attributes {
@@ -142,21 +142,21 @@ func (s *stand) redriveTo(dead string, attributes map[string]string) map[string]
 	return all
 }
 
-func (s *stand) attribute(url string, name types.QueueAttributeName) string {
+func (s *fixture) attribute(url string, name types.QueueAttributeName) string {
 	s.Helper()
 	out, err := s.client.GetQueueAttributes(s.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{name}})
 	s.must(err)
 	return out.Attributes[string(name)]
 }
 
-func (s *stand) must(err error) {
+func (s *fixture) must(err error) {
 	s.Helper()
 	if err != nil {
 		s.Fatal(err)
 	}
 }
 
-// envelope returns what SNS delivers of a message that is published to a topic.
+// envelope returns the body that SNS delivers for a message published to a topic.
 func envelope(topic, message string) string {
 	text, _ := json.Marshal(map[string]string{
 		"Type": "Notification", "MessageId": uuid.New(), "Message": message,
@@ -166,7 +166,7 @@ func envelope(topic, message string) string {
 }
 
 // send sends a message to the dead-letter queue and returns its id.
-func (s *stand) send(body string, options ...func(*sqs.SendMessageInput)) (id string) {
+func (s *fixture) send(body string, options ...func(*sqs.SendMessageInput)) (id string) {
 	s.Helper()
 	in := &sqs.SendMessageInput{QueueUrl: &s.dead, MessageBody: &body}
 	for _, option := range options {
@@ -178,7 +178,7 @@ func (s *stand) send(body string, options ...func(*sqs.SendMessageInput)) (id st
 }
 
 // sendAll sends 2 messages that become jobs, 1 that is ignored and 2 that are rejected.
-func (s *stand) sendAll() {
+func (s *fixture) sendAll() {
 	s.Helper()
 	s.send(envelope("orders", "1"))
 	s.send(envelope("unknown", "2"))
@@ -200,7 +200,7 @@ func withAttributes(all map[string]types.MessageAttributeValue) func(*sqs.SendMe
 }
 
 // take receives and deletes n messages of a queue, and checks that there are no more.
-func (s *stand) take(url string, n int) (taken []types.Message) {
+func (s *fixture) take(url string, n int) (taken []types.Message) {
 	s.Helper()
 	for deadline := time.Now().Add(time.Minute); ; {
 		out, err := s.client.ReceiveMessage(s.Context(), &sqs.ReceiveMessageInput{
@@ -235,7 +235,7 @@ func bodies(messages []types.Message) (all []string) {
 	return all
 }
 
-func (s *stand) wantBodies(what string, messages []types.Message, want ...string) {
+func (s *fixture) wantBodies(what string, messages []types.Message, want ...string) {
 	s.Helper()
 	got := bodies(messages)
 	slices.Sort(got)
@@ -244,33 +244,33 @@ func (s *stand) wantBodies(what string, messages []types.Message, want ...string
 	}
 }
 
-func wantEqual[T comparable](s *stand, what string, got, want T) {
+func wantEqual[T comparable](s *fixture, what string, got, want T) {
 	s.Helper()
 	if got != want {
 		s.Errorf("%s: got %v, want %v", what, got, want)
 	}
 }
 
-func (s *stand) queues() []config.Queue { return append([]config.Queue{s.config}, s.more...) }
+func (s *fixture) queues() []config.Queue { return append([]config.Queue{s.config}, s.more...) }
 
-// scan returns a scan of the queue that a choice says.
-func (s *stand) scan(c Choice) *Scan {
+// scan returns a scan of the queue that a Choice selects.
+func (s *fixture) scan(c Choice) *Scan {
 	s.Helper()
 	scan := &Scan{}
 	s.find(scan, c)
 	return scan
 }
 
-// find makes a scan read the queue that a choice says.
-func (s *stand) find(scan *Scan, c Choice) {
+// find makes a scan read the queue that a Choice selects.
+func (s *fixture) find(scan *Scan, c Choice) {
 	s.Helper()
 	q, err := Find(s.Context(), s.client, s.queues(), c)
 	s.must(err)
 	scan.Client, scan.Queue, scan.Judge = s.client, q, NewJudge(&config.Config{Queues: s.queues()})
 }
 
-// redrive runs a redrive and returns how far it came.
-func (s *stand) redrive(r *Redrive) Progress {
+// redrive runs a redrive and returns its progress.
+func (s *fixture) redrive(r *Redrive) Progress {
 	s.Helper()
 	if r.Scan == nil {
 		r.Scan = &Scan{}
@@ -288,7 +288,7 @@ func (s *stand) redrive(r *Redrive) Progress {
 
 // wantError checks that Find returns an error with a text and, if usage is set, with
 // the cause ErrUsage.
-func (s *stand) wantError(c Choice, text string, usage bool) {
+func (s *fixture) wantError(c Choice, text string, usage bool) {
 	s.Helper()
 	_, err := Find(s.Context(), s.client, s.queues(), c)
 	if err == nil || !strings.Contains(err.Error(), text) || errors.Is(err, ErrUsage) != usage {
@@ -296,7 +296,7 @@ func (s *stand) wantError(c Choice, text string, usage bool) {
 	}
 }
 
-func testFindByQueue(s *stand) {
+func testFindByQueue(s *fixture) {
 	q, err := Find(s.Context(), s.client, s.queues(), Choice{})
 	s.must(err)
 	wantEqual(s, "dead-letter queue", q.Name(), config.QueueName(s.dead))
@@ -325,7 +325,7 @@ func testFindByQueue(s *stand) {
 	s.wantError(Choice{}, "names no SQS queue", true)
 }
 
-func testFindByURL(s *stand) {
+func testFindByURL(s *fixture) {
 	q, err := Find(s.Context(), s.client, s.queues(), Choice{URL: s.dead})
 	s.must(err)
 	wantEqual(s, "sources", len(q.Sources), 1)
@@ -344,7 +344,7 @@ func testFindByURL(s *stand) {
 	wantEqual(s, "source", q.Sources[0].Name(), name)
 }
 
-func testFindTarget(s *stand) {
+func testFindTarget(s *fixture) {
 	undelivered := s.createQueue(nil)
 	s.wantError(Choice{URL: undelivered}, "name the queue that its messages belong to with --to", true)
 	for _, to := range []string{s.config.Name, s.queue} {
@@ -355,13 +355,13 @@ func testFindTarget(s *stand) {
 	s.wantError(Choice{To: "missing"}, "--to: there is no SQS queue", false)
 	s.wantError(Choice{To: s.dead}, "must be another queue", true)
 	s.wantError(Choice{To: undelivered}, "is not in the configuration", true)
-	fifo := &stand{T: s.T, client: s.client, suffix: ".fifo"}
+	fifo := &fixture{T: s.T, client: s.client, suffix: ".fifo"}
 	fifo.makeQueues()
 	s.more = []config.Queue{fifo.config}
 	s.wantError(Choice{Queue: s.config.Name, To: fifo.config.Name}, "one of them is a FIFO queue", true)
 }
 
-func testScan(s *stand) {
+func testScan(s *fixture) {
 	for i := range 5 {
 		for range 10 {
 			s.send(envelope([]string{"orders", "orders", "orders", "unknown", "debug"}[i], "1"))
@@ -388,8 +388,8 @@ func testScan(s *stand) {
 	}
 }
 
-// When its context ends, a scan returns what it has.
-func testInterruptedScan(s *stand) {
+// When its context ends, a scan returns the messages that it has received.
+func testInterruptedScan(s *fixture) {
 	for range 30 {
 		s.send(envelope("orders", "1"))
 	}
@@ -413,7 +413,7 @@ func testInterruptedScan(s *stand) {
 	s.take(s.dead, 1)
 }
 
-func testRedrive(s *stand) {
+func testRedrive(s *fixture) {
 	s.sendAll()
 	body := envelope("orders", "5")
 	all := map[string]types.MessageAttributeValue{
@@ -446,7 +446,7 @@ func testRedrive(s *stand) {
 	}
 }
 
-func testRedriveSelections(s *stand) {
+func testRedriveSelections(s *fixture) {
 	for name, c := range map[string]struct {
 		r    *Redrive
 		want []string // in the queue afterwards
@@ -462,7 +462,7 @@ func testRedriveSelections(s *stand) {
 	} {
 		s.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := &stand{T: t, client: s.client}
+			s := &fixture{T: t, client: s.client}
 			s.makeQueues()
 			s.sendAll()
 			p := s.redrive(c.r)
@@ -483,7 +483,7 @@ func testRedriveSelections(s *stand) {
 }
 
 // Messages whose identity is their SQS id are skipped.
-func testRedriveNewIDs(s *stand) {
+func testRedriveNewIDs(s *fixture) {
 	s.send("text", withAttributes(attributes("kind", "import")))
 	s.send(strings.Replace(envelope("orders", "1"), "MessageId", "Other", 1))
 	s.send(envelope("orders", "2"))
@@ -496,9 +496,9 @@ func testRedriveNewIDs(s *stand) {
 	s.take(s.dead, 0)
 }
 
-// A queue where SNS puts what it could not deliver has envelopes or, with raw message
-// delivery, messages, and SNS's own attributes.
-func testRedriveUndelivered(s *stand) {
+// The dead-letter queue of a subscription has envelopes or, with raw message delivery,
+// messages, and SNS's own attributes.
+func testRedriveUndelivered(s *fixture) {
 	queue := s.dead
 	s.dead = s.createQueue(nil)
 	s.send(envelope("orders", "1"), withAttributes(attributes("RequestID", "r", "ErrorCode", "200", "ErrorMessage", "no such queue")))
@@ -530,7 +530,7 @@ func testRedriveUndelivered(s *stand) {
 }
 
 // A batch has at most 1 MiB.
-func testRedriveLarge(s *stand) {
+func testRedriveLarge(s *fixture) {
 	for i := range 5 {
 		s.send(envelope("orders", fmt.Sprint(i)+strings.Repeat(" ", 400_000)))
 	}
@@ -539,7 +539,7 @@ func testRedriveLarge(s *stand) {
 	s.take(s.queue, 6)
 }
 
-func testRedriveSeveralSources(s *stand) {
+func testRedriveSeveralSources(s *fixture) {
 	second := s.createQueue(s.redriveTo(s.dead, nil))
 	s.more = []config.Queue{newConfig(config.QueueName(second))}
 	for i, url := range []string{s.queue, second, s.queue} {
@@ -577,8 +577,9 @@ func inGroup(group, id string) func(*sqs.SendMessageInput) {
 	return func(in *sqs.SendMessageInput) { in.MessageGroupId, in.MessageDeduplicationId = &group, &id }
 }
 
-// Groups keep their order, and a group whose first messages stay is not reached.
-func testRedriveFIFO(s *stand) {
+// Groups keep their order. If the first messages of a group stay, the messages behind
+// them are not read.
+func testRedriveFIFO(s *fixture) {
 	s.suffix = ".fifo"
 	s.makeQueues()
 	ids := map[string]string{}
@@ -602,7 +603,7 @@ func testRedriveFIFO(s *stand) {
 	s.wantBodies("left", s.take(s.dead, 25)[:1], "00")
 }
 
-func testDrop(s *stand) {
+func testDrop(s *fixture) {
 	s.sendAll()
 	var asked int
 	d := &Drop{Scan: s.scan(Choice{})}
@@ -620,7 +621,7 @@ func testDrop(s *stand) {
 	s.take(s.queue, 0)
 }
 
-func testDropWithoutConsent(s *stand) {
+func testDropWithoutConsent(s *fixture) {
 	s.sendAll()
 	d := &Drop{Scan: s.scan(Choice{})}
 	d.Limit = 4
@@ -632,7 +633,7 @@ func testDropWithoutConsent(s *stand) {
 }
 
 // Messages behind those that are dropped are dropped, too.
-func testDropFIFO(s *stand) {
+func testDropFIFO(s *fixture) {
 	s.suffix = ".fifo"
 	s.makeQueues()
 	for i := range 25 {
@@ -648,7 +649,7 @@ func testDropFIFO(s *stand) {
 	s.take(s.dead, 25)
 }
 
-func testOldest(s *stand) {
+func testOldest(s *fixture) {
 	first := s.send(envelope("orders", "1"))
 	for range 20 {
 		time.Sleep(2 * time.Millisecond) // SQS's times have milliseconds

@@ -1,12 +1,12 @@
-// Package deadletter reads dead-letter queues, says what would become of their
-// messages now, and sends messages back to the queue that they came from or
-// deletes them. Start at [Find], which finds a queue, and [Scan], which reads it.
+// Package deadletter reads dead-letter queues, predicts the outcome that their messages
+// would have now, and deletes messages or sends them back to the queue that they came
+// from. Start at [Find], which finds a queue, and [Scan], which reads it.
 //
 // # Guarantees
 //
 //   - A message is deleted only after SQS has acknowledged that it is in the other
 //     queue, or because the user asked to drop it.
-//   - A message that stays is visible again when a scan ends, however it ends. Only
+//   - A message that stays is visible again when a scan ends, even by an error. Only
 //     if the process is killed do messages stay hidden, for [Scan].Hide at most.
 //   - A message may be sent back twice, if the process is killed between the send
 //     and the deletion. That makes one job, because a job's id comes from the

@@ -16,9 +16,9 @@ import (
 type Drop struct {
 	*Scan // whose Visit and Finish are the Drop's own
 
-	// Confirm is called once all messages are read, with a summary of those to
-	// delete, if there are any. If it returns true, they are deleted and, in a FIFO
-	// queue, the messages behind them that the Selection selects.
+	// Confirm is called once all messages are read, with a summary of the messages to
+	// delete, if there are any. If it returns true, the Drop deletes them. In a FIFO
+	// queue, it also deletes the messages behind them that the Selection selects.
 	Confirm func(ctx context.Context, selected *Summary) (bool, error)
 
 	selected Summary
@@ -32,12 +32,12 @@ func (d *Drop) Run(ctx context.Context) (Result, error) {
 	return d.Scan.Run(ctx)
 }
 
-// visit keeps the ids of messages to delete. It deletes the messages if the user has
-// agreed already.
+// visit keeps the ids of messages to delete. If the user has already agreed, it deletes
+// the messages.
 func (d *Drop) visit(ctx context.Context, selected []*Message) error {
 	var ids []string
 	for _, m := range selected {
-		ids = append(ids, strings.Clone(m.ID())) // without the memory of the response
+		ids = append(ids, strings.Clone(m.ID())) // shares no memory with the response
 	}
 	if d.agreed {
 		return d.deleteAll(ctx, ids)
@@ -49,8 +49,8 @@ func (d *Drop) visit(ctx context.Context, selected []*Message) error {
 	return nil
 }
 
-// finish deletes the selected messages, unless the scan was interrupted. In a FIFO
-// queue, it goes on with those behind them.
+// finish deletes the selected messages unless the scan was interrupted. In a FIFO
+// queue, it then reads and deletes the messages behind them.
 func (d *Drop) finish(ctx context.Context) error {
 	if len(d.ids) == 0 || ctx.Err() != nil {
 		return nil
@@ -83,15 +83,15 @@ func (d *Drop) deleteAll(ctx context.Context, all []string) error {
 	return failureOf(ctx)
 }
 
-// checkDelete checks the permission to delete, with a receipt handle that no message
-// has. SQS rejects that only after it has checked the permission.
+// checkDelete checks the permission to delete with an invalid receipt handle. SQS
+// rejects the handle only after it has checked the permission.
 func (s *Scan) checkDelete(ctx context.Context) error {
 	_, err := s.callDelete(ctx, []lease{{handle: "scout-check"}})
 	return err
 }
 
-// delete deletes messages, at most 10, also if ctx ends, and counts them. An error
-// means that a whole call failed, so that the next one would, too.
+// delete deletes messages, at most 10, even if ctx has ended, and counts them. An error
+// means that a whole call failed, and that the next one would fail, too.
 func (s *Scan) delete(ctx context.Context, ids []string) error {
 	a, err := attempt(context.WithoutCancel(ctx), s.leases.find(ids), s.callDelete)
 	s.leases.forget(a.done)

@@ -18,9 +18,9 @@ import (
 	"scout/internal/devstack"
 )
 
-// newFaulty returns a stand on an SQS with faults: fault is called for each request
-// with its action, and reports whether it has responded.
-func newFaulty(t *testing.T, fault func(action string, w http.ResponseWriter, serve func() *httptest.ResponseRecorder) bool) *stand {
+// newFaulty returns a fixture on an SQS with faults. It calls fault for each request
+// with its action. If fault returns true, it has responded.
+func newFaulty(t *testing.T, fault func(action string, w http.ResponseWriter, serve func() *httptest.ResponseRecorder) bool) *fixture {
 	t.Helper()
 	server := devstack.NewServer()
 	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -39,7 +39,7 @@ func newFaulty(t *testing.T, fault func(action string, w http.ResponseWriter, se
 		}
 	}))
 	t.Cleanup(func() { server.Close(); endpoint.Close() })
-	return newStand(t, endpoint.URL)
+	return newFixture(t, endpoint.URL)
 }
 
 // edit serves a request and changes the lists of the response.
@@ -224,7 +224,7 @@ func TestDenied(t *testing.T) {
 // The messages' visibility timeouts are extended for as long as a scan lasts.
 func TestExtendedVisibility(t *testing.T) {
 	t.Parallel()
-	s := newStand(t, startServer(t))
+	s := newFixture(t, startServer(t))
 	for range 25 {
 		s.send(envelope("orders", "1"))
 	}

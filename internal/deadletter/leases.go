@@ -18,9 +18,9 @@ type leases struct {
 	mu   sync.Mutex
 	held map[string]*lease
 
-	// gone has a hash of the id of each message that is deleted, and of each that
-	// was sent, so that it is not sent again should it be received once more. If
-	// two ids had the same hash, the second message would stay in the queue.
+	// gone has a hash of the id of each message that was deleted or sent. A sent
+	// message is therefore not sent again if SQS delivers it twice. If two ids had the
+	// same hash, the second message would stay in the queue.
 	gone map[uint64]struct{}
 	seed maphash.Seed
 }
@@ -59,7 +59,7 @@ func (l *leases) skip(id string) {
 	l.gone[maphash.String(l.seed, id)] = struct{}{}
 }
 
-// len returns the number of messages that are hidden.
+// len returns the number of hidden messages.
 func (l *leases) len() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

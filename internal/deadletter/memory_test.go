@@ -15,7 +15,7 @@ import (
 // parallel, because it measures the heap.
 func TestScanKeepsNoBodies(t *testing.T) {
 	const messages, size = 2000, 3000
-	s := newStand(t, startServer(t))
+	s := newFixture(t, startServer(t))
 	body := envelope("orders", strings.Repeat("x", size))
 	for range messages / 10 {
 		in := &sqs.SendMessageBatchInput{QueueUrl: &s.dead}

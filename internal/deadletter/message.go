@@ -21,21 +21,22 @@ import (
 // A Message is a message of a dead-letter queue.
 type Message struct {
 	types.Message         // with an id, a receipt handle and a body
-	Source        *Source // where it goes back to; nil if its queue is not configured
+	Source        *Source // the queue to which it returns; nil if its queue is not configured
 	Undelivered   string  // why SNS could not deliver it; "" if it was delivered
 	Verdict
 }
 
-// A Verdict says what would become of a message now.
+// A Verdict is the outcome that a message would have now.
 type Verdict struct {
 	explain.Result
 
-	// NeedsID is set if the message would become jobs whose ids depend on the id
-	// that SQS gave the message. When it is sent again, it gets another.
+	// NeedsID reports whether the message would become jobs whose ids depend on the id
+	// that SQS gave it. A message that is sent again gets a new id.
 	NeedsID bool
 }
 
-// Unknown is the outcome of a message that comes from a queue that is not read here.
+// Unknown is the outcome of a message that comes from a queue without a configuration
+// here.
 const Unknown explain.Outcome = "unknown"
 
 // ReasonOtherQueue is the reason of the outcome Unknown.
@@ -52,7 +53,7 @@ func (v *Verdict) Reason() handler.Reason {
 	return v.Rejection.Reason
 }
 
-// Outcome returns what becomes of the message.
+// Outcome returns the outcome of the message.
 func (v *Verdict) Outcome() explain.Outcome {
 	if v.Reason() == ReasonOtherQueue {
 		return Unknown
@@ -60,7 +61,7 @@ func (v *Verdict) Outcome() explain.Outcome {
 	return v.Result.Outcome()
 }
 
-// A Judge says what would become of a message of a configured queue. It is called
+// A Judge returns the Verdict on a message of a configured queue. It is called
 // concurrently.
 type Judge func(q config.Queue, m events.SQSMessage) Verdict
 
@@ -72,7 +73,7 @@ func NewJudge(c *config.Config) Judge {
 		mu.Lock()
 		defer mu.Unlock()
 		defer func() {
-			if p := recover(); p != nil { // as in the handler, but not yet in a log
+			if p := recover(); p != nil { // the handler recovers, too, but no log has this panic
 				v.Rejection = &handler.Rejection{Reason: handler.ReasonPanic, Detail: "Scout panics over the message; please report it as a bug"}
 			}
 		}()
@@ -100,15 +101,15 @@ func newMessage(received *types.Message, q *Queue, judge Judge) *Message {
 	return m
 }
 
-// undelivered are the attributes that SNS adds to a message that it puts into the
-// dead-letter queue of a subscription. The body is what the subscription would have
-// delivered: the envelope or, with raw message delivery, the message, whose own
-// attributes are then beside these. SNS's documentation does not list them; they are
-// known from what AWS sends (https://github.com/localstack/localstack/issues/6639).
+// undelivered are the attributes that SNS adds to a message in the dead-letter queue of
+// a subscription. The body is the body that SNS could not deliver: the envelope or,
+// with raw message delivery, the message. With raw message delivery, the message's own
+// attributes are beside these. SNS's documentation does not list them. They are known
+// from messages that AWS sends (https://github.com/localstack/localstack/issues/6639).
 var undelivered = []string{"RequestID", "ErrorCode", "ErrorMessage"}
 
-// readUndelivered finds out whether SNS could not deliver the message, and takes
-// out the attributes that say so.
+// readUndelivered sets Undelivered if SNS could not deliver the message. It then
+// removes the attributes that SNS added.
 func (m *Message) readUndelivered() {
 	if m.attribute(types.MessageSystemAttributeNameDeadLetterQueueSourceArn) != "" {
 		return // it was delivered
@@ -125,7 +126,7 @@ func (m *Message) readUndelivered() {
 	m.MessageAttributes = published
 }
 
-// attribute returns what SQS says about the message, "" if it says nothing.
+// attribute returns an attribute of the message from SQS, "" if it has none.
 func (m *Message) attribute(name types.MessageSystemAttributeName) string {
 	return m.Attributes[string(name)]
 }
@@ -140,7 +141,7 @@ func (m *Message) Sent() time.Time {
 	return time.UnixMilli(ms)
 }
 
-// Receives returns how often the message was received.
+// Receives returns the number of times that the message was received.
 func (m *Message) Receives() int {
 	n, _ := strconv.Atoi(m.attribute(types.MessageSystemAttributeNameApproximateReceiveCount))
 	return n

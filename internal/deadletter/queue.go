@@ -23,14 +23,15 @@ import (
 type Queue struct {
 	URL      string
 	Messages int  // approximate number of messages that can be received
-	Hidden   int  // approximate number of messages that somebody else has received
+	Hidden   int  // approximate number of messages in flight, which other consumers have received
 	FIFO     bool // whether it is a FIFO queue
 
-	// Sources are the queues whose messages may be sent back. Of several, a
-	// message names its own.
+	// Sources are the queues to which messages may be sent back. If there are several,
+	// each message names its own.
 	Sources []Source
 
-	// ToOne is set if all messages go to the only Source, wherever they came from.
+	// ToOne reports whether all messages go to the only Source, regardless of the queue
+	// that they came from.
 	ToOne bool
 }
 
@@ -40,14 +41,14 @@ func (q *Queue) Name() string { return config.QueueName(q.URL) }
 // A Source is a queue that messages came from and go back to.
 type Source struct {
 	URL, ARN string
-	Config   *config.Queue // decides what becomes of the messages
+	Config   *config.Queue // determines the outcome of the messages
 }
 
 // Name returns the name of the queue.
 func (s *Source) Name() string { return config.QueueName(s.URL) }
 
-// sourceOf returns the queue that a message goes back to, nil if it came from a
-// queue that is not among the Sources.
+// sourceOf returns the queue to which a message returns, nil if it came from a queue
+// that is not among the Sources.
 func (q *Queue) sourceOf(m *types.Message) *Source {
 	// SQS does not document this attribute as optional, but some emulators lack it.
 	arn := m.Attributes[string(types.MessageSystemAttributeNameDeadLetterQueueSourceArn)]
@@ -62,15 +63,16 @@ func (q *Queue) sourceOf(m *types.Message) *Source {
 	return nil
 }
 
-// A Choice says which dead-letter queue to read, and where its messages go.
+// A Choice selects the dead-letter queue to read and the queue to which its messages
+// go.
 type Choice struct {
-	Queue string // the name of a configured queue, whose dead-letter queue is meant; "" if only one is configured
+	Queue string // the name of the configured queue whose dead-letter queue to read; "" if only one is configured
 	URL   string // of the dead-letter queue, instead of Queue
 	To    string // the name or URL of the queue that messages go to; "" for the queue that they came from
 	Force bool   // read a dead-letter queue that has a dead-letter queue itself
 }
 
-// ErrUsage is the cause of the errors of Find that are about the Choice.
+// ErrUsage matches the errors of Find about an invalid Choice.
 var ErrUsage = errors.New("wrong usage")
 
 type usageError struct{ error }
@@ -79,8 +81,8 @@ func (usageError) Is(target error) bool { return target == ErrUsage }
 
 func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// Find finds a dead-letter queue. The queues are those of the configuration; Scout
-// consumes them, so none of them is the dead-letter queue.
+// Find finds a dead-letter queue. The queues are those of the configuration. None of
+// them can be the dead-letter queue, because Scout consumes them.
 func Find(ctx context.Context, client *sqsclient.Client, queues []config.Queue, c Choice) (*Queue, error) {
 	f := &finder{client: client, queues: queues}
 	q := &Queue{URL: strings.TrimRight(c.URL, "/")}
@@ -91,7 +93,7 @@ func Find(ctx context.Context, client *sqsclient.Client, queues []config.Queue, 
 	case c.URL != "" && !strings.Contains(c.URL, "://"):
 		return nil, usage("--url must be the URL of a dead-letter queue, such as https://sqs.us-east-1.amazonaws.com/123456789012/myapp_queue_dead")
 	case c.URL == "":
-		if q.URL, q.Sources, err = f.findOf(ctx, c.Queue); err != nil {
+		if q.URL, q.Sources, err = f.findByName(ctx, c.Queue); err != nil {
 			return nil, err
 		}
 	}
@@ -116,8 +118,8 @@ type finder struct {
 	queues []config.Queue
 }
 
-// configured returns the configured queue with a name, nil if there is none. The
-// queue of a configuration for Lambda has no name and stands for every name.
+// configured returns the configured queue with a name, nil if there is none. The queue
+// of a configuration for Lambda has no name and matches every name.
 func (f *finder) configured(name string) *config.Queue {
 	if len(f.queues) == 1 && f.queues[0].Label() == "" {
 		return &f.queues[0]
@@ -137,9 +139,10 @@ func (f *finder) names() string {
 	return strings.Join(names, ", ")
 }
 
-// findOf returns the dead-letter queue of the configured queue with a name, or of
-// the only one, and that queue as its source.
-func (f *finder) findOf(ctx context.Context, name string) (url string, sources []Source, err error) {
+// findByName returns the dead-letter queue of the configured queue with a name, or of
+// the only configured queue if the name is "". It returns the configured queue as its
+// source.
+func (f *finder) findByName(ctx context.Context, name string) (url string, sources []Source, err error) {
 	switch {
 	case f.queues[0].Label() == "":
 		return "", nil, usage("the configuration names no SQS queue; name the dead-letter queue with --url")
@@ -203,12 +206,12 @@ func (f *finder) attributes(ctx context.Context, url string, names ...types.Queu
 	return out.Attributes, nil
 }
 
-// describe fills in what SQS says about the dead-letter queue. It refuses queues
-// that Scout consumes and, unless force is set, those whose messages may move on
-// to another queue when they are received.
+// describe reads the attributes of the dead-letter queue. It rejects queues that Scout
+// consumes. Unless force is set, it also rejects a queue from which a receive may move
+// messages to another queue.
 func (f *finder) describe(ctx context.Context, q *Queue, force bool) error {
 	if slices.ContainsFunc(f.queues, func(c config.Queue) bool { return c.Label() == q.Name() }) {
-		return usage("%s is a queue that Scout consumes, because it is in the configuration; it is not read as a dead-letter queue", printable.Text(q.Name(), 100))
+		return usage("%s is a queue that Scout consumes, because it is in the configuration; Scout does not read it as a dead-letter queue", printable.Text(q.Name(), 100))
 	}
 	attributes, err := f.attributes(ctx, q.URL, types.QueueAttributeNameRedrivePolicy,
 		types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible)
@@ -240,8 +243,8 @@ func (f *finder) findTarget(ctx context.Context, q *Queue, to string) ([]Source,
 	return []Source{s}, err
 }
 
-// newSource describes a queue that messages of q may go to. It is an error if the
-// configuration does not have it.
+// newSource returns a queue to which messages of q may go. A queue that is not in the
+// configuration is an error.
 func (f *finder) newSource(ctx context.Context, q *Queue, url string) (Source, error) {
 	s := Source{URL: strings.TrimRight(url, "/")}
 	s.Config = f.configured(s.Name())
@@ -249,7 +252,7 @@ func (f *finder) newSource(ctx context.Context, q *Queue, url string) (Source, e
 	case s.Name() == q.Name():
 		return s, usage("--to must be another queue than the dead-letter queue %s", q.Name())
 	case s.Config == nil:
-		return s, usage("the queue %s is not in the configuration, so Scout cannot tell what would become of its messages; use the configuration of that queue, or choose one of %s with --to", printable.Text(s.Name(), 100), f.names())
+		return s, usage("the queue %s is not in the configuration, so Scout cannot predict the outcome of its messages; use the configuration of that queue, or choose one of %s with --to", printable.Text(s.Name(), 100), f.names())
 	case strings.HasSuffix(s.Name(), ".fifo") != q.FIFO:
 		return s, usage("messages cannot go from %s to %s: one of them is a FIFO queue and the other is not", q.Name(), s.Name())
 	}

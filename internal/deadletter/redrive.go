@@ -19,7 +19,7 @@ import (
 type Redrive struct {
 	*Scan          // whose Visit and Finish are the Redrive's own
 	Rate   float64 // maximum number of messages per second; 0 is no limit
-	NewIDs bool    // also send messages whose identity is their id, which changes
+	NewIDs bool    // also send messages identified by their SQS id, which changes
 	DryRun bool    // only count what would be sent
 
 	next time.Time // when the next message may be sent
@@ -32,7 +32,7 @@ func (r *Redrive) Run(ctx context.Context) (Result, error) {
 		r.batch = min(max(int(r.Rate), 1), maxBatch)
 	}
 	if !r.DryRun {
-		if err := r.checkDelete(ctx); err != nil { // before something is sent
+		if err := r.checkDelete(ctx); err != nil { // before anything is sent
 			return Result{}, err
 		}
 		r.Visit = r.visit
@@ -40,7 +40,7 @@ func (r *Redrive) Run(ctx context.Context) (Result, error) {
 	return r.Scan.Run(ctx)
 }
 
-// canSend reports whether a message can be sent, and counts those that would get new
+// canSend reports whether a message can be sent. It counts messages that would get new
 // ids. The caller holds r.mu.
 func (r *Redrive) canSend(m *Message) bool {
 	if m.Source != nil && m.NeedsID && !r.NewIDs {
@@ -50,8 +50,8 @@ func (r *Redrive) canSend(m *Message) bool {
 	return m.Source != nil
 }
 
-// visit sends messages, and deletes those that were sent. Nothing of a FIFO group is
-// sent after a message that was not.
+// visit sends messages, and deletes those that SQS has acknowledged. If a message of a
+// FIFO group was not sent, it sends no later message of the group.
 func (r *Redrive) visit(ctx context.Context, selected []*Message) error {
 	for len(selected) > 0 {
 		var batch []*Message
@@ -79,9 +79,9 @@ func (r *Redrive) visit(ctx context.Context, selected []*Message) error {
 	return nil
 }
 
-// nextBatch splits off the messages that can be sent in one call: to the same queue,
-// and of a FIFO group only one, because SQS may reject one entry of a batch and take
-// the following ones.
+// nextBatch splits off the messages that can be sent in one call, which go to the same
+// queue. It takes only one message of a FIFO group, because SQS may reject one entry of
+// a batch and accept the following ones.
 func nextBatch(messages []*Message) (batch, rest []*Message) {
 	bytes, groups := 0, map[string]bool{}
 	for i, m := range messages {
@@ -95,7 +95,7 @@ func nextBatch(messages []*Message) (batch, rest []*Message) {
 	return messages, nil
 }
 
-// size returns the number of bytes by which a message counts towards the limit of a
+// size returns the number of bytes of a message that count towards the limit of a
 // batch.
 func size(m *Message) int {
 	n := len(*m.Body)
@@ -113,7 +113,7 @@ func fifoGroup(m *Message) string {
 	return ""
 }
 
-// wait reserves time for n messages and waits for it. It returns an error if ctx ends.
+// wait waits until the rate permits n more messages. It returns an error if ctx ends.
 func (r *Redrive) wait(ctx context.Context, n int) error {
 	if r.Rate == 0 {
 		return ctx.Err()
@@ -154,7 +154,7 @@ func (r *Redrive) fail(m *Message, reason string) {
 	})
 }
 
-// sendEntry returns the message as it is to be sent: with its attributes, its trace
+// sendEntry returns the entry that sends a message with its attributes, its trace
 // header and its group.
 func sendEntry(id *string, m *Message) types.SendMessageBatchRequestEntry {
 	e := types.SendMessageBatchRequestEntry{Id: id, MessageBody: m.Body, MessageAttributes: m.MessageAttributes}
@@ -167,12 +167,12 @@ func sendEntry(id *string, m *Message) types.SendMessageBatchRequestEntry {
 		e.MessageGroupId = &group
 	}
 	if fifoGroup(m) != "" {
-		e.MessageDeduplicationId = m.MessageId // so that SQS takes a message once that is sent twice within 5 minutes
+		e.MessageDeduplicationId = m.MessageId // SQS accepts a message with the same id only once in 5 minutes
 	}
 	return e
 }
 
-// deleteSent deletes messages that were sent from the dead-letter queue.
+// deleteSent deletes messages from the dead-letter queue after they were sent.
 func (r *Redrive) deleteSent(ctx context.Context, sent []*Message) error {
 	if len(sent) == 0 {
 		return nil

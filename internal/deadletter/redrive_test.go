@@ -19,7 +19,7 @@ func TestRate(t *testing.T) {
 				t.Errorf("batch %d was sent after %v, want %v", i, got, want)
 			}
 		}
-		time.Sleep(time.Hour) // idle time is not made up for
+		time.Sleep(time.Hour) // idle time allows no burst
 		start = time.Now()
 		for range 2 {
 			_ = r.wait(t.Context(), 10)

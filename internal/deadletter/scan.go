@@ -28,13 +28,13 @@ const (
 	callTimeout = 30 * time.Second // of a call that is not cancelled, with its retries
 )
 
-// A Selection selects messages. A message must fit each field that is set.
+// A Selection selects the messages that match all fields that are set.
 type Selection struct {
-	Topics  []string // names or ARNs of topics, or what other sources have in their place
-	Reasons []string // why a message would be rejected now
+	Topics  []string // names or ARNs of topics, source/detail-types of events, or buckets
+	Reasons []string // why the message would be rejected now
 	IDs     []string // of SQS
 
-	// Since the message was sent; in a FIFO queue, since it was moved to the
+	// Age of the message since it was sent; in a FIFO queue, since it was moved to the
 	// dead-letter queue.
 	OlderThan, NewerThan time.Duration
 
@@ -66,20 +66,22 @@ type Scan struct {
 	Queue  *Queue
 	Judge  Judge
 
-	// Hide is how long a message stays hidden from other consumers if the process
-	// is killed; whole seconds. Until then, the scan extends it. 0 is DefaultHide.
+	// Hide is the time for which messages stay hidden from other consumers if the
+	// process is killed, in whole seconds. A scan extends it as long as it runs. 0
+	// means DefaultHide.
 	Hide time.Duration
 
 	Selection Selection
 	Limit     int // maximum number of messages to select; 0 is no limit
 
 	// Visit, unless nil, is called with the selected messages as they are received,
-	// by several goroutines, each message once. An error ends the scan. When ctx
-	// ends, Visit finishes the calls to SQS that it has begun, and makes no others.
+	// each message once. Several goroutines call it concurrently. An error ends the
+	// scan. When ctx ends, Visit finishes the calls to SQS that it has begun, and makes
+	// no others.
 	Visit func(ctx context.Context, selected []*Message) error
 
-	// Finish, unless nil, is called after the last Visit unless that failed, while
-	// the messages are still hidden.
+	// Finish, unless nil, is called after the last Visit, while the messages are still
+	// hidden. It is not called if a Visit failed.
 	Finish func(ctx context.Context) error
 
 	Read Summary // of all messages
@@ -92,7 +94,8 @@ type Scan struct {
 	progress Progress
 }
 
-// Progress is how far a Scan is, and the Redrive or the Drop of which it is a part.
+// Progress counts the messages of a Scan, and of the Redrive or Drop that it is part
+// of.
 type Progress struct {
 	Selected     int    `json:"selected"`        // number of messages to show, send or delete
 	SkippedIDs   int    `json:"skipped_new_ids"` // selected, but not sent because they would get new ids
@@ -103,7 +106,7 @@ type Progress struct {
 	LastError    string `json:"-"`               // of SQS, about one message
 }
 
-// Progress returns how far the Scan is. It may be called while the Scan runs.
+// Progress returns the progress of the Scan. It may be called while the Scan runs.
 func (s *Scan) Progress() Progress {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,21 +119,22 @@ func (s *Scan) count(f func(*Progress)) {
 	f(&s.progress)
 }
 
-// A Result is how a scan ended.
+// A Result describes how a scan ended.
 type Result struct {
-	// Complete is false if there may be messages that were not received, because
-	// the context ended, enough were selected, or too many were hidden.
+	// Complete is false if there may be messages that were not received: the context
+	// ended, enough were selected, or too many were hidden.
 	Complete bool
 
-	// Full is set if so many messages were hidden that SQS permits no more, or nearly.
+	// Full reports whether the number of hidden messages has reached SQS's limit, or
+	// nearly so.
 	Full bool
 
-	// Returned is the number of messages that are visible again. Those in Hidden
-	// could not be returned and become visible within Scan.Hide.
+	// Returned is the number of messages that are visible again. Hidden is the number
+	// that could not be returned; they become visible within Scan.Hide.
 	Returned, Hidden int
 }
 
-// Run runs the scan and then makes all messages visible again that still exist. When
+// Run runs the scan, and then makes all messages that still exist visible again. When
 // ctx ends, it returns after the calls in flight. It never cancels a receive, because
 // SQS may already have hidden its messages.
 func (s *Scan) Run(ctx context.Context) (Result, error) {
@@ -142,7 +146,7 @@ func (s *Scan) Run(ctx context.Context) (Result, error) {
 	defer fail(nil)
 	keeping, stopKeeping := context.WithCancel(context.WithoutCancel(ctx))
 	var keeper sync.WaitGroup
-	keeper.Go(func() { s.keep(keeping, fail) })
+	keeper.Go(func() { s.keepHidden(keeping, fail) })
 
 	complete, full := s.receiveAll(scan, fail)
 	err := failureOf(scan)
@@ -165,14 +169,14 @@ func failureOf(scan context.Context) error {
 	return nil
 }
 
-// errEmpty and errFull are why receiving ends.
+// errEmpty and errFull are reasons to stop receiving.
 var (
 	errEmpty = errors.New("nothing more was received")
 	errFull  = errors.New("too many messages are hidden")
 )
 
-// receiveAll receives until the scan has to end. It reports whether there is nothing
-// more, and whether too many messages are hidden to receive more.
+// receiveAll receives until the scan ends. It reports whether all messages were
+// received, and whether too many are hidden to receive more.
 func (s *Scan) receiveAll(ctx context.Context, fail context.CancelCauseFunc) (complete, full bool) {
 	ends := make(chan error, workers)
 	for range workers {
@@ -193,17 +197,17 @@ func (s *Scan) receiveAll(ctx context.Context, fail context.CancelCauseFunc) (co
 	return empty == workers, full
 }
 
-// receiveUntilEnd receives until the scan has to end. It returns errEmpty, errFull, an
-// error that ends the scan, or nil if the context has ended or there is enough.
+// receiveUntilEnd receives until the scan ends. It returns errEmpty, errFull, an error
+// that ends the scan, or nil if the context has ended or enough messages were selected.
 func (s *Scan) receiveUntilEnd(ctx context.Context) error {
 	for ctx.Err() == nil && !s.enough() {
 		if s.leases.len() >= maxHeld {
 			return errFull
 		}
-		asked := time.Now() // SQS hides the messages some time after that
+		asked := time.Now() // SQS hides the messages later than that
 		received, err := s.receive(ctx)
 		if _, ok := errors.AsType[*types.OverLimit](err); ok {
-			return errFull // of the queue's messages, whoever has received them
+			return errFull // SQS counts messages that others have received, too
 		}
 		if err != nil {
 			return fmt.Errorf("receiving from the dead-letter queue %s: %w", s.Queue.Name(), err)
@@ -228,7 +232,7 @@ func (s *Scan) receiveUntilEnd(ctx context.Context) error {
 	return nil
 }
 
-// choose returns the messages that are selected, as many as Limit allows.
+// choose returns the selected messages, up to the Limit.
 func (s *Scan) choose(messages []*Message) (selected []*Message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -241,7 +245,7 @@ func (s *Scan) choose(messages []*Message) (selected []*Message) {
 	return selected
 }
 
-// enough reports whether all messages that were asked for have been received.
+// enough reports whether the Limit is reached or all IDs were found.
 func (s *Scan) enough() bool {
 	p, ids := s.Progress(), s.Selection.IDs
 	return s.Limit > 0 && p.Selected >= s.Limit || ids != nil && p.Selected+p.SkippedIDs >= len(ids)
@@ -271,8 +275,8 @@ func (s *Scan) receive(ctx context.Context) ([]types.Message, error) {
 	return out.Messages, nil
 }
 
-// keep keeps the messages hidden until ctx ends.
-func (s *Scan) keep(ctx context.Context, fail context.CancelCauseFunc) {
+// keepHidden extends the visibility timeouts of the messages until ctx ends.
+func (s *Scan) keepHidden(ctx context.Context, fail context.CancelCauseFunc) {
 	tick := time.NewTicker(s.Hide / 6)
 	defer tick.Stop()
 	for {
@@ -291,9 +295,9 @@ func (s *Scan) keep(ctx context.Context, fail context.CancelCauseFunc) {
 	}
 }
 
-// changeVisibility returns the messages that are now hidden for the given time. A
-// message that cannot be changed is mostly visible already, or deleted. An error is
-// about a whole call.
+// changeVisibility hides messages for the given time, and returns the messages for
+// which that succeeded. It usually fails only for a message that is already visible or
+// deleted. An error is about a whole call.
 func (s *Scan) changeVisibility(ctx context.Context, all []lease, hide time.Duration) (changed []lease, err error) {
 	var mu sync.Mutex
 	eachBatch(all, changers, func(batch []lease) {

@@ -15,7 +15,8 @@ import (
 // names of topics.
 const maxGroups = 1000
 
-// A Group is the messages of a Summary that have the first fields in common.
+// A Group counts the messages of a Summary with the same Source, Label, Outcome and
+// Reason.
 type Group struct {
 	Source  handler.Source  `json:"source"`
 	Label   string          `json:"label"` // a topic's name, an event's source/detail-type, a bucket
@@ -31,7 +32,7 @@ type Group struct {
 // for use.
 type Summary struct {
 	mu     sync.Mutex
-	groups map[Group]*Group // the keys have only the first fields
+	groups map[Group]*Group // the keys have only Source, Label, Outcome and Reason
 }
 
 // Add counts messages.
@@ -48,7 +49,7 @@ func (s *Summary) Add(messages ...*Message) {
 		}
 		g := s.groups[key]
 		if g == nil {
-			key.Label = strings.Clone(key.Label) // without the memory of the response
+			key.Label = strings.Clone(key.Label) // shares no memory with the response
 			g = &key
 			s.groups[key] = g
 		}
@@ -82,8 +83,9 @@ func (s *Summary) Groups() []Group {
 	return groups
 }
 
-// Total returns the sum of the groups: how many messages there are, how many have
-// Verdict.NeedsID, and when the oldest was sent, the zero time if there is none.
+// Total returns the sum of the groups: the number of messages, the number with
+// Verdict.NeedsID, and the time when the oldest was sent, which is zero if there is
+// none.
 func (s *Summary) Total() (total Group) {
 	for _, g := range s.Groups() {
 		total.Count += g.Count
