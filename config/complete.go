@@ -11,8 +11,8 @@ import (
 	"scout/sidekiq"
 )
 
-// complete adds the options that the manifest has for the class of a worker, which
-// was read from n. Options of the route win.
+// complete adds the options that the manifest has for the class of a worker. The worker
+// was read from n. Options of the route take precedence.
 func (r routing) complete(n node, w *handler.Worker) {
 	switch {
 	case w.Class == "": // already an error
@@ -51,7 +51,7 @@ func (m *Manifest) failUnknownClass(n node, name string) {
 // maxName is the maximum length in bytes of a name that a message shows.
 const maxName = 256
 
-// check records errors for a route whose jobs could not run.
+// check records errors for a route whose jobs would always fail.
 func (c Class) check(n, named node, w *handler.Worker) {
 	passed := max(1, len(w.Args))
 	at := named

@@ -30,14 +30,14 @@ type Loader struct {
 	// queue; the Lambda function receives its messages from AWS.
 	NeedQueue bool
 
-	// LocalRedis, if not empty, is the URL of a Redis to use instead of the
-	// configured one. The configured URL and the section aws are then ignored. So are
-	// references that cannot be resolved, in keys that do not change a job, and in
-	// workers, which is a warning. A laptop therefore needs none of the secrets.
+	// LocalRedis, if not empty, is the URL of a Redis to use instead of the configured
+	// one. Load then ignores the configured URL and the section aws. It also ignores
+	// references that it cannot resolve in keys that do not change a job; in workers,
+	// such a reference is a warning. A laptop therefore needs no secrets.
 	LocalRedis string
 
-	// Tests makes Load read and check the tests of the configuration, which it ignores
-	// otherwise.
+	// Tests makes Load read and check the tests of the configuration. Otherwise Load
+	// ignores them.
 	Tests bool
 }
 

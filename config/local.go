@@ -25,8 +25,8 @@ func (n node) dropUnneeded() {
 	}
 }
 
-// dropManifest removes the reference to a manifest that cannot be read, and warns of
-// that.
+// dropManifest removes the reference to a manifest that cannot be read, and records a
+// warning.
 func (n node) dropManifest() {
 	workers := n.child("workers")
 	name, ok := workers.unresolvable()

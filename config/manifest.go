@@ -86,7 +86,7 @@ func (c *Config) showWorkers(bool) any {
 	return c.Workers.location
 }
 
-// readManifest reads a manifest's file. Its errors do not show the path, which may
+// readManifest reads the file of a manifest. Its errors do not show the path, which may
 // be a misplaced secret.
 func readManifest(name string) ([]byte, error) {
 	const forms = "must be the path of the manifest that rake scout:manifest has written, relative to this file, or a reference to its JSON (ssm:/path/name or env:NAME)"
@@ -132,8 +132,8 @@ func jsonNode(text []byte, line int) *yaml.Node {
 	return n
 }
 
-// section reads a manifest. Nothing depends on sidekiq, the version that the app has:
-// redis.sidekiq says how jobs are written.
+// section reads a manifest. The key sidekiq, the version in the app, has no effect:
+// redis.sidekiq determines the format of jobs.
 func (m *Manifest) section() value {
 	keys := []key{
 		{name: "version", value: single(new(int), manifestVersion), required: true},
@@ -173,9 +173,9 @@ func (c *Class) section() value {
 	})
 }
 
-// bySidekiq are the keys of a job that Sidekiq and Scout set themselves, or that
+// reservedOptions are the keys of a job that Sidekiq and Scout set themselves, or that
 // only Sidekiq's client uses.
-var bySidekiq = []string{
+var reservedOptions = []string{
 	"class", "wrapped", "args", "jid", "created_at", "enqueued_at", "at", "queue", "client_class", "pool",
 	"error_class", "error_message", "failed_at", "retry_count", "traceparent", "tracestate", "baggage",
 }
@@ -185,7 +185,7 @@ func (c *Class) readOptions(n node) {
 		switch {
 		case name == "queue" && !c.ActiveJob && child.isSet():
 			readInto(child, &c.Queue, queueName)
-		case slices.Contains(bySidekiq, name) && name != "pool":
+		case slices.Contains(reservedOptions, name) && name != "pool":
 		default:
 			o := sidekiq.Option{Key: name, Value: rawJSON(child.value)}
 			switch {
@@ -204,7 +204,7 @@ func (c *Class) readOptions(n node) {
 	}
 }
 
-// rawJSON returns the JSON of a node that jsonNode has made.
+// rawJSON returns the JSON of a node made by jsonNode.
 func rawJSON(n *yaml.Node) json.RawMessage {
 	if n.Tag == "!!str" {
 		return jsonscan.AppendQuote(nil, n.Value)

@@ -113,7 +113,7 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// TestManifest checks that what is wrong with a manifest is said with its place.
+// TestManifest checks that errors in a manifest have its file and the key.
 func TestManifest(t *testing.T) {
 	class := func(text string) string { return `{"version": 1, "classes": {"Shop::W": ` + text + `}}` }
 	for text, want := range map[string]string{
@@ -167,7 +167,7 @@ func TestManifestRetryFor(t *testing.T) {
 	}
 }
 
-// TestWorkersLocation checks where a manifest may be.
+// TestWorkersLocation checks the possible locations of a manifest.
 func TestWorkersLocation(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {

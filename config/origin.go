@@ -9,7 +9,7 @@ import (
 	"scout/sidekiq"
 )
 
-// An Origin says where the value of an option of a job comes from.
+// An Origin is the source of the value of a job's option.
 type Origin struct {
 	Option string
 	Value  string // JSON, or the text of a string
@@ -33,7 +33,7 @@ func (c *Config) Origins(job sidekiq.Job) (origins []Origin) {
 	}
 	for key, value := range jsonscan.Members(job.Payload) {
 		o := Origin{Option: string(key), Value: string(value), From: "route"}
-		if slices.Contains(bySidekiq, o.Option) && o.Option != "queue" {
+		if slices.Contains(reservedOptions, o.Option) && o.Option != "queue" {
 			continue
 		}
 		own, isDeclared := declared[o.Option]
@@ -64,7 +64,7 @@ func DescribeOrigins(origins []Origin) string {
 	return strings.Join(parts, ", ")
 }
 
-// name returns what to call the manifest: its file, or workers.
+// name returns the name of the manifest in messages: its file, or "workers".
 func (m *Manifest) name() string {
 	if isJSON(m.written) {
 		return "workers"

@@ -176,7 +176,7 @@ func tlsSection(t *sidekiq.TLS) value {
 		{name: "server_name", value: single(&t.ServerName, word), example: "redis.internal",
 			doc: "The name in the certificate of Redis, if it is not the host of the URL."},
 		{name: "verify", value: single(&t.SkipVerify, negated), implied: "true", example: "false",
-			doc: "Whether the certificate of Redis is verified; without that, anybody on the network can pose as Redis."},
+			doc: "Whether the certificate of Redis is verified; otherwise, anyone on the network can impersonate Redis."},
 	}
 	return section(keys, func(n node) {
 		switch cert, key := n.child("cert"), n.child("key"); {

@@ -153,7 +153,7 @@ func (r routing) choiceSection(c *handler.Choice) value {
 		{name: "by", value: single(&c.By, selector), required: true, example: "attribute:event_type",
 			doc: "What in the message chooses: attribute:NAME (SNS and plain messages), or body: and a JSON pointer into the argument message."},
 		{name: "to", value: r.routes(&c.To, func(string) error { return nil }, "", "key, such as order.created: CreatedWorker"), required: true, example: "{order.created: CreatedWorker, \"order.*\": OrderWorker, ping: ignore}",
-			doc: "Texts, or patterns with * and ?, and what becomes of the messages that they match."},
+			doc: "Texts, or patterns with * and ?, with the outcome of the messages that they match."},
 		{name: "else", value: r.outcome(&c.Else), example: "OtherWorker",
 			doc: "What becomes of all other messages, which are rejected if it is absent."},
 	}
@@ -190,7 +190,7 @@ func workerSection(w *handler.Worker) value {
 		{name: "tags", value: list(&w.Tags, line), example: "[sns]",
 			doc: "Tags that Sidekiq's Web UI shows with the jobs."},
 		{name: "active_job", value: single(&w.ActiveJob, boolean), implied: "false", example: "true",
-			doc: "Whether the class is an ActiveJob, so that its jobs are wrapped as Rails does; the manifest (workers) says it too."},
+			doc: "Whether the class is an ActiveJob, so that its jobs are wrapped as Rails does; the manifest (workers) can set it, too."},
 	}
 	return section(keys, func(n node) {
 		if n.child("retry").value != nil && n.child("retry_for").value != nil {

@@ -95,10 +95,10 @@ func (r routeTable) schema() object {
 
 func (r routeTable) allowed() string { return "a mapping with at least one " + r.example }
 
-// A shape is what a schema can say about the texts of a form: it allows all that the
-// form takes, and may allow others.
+// A shape describes the texts that a form accepts, as far as a schema can. It allows
+// every text that the form accepts, and may allow others.
 type shape struct {
-	about string // what the form takes, for people; "" if the form's error says so
+	about string // the accepted texts in words; "" if the form's error says so
 
 	types   string // of JSON, separated by spaces; "" is string
 	enum    string // the only values, as a list in YAML
@@ -202,14 +202,14 @@ func optional(s object) object {
 	return object{"anyOf": []any{s, object{"enum": []any{nil, ""}}}}
 }
 
-// jsonOf returns YAML of the tables as what JSON has for it.
+// jsonOf returns the JSON value of a YAML text in the tables.
 func jsonOf(text string) (v any) {
 	_ = yaml.Unmarshal([]byte(text), &v) // cannot fail: a test reads all examples
 	return v
 }
 
-// allowed returns what a form allows, which the error for any other text says unless
-// the form's shape does.
+// allowed describes the texts that a form accepts: in the words of its shape or,
+// without them, of its error for any other text.
 func (f form[T]) allowed() string {
 	if f.about != "" {
 		return f.about
@@ -230,7 +230,7 @@ type Section struct {
 // A Key describes a key.
 type Key struct {
 	Name     string
-	Allowed  string // what its value may be
+	Allowed  string // its possible values, in words
 	Default  string // in YAML; "" if there is none or Doc says it
 	Example  string // in YAML
 	Doc      string // a sentence

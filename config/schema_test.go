@@ -41,8 +41,8 @@ func compile(t testing.TB, text []byte) *jsonschema.Schema {
 	return schema
 }
 
-// jsonValue returns YAML, whose aliases are expanded, as an editor takes it: as JSON,
-// by the core schema of YAML 1.2.
+// jsonValue returns YAML as the JSON that an editor validates, by the core schema of
+// YAML 1.2. Aliases are expanded.
 func jsonValue(n *yaml.Node) any {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -89,11 +89,11 @@ func decimal(text string) (json.Number, bool) {
 	return "", false
 }
 
-// exceptions are errors of the loader that the schema does not have, by a pattern of
+// exceptions are errors of the loader that the schema cannot express, by a pattern of
 // key and message, with the reason.
 var exceptions = []struct{ pattern, reason string }{
 	{`(name|topics): is required`, "each depends on other keys, and the daemon needs a name"},
-	{`is required (unless|with)|is required, because|cannot be combined with|: needs |contradicts`, "depends on other keys or on the environment"},
+	{`is required (unless|with)|is required, because|cannot be combined with|: (needs|requires) |contradicts`, "depends on other keys or on the environment"},
 	{`must have exactly one of|is only for messages of|cannot be dead|must be at least .* long poll`, "depends on other keys"},
 	{`is the same queue as|has the same class and queue as|must not repeat an argument|is not a queue of the configuration|the configuration names no queue`, "compares values with one another"},
 	{`by: must be body: and a JSON pointer, because`, "depends on the section of the route"},
@@ -121,7 +121,7 @@ func checkAgreement(t *testing.T, text string, loadErr error) {
 	t.Helper()
 	root, err := (&document{}).parse([]byte(text), yaml.MappingNode)
 	if err != nil {
-		return // the schema is not for what is not YAML
+		return // the schema is only for valid YAML
 	}
 	schemaErr := configSchema().Validate(jsonValue(root.value))
 	switch {
@@ -145,9 +145,9 @@ next:
 	}
 }
 
-// TestSchemaAgrees replaces each value of a full configuration by others, leaves out
-// each key, and adds an unknown one to each mapping. Loader and schema must agree
-// about all of these configurations.
+// TestSchemaAgrees replaces each value of a full configuration by others, removes each
+// key, and adds an unknown key to each mapping. The loader and the schema must agree
+// about each of these configurations.
 func TestSchemaAgrees(t *testing.T) {
 	tree, err := decode([]byte(full))
 	if err != nil {

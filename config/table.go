@@ -33,12 +33,12 @@ type value struct {
 	show func(zeroes bool) any
 }
 
-// A describer says what a value may be. It is an interface so that the linker leaves
-// the methods out of a program, such as the Lambda function, that calls neither
-// Schema nor Sections.
+// A describer describes the possible values of a key. It is an interface so the linker
+// omits the methods from a program that calls neither Schema nor Sections, such as the
+// Lambda function.
 type describer interface {
 	schema() object  // a JSON Schema
-	allowed() string // for people
+	allowed() string // in words
 }
 
 // single is a value of the given form, stored in target.

@@ -41,7 +41,7 @@ func checkExample(t *testing.T, v value, text string) {
 	}
 	found := tree.Content[0]
 	if err := compiled(t, v.schema()).Validate(jsonValue(found)); err != nil {
-		t.Errorf("%q does not fit the schema: %v", text, err)
+		t.Errorf("%q does not match the schema: %v", text, err)
 	}
 	d := &document{source: "example", env: vars()}
 	if v.read != nil {

@@ -14,16 +14,16 @@ import (
 	"scout/internal/jsonscan"
 )
 
-// A Test is a message, or an event with several, and the expected result. At most one
-// of Topic and Event is set; if neither is, the message is Body. Exactly one of Jobs,
-// Rejected and Ignored is set.
+// A Test is a message, or an event with several messages, and the expected result. At
+// most one of Topic and Event is set; if neither is, the message is Body. Exactly one
+// of Jobs, Rejected and Ignored is set.
 type Test struct {
 	Name       string
 	Topic      string            // name or ARN of an SNS topic
 	Message    string            // published to the topic
 	Attributes map[string]string // of the message
 	Event      string            // the path of a file
-	Body       string            // of a message of SQS
+	Body       string            // of an SQS message
 	Queue      string            // the label of the SQS queue; "" for the only one, or the one that the event names
 
 	Jobs     []ExpectedJob
@@ -101,17 +101,17 @@ func (c *Config) readTests(n node) (tests []Test) {
 func (t *Test) section(c *Config) value {
 	keys := []key{
 		{name: "name", value: single(&t.Name, line), example: "an order",
-			doc: "What the test is called in the output; its topic or file if absent."},
+			doc: "The name of the test in the output; its topic or file if absent."},
 		{name: "topic", value: single(&t.Topic, testTopic), example: "orders",
 			doc: "The SNS topic, by name or full ARN, to which message is published."},
 		{name: "message", value: freeText(&t.Message), example: "{id: 1}",
-			doc: "What is published to the topic: text, or YAML that becomes JSON."},
+			doc: "The text that is published to the topic, or YAML that becomes JSON."},
 		{name: "attributes", value: attributeValues(&t.Attributes), example: "{event_type: order.created}",
 			doc: "The attributes of the message: of SNS with topic, and of SQS with body."},
 		{name: "event", value: single(&t.Event, line), example: "events/order.json",
 			doc: "A file with a Lambda event or the body of a message, relative to the file of the test, instead of topic or body."},
 		{name: "body", value: freeText(&t.Body), example: `{"source": shop.billing, "detail-type": Invoice Paid, "detail": {"id": 1}}`,
-			doc: "The body of a message of SQS, instead of topic or event: text, or YAML that becomes JSON."},
+			doc: "The body of an SQS message, instead of topic or event: text, or YAML that becomes JSON."},
 		{name: "queue", value: single(&t.Queue, line), example: "myapp_queue",
 			doc: "The SQS queue of the message, if there are several and the event does not name its own."},
 		{name: "jobs", value: expectedJobs(&t.Jobs), example: "[{class: OrderWorker, queue: default, args: [{id: 1}]}]",
@@ -139,7 +139,7 @@ func (t *Test) checkInput(n node) {
 	case topic.value != nil && message.value == nil:
 		message.fail("is required with %s", topic.path)
 	case topic.value == nil && message.value != nil:
-		message.fail("needs topic; the body of a message of SQS is body")
+		message.fail("requires topic; the key for the body of an SQS message is body")
 	}
 	if attributes := n.child("attributes"); attributes.value != nil && n.child("event").value != nil {
 		attributes.fail("cannot be combined with event, which has its own")
@@ -296,7 +296,7 @@ func (n node) appendJSON(b []byte) []byte {
 	return append(b, quoted(text)...)
 }
 
-// appendComma appends a comma unless b ends where the first element belongs.
+// appendComma appends a comma unless the next element is the first.
 func appendComma(b []byte) []byte {
 	if last := b[len(b)-1]; last == '{' || last == '[' {
 		return b

@@ -27,8 +27,8 @@ func withoutNodes(tests []Test) []Test {
 	return tests
 }
 
-// TestReadTests checks what the tests of a configuration become, numbers to the last
-// digit, and that they are ignored unless they are wanted.
+// TestReadTests checks the tests of a configuration after reading. Numbers keep all
+// digits. Without Loader.Tests, the tests are ignored.
 func TestReadTests(t *testing.T) {
 	loader := Loader{Env: vars("SCOUT_CONFIG", full)}
 	c, err := loader.Load(t.Context(), "")
@@ -98,7 +98,7 @@ func TestInvalidTests(t *testing.T) {
 		"unknown key":       {one, "{topc: t, message: x, ignored: true}", `.topc: unknown key; did you mean "topic"? allowed: name, topic, message, attributes, event, body, queue, jobs, rejected, ignored` + "\nmust have exactly one of topic, event and body"},
 		"no message":        {one, "{topic: t, ignored: true}", ".message: is required with TEST.topic"},
 		"message is null":   {one, "{topic: t, message: , ignored: true}", ".message: has no value"},
-		"body and message":  {one, "{body: t, message: t, ignored: true}", ".message: needs topic; the body of a message of SQS is body"},
+		"body and message":  {one, "{body: t, message: t, ignored: true}", ".message: requires topic; the key for the body of an SQS message is body"},
 		"topic and body":    {one, "{body: t, topic: t, message: t, ignored: true}", "must have exactly one of topic, event and body"},
 		"event, attributes": {one, "{event: e, attributes: {a: b}, ignored: true}", ".attributes: cannot be combined with event, which has its own"},
 		"attribute":         {one, "{body: b, attributes: {a: [b], c: }, ignored: true}", ".attributes.a: must be a single value, not a list\n.attributes.c: has no value"},

@@ -1,5 +1,5 @@
 // Command configdoc writes docs/configuration.md: head.md, followed by a table of the
-// keys of each section, from which Scout also reads the file.
+// keys of each section. The tables are those with which Scout reads the file.
 package main
 
 import (
@@ -27,7 +27,7 @@ func main() {
 	}
 }
 
-// keyPath is the name of a section that is the path of its key.
+// keyPath matches the name of a section that is the path of its key.
 var keyPath = regexp.MustCompile(`^[a-z_.]+$`)
 
 func page() string {

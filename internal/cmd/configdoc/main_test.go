@@ -10,7 +10,7 @@ import (
 	"scout/config"
 )
 
-// TestPageIsCurrent checks that the page has what the tables have.
+// TestPageIsCurrent checks that the page matches the tables.
 func TestPageIsCurrent(t *testing.T) {
 	text, err := os.ReadFile(file)
 	if err != nil {
