@@ -42,8 +42,8 @@ func preview(payload []byte) string { return printable.Text(Arguments(payload), 
 // maxPretty is the maximum size of JSON with a line for each value, in bytes.
 const maxPretty = 1 << 20
 
-// prettySize returns the approximate size of JSON with a line for each value. Deep
-// nesting can make that many times its length.
+// prettySize returns the approximate size of JSON with a line for each value. With deep
+// nesting, it can be many times the length of the text.
 func prettySize(text string) int {
 	size, depth, quoted := len(text), 0, false
 	for i := 0; i < len(text); i++ {
@@ -66,8 +66,8 @@ func prettySize(text string) int {
 	return size
 }
 
-// pretty returns text safe to show. JSON gets a line for each value, unless that would
-// be too long. Its numbers stay as they are.
+// pretty returns text safe to show. JSON gets a line for each value, unless the result
+// would be too long. Numbers keep their digits.
 func pretty(text string) string {
 	var b bytes.Buffer
 	if prettySize(text) <= maxPretty && json.Indent(&b, []byte(text), "", "  ") == nil {

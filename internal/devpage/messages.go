@@ -39,8 +39,8 @@ const (
 	stateDeadLetter = "dead letter"
 )
 
-// A message is a message of SQS and its outcome when it was last received. It never
-// changes: the next receive replaces it.
+// A message is an SQS message and the outcome of its last receive. It never changes:
+// the next receive replaces it.
 type message struct {
 	seq int64  // grows with each change of any message
 	key string // of the queue and the message in SQS
@@ -53,7 +53,7 @@ type message struct {
 	payloads   []payload
 }
 
-// A summary is what the list shows of a message. Text in it is safe to show.
+// A summary is the part of a message that the list shows. Its text is safe to show.
 type summary struct {
 	ID        string    `json:"id"`
 	Time      time.Time `json:"time"` // of the last receive
@@ -67,12 +67,12 @@ type summary struct {
 	SQSID     string    `json:"sqsId"`
 	Receives  int       `json:"receives"`
 	Reason    string    `json:"reason,omitempty"`
-	Detail    string    `json:"detail,omitempty"` // the reason in a sentence
+	Detail    string    `json:"detail,omitempty"` // the reason as a sentence
 	JobCount  int       `json:"jobCount"`
 	Jobs      []jobLine `json:"jobs"`
 }
 
-// A jobLine is a job of a message in one line.
+// A jobLine is a job of a message as one line.
 type jobLine struct {
 	Class   string `json:"class"`
 	Queue   string `json:"queue"`
@@ -106,7 +106,8 @@ type messages struct {
 
 func newMessages() *messages { return &messages{changed: make(chan struct{})} }
 
-// add adds a message. If it is a later receive of one in the list, it replaces that.
+// add adds a message. A later receive of a message in the list replaces the earlier
+// one.
 func (l *messages) add(m *message) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -125,8 +126,8 @@ func (l *messages) add(m *message) {
 	}
 }
 
-// change replaces the latest message with a key by what change makes of it, if there
-// is one.
+// change replaces the latest message with a key by the result of change, if there is
+// such a message.
 func (l *messages) change(key string, change func(m *message)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -187,7 +188,7 @@ func (l *messages) after(seq int64) (list []*message, changed <-chan struct{}) {
 	return list, l.changed
 }
 
-// newMessage returns what became of a message.
+// newMessage returns the message of a Result, received now.
 func newMessage(r *handler.Result, now time.Time) *message {
 	t := &r.Translation
 	queue := handler.TopicName(r.Message.EventSourceARN)
@@ -266,11 +267,11 @@ func AttributesOf(m *events.SQSMessage) map[string]devstack.Attribute {
 	return attributes
 }
 
-// show returns text of others, safe to show and bounded.
+// show returns text from others, made safe to show and bounded in length.
 func show(text string) string { return printable.Text(text, maxText) }
 
-// cutText returns a copy of the beginning of a text, and whether there is more. A part
-// of the text itself would keep all of its memory.
+// cutText returns a copy of the beginning of a text, and whether it was cut. A slice of
+// the text would keep all of it in memory.
 func cutText(text string, max int) (string, bool) {
 	return strings.Clone(text[:min(len(text), max)]), len(text) > max
 }

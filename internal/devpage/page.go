@@ -31,11 +31,11 @@ const (
 // for concurrent use.
 type Page struct {
 	server   *devstack.Server
-	config   func() *config.Config // as it is now
+	config   func() *config.Config // the current one
 	source   string                // where the configuration comes from
 	mux      *http.ServeMux
 	messages *messages
-	run      string // of this process; sequence numbers of other runs mean nothing
+	run      string // identifies this process; sequence numbers are valid only within a run
 	streams  atomic.Int32
 }
 
@@ -77,7 +77,7 @@ func Serves(r *http.Request) bool {
 	return isPage && r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, "/_scout/")
 }
 
-// policy allows the page what is in its own files, and nothing else.
+// policy allows the page to load and call only this server.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 

@@ -20,8 +20,8 @@ import (
 	"scout/sidekiq"
 )
 
-// A world is a page of a stack with one queue, at a server.
-type world struct {
+// A fixture is a page of a stack with one queue, served over HTTP.
+type fixture struct {
 	*Page
 	t   *testing.T
 	url string
@@ -35,7 +35,7 @@ const testConfig = `queue:
   plain: PlainWorker
 `
 
-func newWorld(t *testing.T, text string) *world {
+func newFixture(t *testing.T, text string) *fixture {
 	t.Helper()
 	c, err := config.Loader{LocalRedis: "redis://127.0.0.1:1"}.Load(t.Context(), text)
 	if err != nil {
@@ -47,7 +47,7 @@ func newWorld(t *testing.T, text string) *world {
 		t.Fatal(err)
 	}
 	server.OnTopic = func(topic string) { _, _ = server.Subscribe(topic, arn, nil) }
-	w := &world{Page: New(server, func() *config.Config { return c }, "a test"), t: t}
+	w := &fixture{Page: New(server, func() *config.Config { return c }, "a test"), t: t}
 	http := httptest.NewServer(w.Page)
 	t.Cleanup(func() { http.CloseClientConnections(); http.Close() })
 	w.url = http.URL
@@ -56,7 +56,7 @@ func newWorld(t *testing.T, text string) *world {
 
 // deliver makes the page observe that the queue has received a body, and returns the
 // message in the page's list.
-func (w *world) deliver(body, sqsID string, receives int, outcomes ...sidekiq.Outcome) *message {
+func (w *fixture) deliver(body, sqsID string, receives int, outcomes ...sidekiq.Outcome) *message {
 	w.t.Helper()
 	m := &events.SQSMessage{MessageId: sqsID, Body: body, EventSourceARN: "arn:aws:sqs:us-east-1:000000000000:app",
 		Attributes: map[string]string{"ApproximateReceiveCount": fmt.Sprint(receives)}}
@@ -76,7 +76,7 @@ func envelope(topic, id, text string) string {
 }
 
 // post posts JSON to the API, and returns the status and the response.
-func (w *world) post(path, body string, header ...string) (int, string) {
+func (w *fixture) post(path, body string, header ...string) (int, string) {
 	w.t.Helper()
 	r, err := http.NewRequestWithContext(w.t.Context(), "POST", w.url+"/_scout/"+path, strings.NewReader(body))
 	if err != nil {
@@ -111,7 +111,7 @@ func TestServesBesideSQS(t *testing.T) {
 }
 
 func TestRejectsRequests(t *testing.T) {
-	w := newWorld(t, testConfig)
+	w := newFixture(t, testConfig)
 	for _, test := range []struct {
 		name, body string
 		header     []string
@@ -144,7 +144,7 @@ func TestRejectsRequests(t *testing.T) {
 }
 
 func TestListIsBounded(t *testing.T) {
-	w := newWorld(t, testConfig)
+	w := newFixture(t, testConfig)
 	for i := range maxMessages + 10 {
 		w.deliver(fmt.Sprint(i), fmt.Sprint("id-", i), 1, sidekiq.Enqueued)
 	}
@@ -167,7 +167,7 @@ func TestListIsBounded(t *testing.T) {
 
 // A later receive of a message replaces it; a redelivery that was asked for is new.
 func TestOneEntryForEachMessage(t *testing.T) {
-	w := newWorld(t, testConfig)
+	w := newFixture(t, testConfig)
 	const body = `{"Type":"Notification","TopicArn":"arn:aws:sns:us-east-1:000000000000:nope","Message":"1"}`
 	w.deliver(body, "a", 1)
 	first := w.deliver(body, "a", 2)
@@ -184,7 +184,7 @@ func TestOneEntryForEachMessage(t *testing.T) {
 }
 
 func TestStates(t *testing.T) {
-	w := newWorld(t, testConfig)
+	w := newFixture(t, testConfig)
 	order := envelope("orders", "1", "1")
 	for _, test := range []struct {
 		body     string
@@ -203,7 +203,7 @@ func TestStates(t *testing.T) {
 	}
 }
 
-// TestReplay checks what the queue receives if a message is replayed.
+// TestReplay checks the message that the queue receives after a replay.
 func TestReplay(t *testing.T) {
 	const event = `{"id":"1","source":"shop","detail-type":"Paid","detail":{}}`
 	const upload = `{"Records":[{"eventSource":"aws:s3","s3":{"bucket":{"name":"uploads"},"object":{"key":"k","sequencer":"1"}}}]}`
@@ -224,7 +224,7 @@ func TestReplay(t *testing.T) {
 		{"otherwise", testConfig, `{"id":1}`, "sometimes", "", "redelivery or new"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := newWorld(t, test.config)
+			w := newFixture(t, test.config)
 			if _, err := w.server.CreateTopic("orders", nil); err != nil {
 				t.Fatal(err)
 			}
@@ -248,7 +248,7 @@ func TestReplay(t *testing.T) {
 }
 
 // receive receives the message in the queue.
-func (w *world) receive() (body, id string) {
+func (w *fixture) receive() (body, id string) {
 	w.t.Helper()
 	r := httptest.NewRequest("POST", "/", strings.NewReader(`{"QueueUrl":"http://x/000000000000/app"}`))
 	r.Header.Set("X-Amz-Target", "AmazonSQS.ReceiveMessage")
@@ -264,7 +264,7 @@ func (w *world) receive() (body, id string) {
 }
 
 func TestPublishToFIFOTopic(t *testing.T) {
-	w := newWorld(t, testConfig)
+	w := newFixture(t, testConfig)
 	if status, text := w.post("publish", `{"topic":"ledger.fifo","message":"1","attributes":[{"name":"a","type":"Number","value":"2"}]}`); status != 200 {
 		t.Fatalf("%d %s", status, text)
 	}
@@ -274,7 +274,7 @@ func TestPublishToFIFOTopic(t *testing.T) {
 }
 
 // readEvents reads server-sent events until one contains a text.
-func (w *world) readEvents(lastID, until string) (text string) {
+func (w *fixture) readEvents(lastID, until string) (text string) {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(w.t.Context())
 	defer cancel()
@@ -300,7 +300,7 @@ func (w *world) readEvents(lastID, until string) (text string) {
 }
 
 func TestStream(t *testing.T) {
-	w := newWorld(t, testConfig)
+	w := newFixture(t, testConfig)
 	first := w.deliver(envelope("orders", "1", "1"), "sqs-1", 1, sidekiq.Enqueued)
 	all := w.readEvents("", "sqs-1")
 	if !strings.Contains(all, "event: reset") || !strings.Contains(all, "event: stack") || !strings.Contains(all, `"route":"orders"`) {
@@ -316,10 +316,10 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// TestStreamSendsBurstsAtOnce checks that the page gets a burst of messages in one
-// event, because it draws them after each.
+// TestStreamSendsBurstsAtOnce checks that the page gets many messages in one event,
+// because it redraws after each event.
 func TestStreamSendsBurstsAtOnce(t *testing.T) {
-	w := newWorld(t, testConfig)
+	w := newFixture(t, testConfig)
 	for n := range maxMessages {
 		w.deliver(envelope("orders", fmt.Sprint(n), "1"), fmt.Sprintf("sqs-%d", n), 1, sidekiq.Enqueued)
 	}
@@ -329,7 +329,7 @@ func TestStreamSendsBurstsAtOnce(t *testing.T) {
 }
 
 func TestUnreachableRedis(t *testing.T) {
-	w := newWorld(t, testConfig)
+	w := newFixture(t, testConfig)
 	response, err := http.Get(w.url + "/_scout/sidekiq")
 	if err != nil {
 		t.Fatal(err)

@@ -21,7 +21,7 @@ var (
 	errDestination = errors.New("choose either a topic or a queue")
 )
 
-// A draft is a message to publish to a topic, or to send to a queue without one.
+// A draft is a message to publish to a topic, or to send directly to a queue.
 type draft struct {
 	Topic      string      `json:"topic,omitempty"` // ARN, or the name of a topic, which is created if it is missing
 	Queue      string      `json:"queue,omitempty"` // name
@@ -52,7 +52,7 @@ func (p *Page) publish(d draft) (id string, err error) {
 	if (d.Topic == "") == (d.Queue == "") {
 		return "", errDestination
 	}
-	group, deduplicationID := order(d.Topic+d.Queue, d.Group)
+	group, deduplicationID := fifoIDs(d.Topic+d.Queue, d.Group)
 	if d.Queue != "" {
 		return p.server.Send(d.Queue, devstack.Message{Body: d.Message, Attributes: textAttributes(d.Attributes), GroupID: group, DeduplicationID: deduplicationID})
 	}
@@ -71,9 +71,10 @@ func (p *Page) publish(d draft) (id string, err error) {
 	})
 }
 
-// order returns the group of a message and, for a FIFO topic or queue, a new
-// deduplication id.
-func order(destination, group string) (groupID, deduplicationID string) {
+// fifoIDs returns the group of a message, "1" if it has none, and a new deduplication id
+// for a FIFO topic or queue. For other destinations, it returns the group unchanged and
+// "".
+func fifoIDs(destination, group string) (groupID, deduplicationID string) {
 	if !strings.HasSuffix(destination, ".fifo") {
 		return group, ""
 	}
@@ -83,7 +84,7 @@ func order(destination, group string) (groupID, deduplicationID string) {
 	return group, uuid.New()
 }
 
-// A replay asks for a message to be delivered once more.
+// A replay is a request to deliver a message again.
 type replay struct {
 	As string `json:"as"` // redelivery or new
 }
@@ -106,10 +107,10 @@ func (p *Page) serveReplay(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, published{id})
 }
 
-// replay delivers a message once more: the same, as SQS redelivers it, or as a new
-// message that says the same.
+// replay delivers a message again: as SQS redelivers it, or as a new message with the
+// same content.
 func (p *Page) replay(m *message, as string) (id string, err error) {
-	group, deduplicationID := order(m.Queue, m.group)
+	group, deduplicationID := fifoIDs(m.Queue, m.group)
 	same := devstack.Message{Body: m.body, Attributes: m.attributes, GroupID: group, DeduplicationID: deduplicationID}
 	switch {
 	case m.cut:
@@ -129,13 +130,14 @@ func (p *Page) replay(m *message, as string) (id string, err error) {
 			return p.publish(d)
 		}
 	case handler.SourceEventBridge:
-		// As a replay of EventBridge's archive does, which is a new event to Scout.
+		// A replay of EventBridge's archive adds the same key, and Scout treats the
+		// event as new.
 		same.Body = fmt.Sprintf(`{"replay-name":"scout-dev-%s",`, uuid.New()) + strings.TrimPrefix(strings.TrimSpace(m.body), "{")
 	}
 	return p.server.Send(m.Queue, same)
 }
 
-// notRepeatable returns why a message cannot be replayed as a new one, "" if it can.
+// notRepeatable returns why a message cannot be sent as a new one, "" if it can.
 func (p *Page) notRepeatable(m *message) string {
 	const edit = "; edit it to send another"
 	switch source := handler.Source(m.Source); {
@@ -144,21 +146,21 @@ func (p *Page) notRepeatable(m *message) string {
 	case source == handler.SourceS3:
 		return "S3's records carry their own identity" + edit
 	case source == handler.SourceEventBridge && strings.Contains(m.body, `"replay-name"`):
-		return "this event is a replay already" + edit
+		return "this event is already a replay" + edit
 	case source == handler.SourcePlain && p.identifiesPlain(m.Queue):
 		return "queue.message_id says that the message carries its own identity" + edit
 	}
 	return ""
 }
 
-// identifiesPlain reports whether plain messages of a queue carry their id.
+// identifiesPlain reports whether the plain messages of a queue carry their own id.
 func (p *Page) identifiesPlain(queue string) bool {
 	return slices.ContainsFunc(p.config().Queues, func(q config.Queue) bool {
 		return q.Name == queue && q.MessageID != (handler.Selector{})
 	})
 }
 
-// newDraft returns a message as it can be published again.
+// newDraft returns the draft that publishes a message again.
 func newDraft(m *message) draft {
 	var envelope struct {
 		Type, TopicArn, Message, Subject string
@@ -175,7 +177,7 @@ func newDraft(m *message) draft {
 	return d
 }
 
-// shownAttributes returns attributes sorted by name. Binary ones are left out.
+// shownAttributes returns attributes sorted by name, without binary ones.
 func shownAttributes(attributes map[string]devstack.Attribute) []attribute {
 	var list []attribute
 	for _, name := range slices.Sorted(maps.Keys(attributes)) {

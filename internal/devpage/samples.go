@@ -13,11 +13,11 @@ import (
 // A sample is a message of a sample event, ready to be published.
 type sample struct {
 	Name  string `json:"name"`
-	Draft draft  `json:"draft"` // to a topic by name, or to no queue in particular
+	Draft draft  `json:"draft"` // to a topic by name, or to any queue
 }
 
-// maxSamples is the maximum number of messages of a sample event. The others are of
-// the same kind.
+// maxSamples is the maximum number of messages from one sample event. Further messages
+// are of the same kind.
 const maxSamples = 12
 
 func (p *Page) serveSamples(w http.ResponseWriter, _ *http.Request) {

@@ -11,7 +11,7 @@ import (
 
 // A listView is a queue or set of Sidekiq.
 type listView struct {
-	Kind string    `json:"kind"` // for people
+	Kind string    `json:"kind"` // as text
 	Name string    `json:"name"`
 	Size int       `json:"size"`
 	Jobs []jobView `json:"jobs"`
@@ -67,7 +67,7 @@ func newJobView(job sidekiq.WaitingJob) jobView {
 		ErrorClass   string `json:"error_class"`
 		ErrorMessage string `json:"error_message"`
 	}
-	_ = json.Unmarshal(job.Payload, &known) // anything else is shown as it is
+	_ = json.Unmarshal(job.Payload, &known) // anything else is shown unchanged
 	v := jobView{Class: show(known.Class), JID: show(known.JID), Preview: preview(job.Payload), JSON: pretty(string(job.Payload)), Cut: len(job.Payload) == sidekiq.MaxWaitingPayload}
 	if known.Wrapped != "" {
 		v.Class = show(known.Wrapped)

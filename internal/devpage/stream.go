@@ -48,14 +48,13 @@ func (p *Page) view() stackView {
 }
 
 const (
-	streamInterval = time.Second            // between two looks at the stack's topics
-	streamPause    = 100 * time.Millisecond // between two events, each with all messages that changed meanwhile
+	streamInterval = time.Second            // between two checks of the stack's topics
+	streamPause    = 100 * time.Millisecond // between two events; each has all messages that have changed
 )
 
-// serveStream sends the list of messages and its changes as server-sent events:
-// "reset" if the page has messages of another run, "stack" and "messages". The id of
-// an event is the run and the sequence number, with which the browser continues
-// after a break.
+// serveStream sends the list of messages and its changes as server-sent events: "reset"
+// if the page has messages of another run, "stack" and "messages". The id of an event
+// is the run and the sequence number. The browser sends the last id when it reconnects.
 func (p *Page) serveStream(w http.ResponseWriter, r *http.Request) {
 	if p.streams.Add(1) > maxStreams {
 		p.streams.Add(-1)
@@ -95,7 +94,7 @@ type stream struct {
 	flush func() error
 	run   string
 	seq   int64
-	stack string // as sent last
+	stack string // the last one that was sent
 	err   error  // the client has disconnected
 }
 
@@ -137,7 +136,7 @@ type messageView struct {
 	BodyCut       bool          `json:"bodyCut"`
 	Attributes    []attribute   `json:"attributes"` // of the message that was published or sent
 	Payloads      []payloadView `json:"payloads"`
-	Draft         draft         `json:"draft"`         // to publish the message with changes
+	Draft         draft         `json:"draft"`         // for publishing the message with changes
 	NotRepeatable string        `json:"notRepeatable"` // why it cannot be replayed as a new message; "" if it can
 }
 
@@ -176,7 +175,7 @@ func (p *Page) serveMessage(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, v)
 }
 
-// textAttributes are the attributes of a request of the page. All are text.
+// textAttributes converts the attributes of a request of the page. All are text.
 func textAttributes(attributes []attribute) map[string]devstack.Attribute {
 	m := map[string]devstack.Attribute{}
 	for _, a := range attributes {

@@ -1,4 +1,4 @@
-// The page of scout dev. All text of others is escaped by the server and inserted
+// The page of scout dev. The server escapes text from others, and the page inserts it
 // as text, never as markup.
 
 const $ = (id) => document.getElementById(id);
@@ -11,7 +11,7 @@ function make(tag, attributes, ...children) {
   return element;
 }
 
-// call calls the page's API, and throws an Error with a text for people.
+// call calls the page's API. If that fails, it throws an Error whose message is for the user.
 async function call(path, body) {
   const options = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
   const response = await fetch("/_scout/" + path, options).catch(() => { throw new Error("scout dev does not respond; is it running?"); });
@@ -41,7 +41,7 @@ function mark(state) {
   return make("span", { class: "mark", "aria-hidden": "true" }, marks[state] ?? "");
 }
 
-// consequence says in one line what became of a message.
+// consequence returns the outcome of a message in one line.
 function consequence(m) {
   if (m.detail) return m.detail;
   if (m.jobs.length === 0) return "";
@@ -64,8 +64,8 @@ function fillRow(row, m) {
   );
 }
 
-// showMessages shows messages that have arrived or changed. A burst is one update of
-// the layout.
+// showMessages shows messages that have arrived or changed, with one update of the
+// layout.
 function showMessages(list) {
   const scroll = $("scroll");
   const atEnd = scroll.scrollTop + scroll.clientHeight > scroll.scrollHeight - 40;
@@ -99,7 +99,7 @@ function count() {
   $("empty").hidden = messages.size > 0;
 }
 
-// announce tells a screen reader of the latest message, at most once a second.
+// announce tells a screen reader about the latest message, once none has arrived for a second.
 let announcing = 0;
 function announce(text) {
   clearTimeout(announcing);
@@ -150,7 +150,7 @@ document.querySelector(".pane").addEventListener("keydown", (event) => {
 
 // One message.
 
-let shown = null; // as the server describes it
+let shown = null; // the server's description of the selected message
 
 async function loadMessage(id) {
   try {
@@ -176,11 +176,11 @@ function showDetails(m) {
   showOriginal(m);
   $("redeliver").disabled = $("edit").disabled = m.bodyCut;
   $("repeat").disabled = m.notRepeatable !== "";
-  $("repeat-about").textContent = m.notRepeatable ? `Not possible: ${m.notRepeatable}.` : "The same content with a new id, so it makes a new job.";
+  $("repeat-about").textContent = m.notRepeatable ? `Not possible: ${m.notRepeatable}.` : "Sends the same content with a new id, so it makes a new job.";
   showFacts(m);
 }
 
-// showOriginal shows what was published and, of a notification, also its envelope.
+// showOriginal shows the original message. For a notification, it also shows the envelope.
 function showOriginal(m) {
   if (m.published) {
     const envelope = make("details", {}, make("summary", {}, "As SQS delivered it"), block(m.body, m.bodyCut, "Body"));
@@ -271,7 +271,7 @@ function showDestinations(stack) {
   const queues = stack.queues.map((name) => make("option", { value: "queue:" + name }, `${name}, without a topic`));
   $("destination").replaceChildren(make("optgroup", { label: "Topics" }, ...topics), make("optgroup", { label: "Queues" }, ...queues));
   const options = [...$("destination").options];
-  (options.find((o) => o.value === before) ?? options[0]).selected = true; // before is gone after a reload
+  (options.find((o) => o.value === before) ?? options[0]).selected = true; // a reload may remove the selected destination
   showFields();
 }
 
@@ -298,7 +298,7 @@ function addAttribute(a, focus) {
   if (focus) row.children[0].focus();
 }
 
-// fillForm fills the form with a draft. A topic that does not exist is another one.
+// fillForm fills the form with a draft. It selects "another topic" for a topic that does not exist.
 function fillForm(draft) {
   const options = [...$("destination").options];
   const option = options.find((o) => o.value === draft.topic || o.value.endsWith(":" + draft.topic) || o.value === "queue:" + draft.queue)
@@ -349,7 +349,7 @@ async function loadSamples() {
 
 // Sidekiq.
 
-let sidekiqShown = ""; // the last response, so that nothing is replaced without need
+let sidekiqShown = ""; // the last response; an equal one changes nothing
 
 async function loadSidekiq() {
   if ($("sidekiq").hidden || document.hidden) return;
@@ -390,7 +390,7 @@ function sidekiqList(list, open) {
 
 setInterval(loadSidekiq, 2000);
 
-// The stream of the server.
+// The server's stream of events.
 
 const stream = new EventSource("/_scout/stream");
 stream.addEventListener("open", () => { $("connection").textContent = "live"; $("connection").dataset.live = ""; });
