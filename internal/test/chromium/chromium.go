@@ -19,12 +19,12 @@ import (
 	"scout/internal/test/env"
 )
 
-// patience is how long a test waits for the browser. It is generous because the
+// timeout is the maximum time that a test waits for the browser. It is long because the
 // machine may be busy.
-const patience = time.Minute
+const timeout = time.Minute
 
-// A Page is a tab of a browser that belongs to one test. Its methods fail the test if
-// the browser does.
+// A Page is a tab of a browser. The browser belongs to one test. The methods fail the
+// test if the browser fails.
 type Page struct {
 	t       testing.TB
 	session string
@@ -42,7 +42,8 @@ type reply struct {
 	Error  *struct{ Message string }
 }
 
-// Open starts a browser, whose window has a size in CSS pixels, and opens a URL.
+// Open starts a browser and opens a URL. Width and height are those of its window in
+// CSS pixels.
 func Open(t testing.TB, url string, width, height int) *Page {
 	t.Helper()
 	p := &Page{t: t, replies: map[int]chan reply{}, ended: make(chan struct{}), events: map[string][]json.RawMessage{}}
@@ -89,7 +90,7 @@ func (p *Page) start() {
 		_ = p.write([]byte(`{"id":0,"method":"Browser.close"}`))
 		select {
 		case <-p.ended:
-		case <-time.After(patience):
+		case <-time.After(timeout):
 			p.t.Error("chromium, Browser.close: the browser has not ended")
 			_ = cmd.Process.Kill()
 		}
@@ -99,7 +100,7 @@ func (p *Page) start() {
 	})
 }
 
-// read takes the browser's messages until it ends.
+// read reads the browser's messages until the browser ends.
 func (p *Page) read(r *bufio.Reader) {
 	defer close(p.ended)
 	for {
@@ -162,12 +163,12 @@ func (p *Page) Call(method string, params, out any) {
 		}
 	case <-p.ended:
 		p.t.Fatalf("chromium, %s: the browser has ended", method)
-	case <-time.After(patience):
-		p.t.Fatalf("chromium, %s: no answer", method)
+	case <-time.After(timeout):
+		p.t.Fatalf("chromium, %s: no response", method)
 	}
 }
 
-// Events returns the parameters of an event of the protocol, as often as it happened.
+// Events returns the parameters of each occurrence of an event of the protocol.
 func (p *Page) Events(method string) []json.RawMessage {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -204,7 +205,7 @@ func (p *Page) Text(expression string) (text string) {
 // Wait waits until a condition in JavaScript holds.
 func (p *Page) Wait(condition string) {
 	p.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(timeout); ; time.Sleep(50 * time.Millisecond) {
 		var holds bool
 		p.Eval("Boolean("+condition+")", &holds)
 		if holds {
@@ -216,10 +217,10 @@ func (p *Page) Wait(condition string) {
 	}
 }
 
-// keyCodes are the virtual key codes of the keys that are not text.
+// keyCodes are the virtual key codes of keys that produce no text.
 var keyCodes = map[string]int{"Tab": 9, "Enter": 13, "Escape": 27, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
 
-// Press presses keys, one after another, as a person does.
+// Press presses keys one after another.
 func (p *Page) Press(keys ...string) {
 	p.t.Helper()
 	for _, key := range keys {
@@ -236,7 +237,7 @@ func (p *Page) Press(keys ...string) {
 	}
 }
 
-// Type enters text where the focus is.
+// Type enters text into the focused element.
 func (p *Page) Type(text string) {
 	p.t.Helper()
 	p.Call("Input.insertText", map[string]any{"text": text}, nil)
@@ -258,7 +259,7 @@ func (p *Page) SetDark(dark bool) {
 	p.Call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": value}}}, nil)
 }
 
-// Screenshot writes what the page shows to a PNG file.
+// Screenshot writes the visible part of the page to a PNG file.
 func (p *Page) Screenshot(file string) {
 	p.t.Helper()
 	var shot struct{ Data string }
@@ -272,7 +273,7 @@ func (p *Page) Screenshot(file string) {
 	}
 }
 
-// A Node is an element as assistive technology sees it.
+// A Node is an element in the accessibility tree.
 type Node struct{ Role, Name string }
 
 // AccessibilityTree returns the page's elements with their roles and names.

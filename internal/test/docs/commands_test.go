@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// build builds scout and returns a folder to run it in, with the sample events,
-// and the environment to run it with.
+// build builds scout. It returns a directory with the sample events in which to run it,
+// and the environment for it.
 func build(t *testing.T) (dir string, env []string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -24,11 +24,10 @@ func build(t *testing.T) (dir string, env []string) {
 	return dir, []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + dir, "REDIS_URL=redis://localhost:6379", "NO_COLOR=1"}
 }
 
-// TestTranscripts runs every command after a "$ " in a block of the language
-// console, and compares what it prints. In the documentation, … stands for
-// anything within a line, and alone on a line for any number of lines. A block of the
-// language yaml whose first line is a comment with a file's name is that file, for the
-// blocks after it.
+// TestTranscripts runs every command after a "$ " in a console block, and compares its
+// output. In the documentation, … stands for any text within a line. Alone on a line,
+// it stands for any number of lines. A yaml block is a file for the blocks after it if
+// its first line is a comment with the file's name.
 func TestTranscripts(t *testing.T) {
 	dir, env := build(t)
 	ran := 0
@@ -46,7 +45,7 @@ func TestTranscripts(t *testing.T) {
 				command, want, _ := strings.Cut(step, "\n")
 				cmd := exec.Command("sh", "-c", command)
 				cmd.Dir, cmd.Env = dir, env
-				output, _ := cmd.CombinedOutput() // the documentation shows failures, too
+				output, _ := cmd.CombinedOutput() // some transcripts show failures
 				ran++
 				if !matches(want, string(output)) {
 					t.Errorf("%s:%d: %s prints\n%s\nwant\n%s", p.path, b.line, command, output, want)
@@ -106,6 +105,6 @@ func TestCommands(t *testing.T) {
 		}
 	}
 	if found < 5 {
-		t.Errorf("found %d commands, which cannot be all", found)
+		t.Errorf("found %d commands, fewer than the documentation has", found)
 	}
 }

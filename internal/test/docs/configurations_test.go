@@ -11,8 +11,8 @@ import (
 	"scout/config"
 )
 
-// TestConfigurations loads every configuration in the documentation. What an
-// example leaves out is added to it.
+// TestConfigurations loads every configuration in the documentation. It adds required
+// keys that an example omits.
 func TestConfigurations(t *testing.T) {
 	loaded := 0
 	for _, p := range pages(t) {
@@ -33,12 +33,12 @@ func TestConfigurations(t *testing.T) {
 		}
 	}
 	if loaded < 10 {
-		t.Errorf("loaded %d configurations, which cannot be all", loaded)
+		t.Errorf("loaded %d configurations, fewer than the documentation has", loaded)
 	}
 }
 
-// complete adds to an example what a configuration must have. It reports whether
-// the example belongs to a configuration at all.
+// complete adds the required keys that an example omits. It reports false if the
+// example is not part of a configuration.
 func complete(t *testing.T, example string) (text string, ok bool) {
 	t.Helper()
 	var document any

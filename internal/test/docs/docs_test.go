@@ -1,5 +1,5 @@
-// Package docs tests the documentation: links lead somewhere, configurations load,
-// commands exist, and transcripts show what the commands print.
+// Package docs tests the documentation: links have targets, configurations load,
+// commands exist, and transcripts match the output of the commands.
 package docs
 
 import (
@@ -50,7 +50,7 @@ func pages(t *testing.T) []page {
 		}
 	}
 	if len(all) < 10 {
-		t.Fatalf("found %d pages, which cannot be all", len(all))
+		t.Fatalf("found %d pages, fewer than the documentation has", len(all))
 	}
 	return all
 }

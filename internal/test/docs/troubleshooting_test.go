@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// source returns the Go source of the project without its tests, in which the texts of
-// log lines and errors stand in quotes.
+// source returns the Go source of the project without its tests. Log messages and
+// errors appear in it in quotes.
 func source(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder
@@ -34,8 +34,9 @@ func source(t *testing.T) string {
 	return all.String()
 }
 
-// TestTroubleshooting checks that every log line and error in the first column of the
-// tables in docs/troubleshooting.md exists in the source. There, … stands for anything.
+// TestTroubleshooting checks that every log message and error in the first column of
+// the tables in docs/troubleshooting.md exists in the source. In the tables, … stands
+// for any text.
 func TestTroubleshooting(t *testing.T) {
 	all := pages(t)
 	i := slices.IndexFunc(all, func(p page) bool { return p.path == "docs/troubleshooting.md" })
@@ -55,6 +56,6 @@ func TestTroubleshooting(t *testing.T) {
 		}
 	}
 	if found < 50 {
-		t.Errorf("found %d entries, which cannot be all", found)
+		t.Errorf("found %d entries, fewer than the page has", found)
 	}
 }

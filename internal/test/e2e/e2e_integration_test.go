@@ -47,14 +47,14 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// An app is a Sidekiq, and the Redis that Scout and that Sidekiq share.
+// An app is a version of Sidekiq and the Redis that it shares with Scout.
 type app struct {
 	sidekiq env.SidekiqRelease
 	redis   func(*testing.T) *env.RedisServer // starts one
 	keys    string                            // of redis in Scout's configuration, as in ", sidekiq: 8"
 }
 
-// machine is the app of what is installed on the machine.
+// machine is the app with the versions that are installed on the machine.
 var machine = app{redis: func(t *testing.T) *env.RedisServer { return env.Redis(t) }}
 
 // redisKey returns the key redis of Scout's configuration.

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// A twin is a job of a class in testdata/sidekiq/manifest.rb: what a route adds to
-// the class, and the same as options of set.
+// A twin is a job of a class in testdata/sidekiq/manifest.rb, with the keys that a
+// route adds to the class and the equivalent options of set.
 type twin struct{ class, route, set string }
 
 var twins = []twin{
@@ -31,9 +31,9 @@ var twins = []twin{
 	{"Twin::PrefixedJob", "", "{}"},
 }
 
-// TestManifest pushes a job of each twin with Sidekiq's own client and with Scout,
-// which knows the classes only from the manifest that the rake task of the Rails
-// example writes. The jobs must not differ.
+// TestManifest pushes a job of each twin with Sidekiq's own client and with Scout, and
+// compares the jobs. Scout knows the classes only from the manifest, which the rake
+// task of the Rails example writes.
 func TestManifest(t *testing.T) {
 	t.Parallel()
 	testManifest(t, machine)
@@ -79,8 +79,8 @@ func testManifest(t *testing.T, a app) {
 	checkManifest(t, manifest)
 }
 
-// equalJobs compares jobs key by key. Of ids, times and metadata, only the types
-// must be the same.
+// equalJobs compares jobs key by key. For ids, times and metadata, it compares only the
+// types.
 func equalJobs(t *testing.T, what string, got, want map[string]any) {
 	t.Helper()
 	for _, job := range []map[string]any{got, want} {
@@ -88,7 +88,7 @@ func equalJobs(t *testing.T, what string, got, want map[string]any) {
 			switch key {
 			case "jid", "created_at", "enqueued_at", "job_id":
 				job[key] = shape(value)
-			case "lock_args": // a Proc, of which the client writes the address in memory
+			case "lock_args": // a Proc; the client writes its address in memory
 				delete(job, key)
 			}
 		}

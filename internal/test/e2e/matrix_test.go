@@ -15,7 +15,7 @@ type part struct{ suite, program, version string }
 
 var sidekiqs = []struct {
 	part
-	keys []string // of redis in Scout's configuration, which this Sidekiq takes
+	keys []string // of redis in Scout's configuration that this Sidekiq supports
 }{
 	{part{"bookworm", "sidekiq", "Sidekiq 6.4."}, []string{"", namespaced}},
 	{part{"trixie", "sidekiq", "Sidekiq 7.3."}, []string{""}},
@@ -81,8 +81,8 @@ func newApp(sidekiq, server part, keys string) app {
 	return a
 }
 
-// testsOf returns the tests of an app by their names. Some of them concern only its
-// Sidekiq, and are needed with one Redis.
+// testsOf returns the tests of an app by name. Some tests concern only Sidekiq, and
+// need to run with one Redis only.
 func testsOf(a app, all bool) map[string]func(*testing.T, app) {
 	tests := map[string]func(*testing.T, app){"options": testOptions}
 	if !all || a.keys != "" && a.keys != sidekiq8 {

@@ -20,13 +20,13 @@ import (
 	"scout/internal/test/env"
 )
 
-// An option is a topic whose message becomes a job.
+// An option is a topic, and the expected job of its message.
 type option struct {
 	name, route string // of the topic
 	message     string // more members of the message
 	class       string // of the job
 	fields      string // of the job while it is queued, JSON: what Sidekiq's API reads
-	set         string // that the job is in after it ran: retry, dead, schedule or, unless it is kept, none
+	set         string // the set of the job after it ran: retry, dead, schedule, or none
 	kept        string // more fields of the job in that set, JSON
 	unrun       bool   // no worker is called
 }
@@ -63,8 +63,9 @@ func (o option) text() string {
 // isRejected reports whether Scout makes no job of the message.
 func (o option) isRejected() bool { return o.unrun && o.set == "dead" }
 
-// testOptions publishes a message for each option to Scout's daemon, lets Sidekiq
-// run and retry the jobs, and looks at what Sidekiq's API and its Web UI show.
+// testOptions publishes a message for each option to Scout's daemon and lets Sidekiq
+// run and retry the jobs. It checks the results of Sidekiq's API and the pages of its
+// Web UI.
 func testOptions(t *testing.T, a app) {
 	server := a.redis(t)
 	w := &watcher{T: t, app: a, redisURL: server.URL(), store: openStore(t, server.URL())}
@@ -78,7 +79,7 @@ func testOptions(t *testing.T, a app) {
 	eventually(t, "retry-for-over is over", func() bool { return time.Since(failed) > 3*time.Second })
 
 	w.pages("/retries/all/retry")
-	w.run(len(retries)-1, failedTwice) // nothing is called for unknown
+	w.run(len(retries)-1, failedTwice) // no worker is called for unknown
 	dead := w.checkSets(failedTwice)["dead"]
 
 	w.pages("/morgue/all/retry")
@@ -87,9 +88,9 @@ func testOptions(t *testing.T, a app) {
 	w.checkBusy()
 }
 
-// run lets Sidekiq run all queued jobs, until the sets are those of a phase. The jobs
-// must call n workers. Sidekiq does not run afterwards, because its retry_all takes a
-// job that has failed meanwhile a second time, and leaves another one in the set.
+// run lets Sidekiq run all queued jobs until the sets have the contents of a phase. The
+// jobs must call n workers. Sidekiq is stopped at the end, because its retry_all would
+// retry a job that has just failed a second time, and leave another one in the set.
 func (w *watcher) run(n int, p phase) []env.Execution {
 	w.Helper()
 	server := w.sidekiq.Start(w.T, w.redisURL, "default", "critical", "mailers")
@@ -105,7 +106,7 @@ func (w *watcher) run(n int, p phase) []env.Execution {
 	return executions
 }
 
-// A watcher looks at an app while its jobs run.
+// A watcher checks an app while its jobs run.
 type watcher struct {
 	*testing.T
 	app
@@ -288,7 +289,7 @@ func (w *watcher) checkRejected(executions []env.Execution) {
 	}
 }
 
-// A phase is what has happened to the jobs.
+// A phase is a stage of the jobs' life cycle.
 type phase int
 
 const (
@@ -315,7 +316,7 @@ func (w *watcher) sets(p phase) map[string][]option {
 	return sets
 }
 
-// checkSets checks what is in the sets, and returns it.
+// checkSets checks and returns the contents of the sets.
 func (w *watcher) checkSets(p phase) map[string]map[string]record {
 	w.Helper()
 	_, sets := w.read()
@@ -343,7 +344,7 @@ func (w *watcher) key(name string) string {
 	return name
 }
 
-// A page is one of Sidekiq's Web UI, without its markup.
+// A page is a page of the Web UI, without its markup.
 type page struct {
 	Status int
 	Text   string

@@ -22,8 +22,8 @@ type railsApp struct {
 	env []string // of its programs
 }
 
-// TestRailsExample does what the README of examples/rails says: it writes the
-// manifest, starts the programs of Procfile.dev and publishes to the topics.
+// TestRailsExample follows the README of examples/rails: it writes the manifest, starts
+// the programs of Procfile.dev and publishes to the topics.
 func TestRailsExample(t *testing.T) {
 	t.Parallel()
 	a := railsApp{T: t, dir: t.TempDir()}
@@ -92,8 +92,8 @@ Class.new { include Sidekiq::Worker; def perform; end }
 	}
 }
 
-// checkManifest checks that the manifest of the example is what the rake task
-// writes, except for the version of Sidekiq, and that Scout accepts it.
+// checkManifest checks that the manifest of the example equals the output of the rake
+// task, except for the version of Sidekiq, and that Scout accepts it.
 func (a railsApp) checkManifest(rake string) {
 	a.Helper()
 	file := filepath.Join(a.dir, "workers.json")
@@ -135,8 +135,8 @@ func (a railsApp) run(program string, args ...string) string {
 	return string(output)
 }
 
-// start starts a command of the shell, and returns the file that its output goes to.
-// When the test ends, the command gets SIGTERM.
+// start starts a shell command, and returns the path of the file with its output. When
+// the test ends, the command gets SIGTERM.
 func (a railsApp) start(command string) (output string) {
 	a.Helper()
 	output = filepath.Join(a.TempDir(), "output")

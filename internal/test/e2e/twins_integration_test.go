@@ -100,7 +100,7 @@ func (a app) readBySidekiq(t *testing.T, redisURL string) map[string]any {
 	return read
 }
 
-// checkUsage checks what Scout reads of the jobs in the queue default.
+// checkUsage checks the usage that Scout reads for the jobs in the queue default.
 func (a app) checkUsage(t *testing.T, redisURL string, jobs int) {
 	t.Helper()
 	client, err := sidekiq.NewClient(sidekiq.Options{URL: redisURL})

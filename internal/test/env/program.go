@@ -8,7 +8,7 @@ import (
 )
 
 // Program returns the path of an installed program. how says where make deps gets
-// it from. Others with the same purpose serve in its place.
+// it from. The others are alternatives with the same purpose.
 func Program(t testing.TB, name, how string, others ...string) string {
 	t.Helper()
 	for _, each := range append([]string{name}, others...) {

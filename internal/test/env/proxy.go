@@ -17,12 +17,12 @@ type Proxy struct {
 	// returns true, the client gets a closed connection instead of the reply.
 	Swallow func() bool
 
-	// Cut is called for each request, or part of one, of a client; nil means false.
-	// If it returns true, the server gets half of it, and the client a closed
-	// connection. Set it before the first connection.
+	// Cut, unless nil, is called for each request, or part of one, of a client. If it
+	// returns true, the server gets half of the request, and the connection of the
+	// client is closed. Set it before the first connection.
 	Cut func() bool
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	server string     // the address of the server
 	conns  map[net.Conn]bool
 

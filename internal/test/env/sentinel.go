@@ -240,8 +240,8 @@ func (r *Replication) CrashMaster() (former *RedisServer) {
 	return r.ReplaceMaster((*RedisServer).Kill)
 }
 
-// ReplaceMaster stops the master in any way, and returns it when the sentinels have
-// promoted a replica.
+// ReplaceMaster calls stop to stop the master. It returns the former master once the
+// sentinels have promoted a replica.
 func (r *Replication) ReplaceMaster(stop func(*RedisServer)) (former *RedisServer) {
 	r.t.Helper()
 	former = r.master()

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// Uploads are what sam deploy uploads to an S3 bucket, in moto.
+// Uploads are the files that sam deploy uploads to an S3 bucket, in moto.
 type Uploads struct {
 	env  []string
 	seen map[string]bool // by key
@@ -25,16 +25,16 @@ func NewUploads(t testing.TB) *Uploads {
 	return u
 }
 
-// Deploy runs sam deploy in a directory, and returns what it prints and the files of
-// each function that it uploaded, by name, unless they have been uploaded before. It
-// ends where SAM creates the stack, which moto cannot do from a SAM template.
+// Deploy runs sam deploy in a directory. It returns its output and the files of each
+// uploaded function by name, without functions that were uploaded before. It ends when
+// SAM creates the stack, because moto cannot create one from a SAM template.
 func (u *Uploads) Deploy(t testing.TB, dir string, args ...string) (output string, functions []map[string][]byte) {
 	t.Helper()
 	cmd := Command(t, dir, SAM(t), append([]string{"deploy", "--no-resolve-s3", "--s3-bucket", "artifacts", "--no-confirm-changeset"}, args...)...)
 	cmd.Env = append(cmd.Env, u.env...)
 	out, _ := cmd.CombinedOutput()
 	if !bytes.Contains(out, []byte("Initiating deployment")) {
-		t.Fatalf("sam deploy did not come to the deployment:\n%s", out)
+		t.Fatalf("sam deploy did not start the deployment:\n%s", out)
 	}
 	for key := range strings.FieldsSeq(u.aws(t, "s3api", "list-objects-v2", "--bucket", "artifacts", "--query", "Contents[].Key", "--output", "text")) {
 		if !strings.HasSuffix(key, ".template") && !u.seen[key] {
@@ -82,7 +82,7 @@ func (u *Uploads) aws(t testing.TB, args ...string) string {
 	return string(out)
 }
 
-// Command returns a command in a directory, by default the project's, with invalid
+// Command returns a command in a directory, by default that of the project, with invalid
 // AWS credentials.
 func Command(t testing.TB, dir, program string, args ...string) *exec.Cmd {
 	t.Helper()

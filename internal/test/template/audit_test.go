@@ -15,8 +15,8 @@ import (
 	"scout/sidekiq"
 )
 
-// TestAudit checks that scout check --online has nothing to say about the queues,
-// policies and subscriptions of the templates.
+// TestAudit checks that an audit has no findings for the queues, policies and
+// subscriptions of the templates.
 func TestAudit(t *testing.T) {
 	for name, s := range scenarios(parse(t, readFile(t, "../../../template.yaml"))) {
 		checkAudit(t, name, s.facts(t))
@@ -46,8 +46,8 @@ func daemonQueues(t *testing.T) map[string]*stack {
 	return stacks
 }
 
-// facts returns what an audit would find out about the stack, for a configuration
-// that has a route for each topic, bucket and rule.
+// facts returns the facts that an audit would read about the stack, for a configuration
+// with a route for each topic, bucket and rule.
 func (s *stack) facts(t *testing.T) audit.Facts {
 	queue := s.attributes(t, "Queue")
 	arn := queue["QueueArn"]
@@ -90,7 +90,8 @@ func (s *stack) attributes(t *testing.T, queue string) audit.Attributes {
 	return a
 }
 
-// texts returns the properties of a resource, those that are not single values in JSON.
+// texts returns the properties of a resource as texts. Values that are not scalars are
+// in JSON.
 func (s *stack) texts(t *testing.T, name string) audit.Attributes {
 	a := audit.Attributes{}
 	for key, value := range s.resources[name].Properties {

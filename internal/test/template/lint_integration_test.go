@@ -17,9 +17,9 @@ import (
 	"scout/internal/test/env"
 )
 
-// variants writes the template with other defaults, because linters and sam
-// validate know no other values: with 1 and 15 topics, standard and FIFO, in and
-// out of a VPC. It returns their paths.
+// variants writes the template with other defaults, because linters and sam validate
+// check only those: with 1 and 15 topics, standard and FIFO, in and out of a VPC. It
+// returns the paths.
 func variants(t *testing.T) (paths []string) {
 	t.Helper()
 	text, dir := readFile(t, "../../../template.yaml"), t.TempDir()
@@ -69,8 +69,8 @@ func TestSAMValidate(t *testing.T) {
 	}
 }
 
-// TestSAMBuild builds the function for the architecture that SAM is told, by the
-// parameter file of an environment or on the command line.
+// TestSAMBuild builds the function for the architecture in the parameter file of an
+// environment or on the command line.
 func TestSAMBuild(t *testing.T) {
 	sam := env.SAM(t)
 	for name, c := range map[string]struct {

@@ -25,8 +25,8 @@ func TestFolderWithBlank(t *testing.T) {
 	}
 }
 
-// TestMakeDeploy runs make deploy with a program that reports the versions of SAM
-// CLIs, and otherwise prints its arguments.
+// TestMakeDeploy runs make deploy with a program that reports the version of a SAM CLI
+// and otherwise prints its arguments.
 func TestMakeDeploy(t *testing.T) {
 	sam := filepath.Join(t.TempDir(), "sam")
 	script := "#!/bin/sh\ncase $1 in --version) echo \"SAM CLI, version $VERSION\";; *) echo \"sam $*\";; esac\n"

@@ -21,7 +21,7 @@ import (
 	"scout/sidekiq"
 )
 
-// A cloud is an SNS and SQS, which the AWS CLI calls.
+// A cloud is an SNS and SQS that the AWS CLI calls.
 type cloud struct {
 	bin      string // directory with a program aws that calls them
 	endpoint string
@@ -53,7 +53,7 @@ func (c cloud) sh(t *testing.T, script string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// attributes returns the attributes that were set of a queue.
+// attributes returns the attributes of a queue that were set.
 func (c cloud) attributes(t *testing.T, queue string) map[string]any {
 	t.Helper()
 	url := c.sh(t, "aws sqs get-queue-url --query QueueUrl --output text --queue-name "+queue)
@@ -129,9 +129,9 @@ func queueSteps(t *testing.T, topic string) string {
 	return strings.Replace(script, "arn:aws:sns:us-east-1:123456789012:orders", topic, 1)
 }
 
-// TestDaemonQueue creates the daemon's queue with the commands of docs/deploy.md, and
-// checks that it works and is as packaging/queue.yaml describes it. moto cannot
-// create the template's policies and subscriptions.
+// TestDaemonQueue creates the daemon's queue with the commands of docs/deploy.md. It
+// checks that the queue works and matches packaging/queue.yaml. moto cannot create the
+// template's policies and subscriptions.
 func TestDaemonQueue(t *testing.T) {
 	c := newCloud(t, env.Moto(t))
 	c.sh(t, queueSteps(t, c.topic))
@@ -157,8 +157,8 @@ func TestDaemonQueue(t *testing.T) {
 	}
 }
 
-// TestQueueStepsOnDevstack runs the commands of docs/deploy.md against scout dev's
-// SNS and SQS. What SNS cannot deliver goes to the dead-letter queue.
+// TestQueueStepsOnDevstack runs the commands of docs/deploy.md with scout dev's SNS and
+// SQS. A message that SNS cannot deliver goes to the dead-letter queue.
 func TestQueueStepsOnDevstack(t *testing.T) {
 	server := devstack.NewServer()
 	endpoint := httptest.NewServer(server)

@@ -363,7 +363,7 @@ func checkSubscriptions(s *stack, complain complaint) {
 		if !reflect.DeepEqual(r.DependsOn, []any{"QueuePolicy", "UndeliveredQueuePolicy"}) {
 			complain("%s does not wait for the queue policies", name)
 		}
-		// The same for each list, so that a topic can move between them.
+		// The name is the same in each list, so a topic can move between them.
 		if want := "Subscription" + notAlphanumeric.ReplaceAllString(arn, ""); name != want {
 			complain("%s is not named %s", name, want)
 		}

@@ -16,7 +16,7 @@ import (
 	"scout/internal/test/env"
 )
 
-// counts count faults by kind. They are safe for concurrent use.
+// counts has the number of faults by kind. It is safe for concurrent use.
 type counts struct {
 	mu sync.Mutex
 	n  map[string]int
@@ -40,7 +40,7 @@ func (c *counts) String() string {
 	return strings.Join(lines, "\n")
 }
 
-// plan returns what happens to Redis, in an order that depends on the seed.
+// plan returns the faults of Redis, in an order that depends on the seed.
 func (r *run) plan() (plan []redisFault) {
 	for i := range r.failovers {
 		plan = append(plan, failovers[(i+3)%len(failovers)]) // the worst one first
@@ -60,8 +60,8 @@ func (r *run) plan() (plan []redisFault) {
 	return plan
 }
 
-// tortureRedis plays the plan. After each fault, Scout must work again.
-func (r *run) tortureRedis() {
+// injectRedisFaults injects the planned faults. After each, Scout must work again.
+func (r *run) injectRedisFaults() {
 	defer r.progress.Store(1000)
 	plan := r.plan()
 	for i, f := range plan {
@@ -82,7 +82,7 @@ func (r *run) tortureRedis() {
 		}
 		r.redis.WaitUntilWhole()
 		r.follow(r.master())
-		recovery, works := r.awaitWork(f.name)
+		recovery, works := r.waitForWork(f.name)
 		r.redisFaults.Unlock()
 		if recovery > r.longest {
 			r.longest, r.longestAfter = recovery, f.name
@@ -94,7 +94,7 @@ func (r *run) tortureRedis() {
 	}
 }
 
-// follow makes the proxy lead to the master, unless it is nil.
+// follow makes the proxy forward to the master, unless master is nil.
 func (r *run) follow(master *env.RedisServer) {
 	if master != nil && (master.Addr != r.proxied || r.proxyAway) {
 		r.proxied, r.proxyAway = master.Addr, false
@@ -102,9 +102,9 @@ func (r *run) follow(master *env.RedisServer) {
 	}
 }
 
-// awaitWork returns how long it takes until every daemon has handled messages again,
-// unless it is stopped; false if one does not.
-func (r *run) awaitWork(after string) (time.Duration, bool) {
+// waitForWork returns the time until every daemon has handled messages again, unless it
+// is stopped. It returns false if one does not.
+func (r *run) waitForWork(after string) (time.Duration, bool) {
 	start, before := time.Now(), map[*daemon]int64{}
 	for _, d := range r.daemons {
 		before[d] = d.endpoint.handled.Load()
@@ -122,8 +122,9 @@ func (r *run) awaitWork(after string) (time.Duration, bool) {
 	return time.Since(start), true
 }
 
-// tortureSQS lets SQS fail now and then, and often for a moment.
-func (r *run) tortureSQS(rng *rand.Rand) {
+// injectSQSFaults makes 2 % of the calls to SQS fail, and 10 to 50 % of them in short
+// bursts.
+func (r *run) injectSQSFaults(rng *rand.Rand) {
 	for !r.isOver() {
 		r.sqs.permille.Store(20)
 		time.Sleep(time.Duration(rng.Int64N(int64(8 * time.Second))))
@@ -134,8 +135,8 @@ func (r *run) tortureSQS(rng *rand.Rand) {
 	r.sqs.permille.Store(0)
 }
 
-// tortureDaemon does things to a daemon until the run is over.
-func (r *run) tortureDaemon(d *daemon, rng *rand.Rand) {
+// injectDaemonFaults injects faults into a daemon until the run is over.
+func (r *run) injectDaemonFaults(d *daemon, rng *rand.Rand) {
 	for !r.isOver() {
 		time.Sleep(time.Duration(rng.Int64N(int64(r.interval))))
 		kind, calm := rng.IntN(100), rng.IntN(2) == 0
@@ -144,7 +145,7 @@ func (r *run) tortureDaemon(d *daemon, rng *rand.Rand) {
 				if r.isOver() {
 					return
 				}
-				d.ended() // while Redis fails, tortureRedis waits until each daemon works
+				d.ended() // while Redis fails, injectRedisFaults waits until each daemon works
 				time.Sleep(20 * time.Millisecond)
 			}
 			r.scoutFaults.RLock()
@@ -156,12 +157,12 @@ func (r *run) tortureDaemon(d *daemon, rng *rand.Rand) {
 			continue
 		}
 		r.scoutFaults.RLock()
-		r.hurtDaemon(d, rng, kind)
+		r.injectDaemonFault(d, rng, kind)
 		r.scoutFaults.RUnlock()
 	}
 }
 
-func (r *run) hurtDaemon(d *daemon, rng *rand.Rand, kind int) {
+func (r *run) injectDaemonFault(d *daemon, rng *rand.Rand, kind int) {
 	if d.ended() {
 		return
 	}
@@ -188,8 +189,9 @@ func (r *run) hurtDaemon(d *daemon, rng *rand.Rand, kind int) {
 	}
 }
 
-// tortureFunctions does things to the functions of a mapping until the run is over.
-func (r *run) tortureFunctions(m *mapping, rng *rand.Rand) {
+// injectFunctionFaults injects faults into the functions of a mapping until the run is
+// over.
+func (r *run) injectFunctionFaults(m *mapping, rng *rand.Rand) {
 	for !r.isOver() {
 		time.Sleep(time.Duration(rng.Int64N(int64(r.interval))))
 		r.scoutFaults.RLock()

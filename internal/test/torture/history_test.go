@@ -1,18 +1,18 @@
-// Package torture plays faults of Scout, Redis and SQS at once, keeps a history of
-// every message, and judges it by rules. docs/reliability.md describes the method
-// and shows results.
+// Package torture injects faults into Scout, Redis and SQS at once, keeps a history of
+// every message, and checks it with rules. docs/reliability.md describes the method and
+// shows results.
 //
-//   - history_test.go: what happened to each message
-//   - rules_test.go: what must have happened
-//   - instance_test.go: what each process has done with SQS
+//   - history_test.go: the history of each message
+//   - rules_test.go: the rules
+//   - instance_test.go: the calls of each process to SQS
 //   - sqs_test.go: an SQS that fails
 //   - scout_test.go: the processes of Scout
-//   - redis_test.go: Redis, and what happens to it
+//   - redis_test.go: Redis and its faults
 //   - faults_test.go: the schedule
 //   - publish_test.go: the messages
 //   - report_test.go: the end of a run
 //   - torture_test.go: the run; start at TestTorture
-//   - mutants_test.go: wrong versions of Scout that the rules must find
+//   - mutants_test.go: faulty versions of Scout that the rules must detect
 package torture
 
 import (
@@ -24,7 +24,7 @@ import (
 	"time"
 )
 
-// A fate is what must become of a message.
+// A fate is the outcome that a message must have.
 type fate string
 
 const (
@@ -53,10 +53,10 @@ type message struct {
 	handle      string // the receipt handle of the last receive
 }
 
-// A place is where a job was found: lists are emptied now and then.
+// A place is the position at which a job was found. Lists are drained at intervals.
 type place struct {
 	list  string
-	drain int // which time
+	drain int // number of the drain
 	index int // in the list, in the order in which Sidekiq takes jobs
 }
 
@@ -69,7 +69,7 @@ type event struct {
 type history struct {
 	start time.Time
 
-	mu         sync.Mutex // guards what follows
+	mu         sync.Mutex // guards the fields below
 	messages   []*message
 	drains     int
 	violations []violation // found during the run
@@ -93,7 +93,7 @@ func (h *history) published() int {
 	return len(h.messages)
 }
 
-// fate returns what must become of message n; "" if it was not published.
+// fate returns the outcome that message n must have; "" if it was not published.
 func (h *history) fate(n int) fate {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -142,7 +142,7 @@ func digest(text string) string {
 	return string(sum[:8])
 }
 
-// received notes that a Scout has received message n.
+// received records that a process of Scout has received message n.
 func (h *history) received(n int, by, handle string) {
 	h.update(n, "received by "+by, func(m *message) {
 		m.receives++
@@ -150,7 +150,7 @@ func (h *history) received(n int, by, handle string) {
 	})
 }
 
-// receivedOf returns how many of n messages, from one on, a Scout has received.
+// receivedOf returns how many of the n messages that start with first were received.
 func (h *history) receivedOf(first, n int) (received int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -191,8 +191,8 @@ func (h *history) found(lists map[string][]int) {
 	}
 }
 
-// mostReceives returns how often the message was received that was received most.
-func (h *history) mostReceives() (most int) {
+// maxReceives returns the maximum number of receives of one message.
+func (h *history) maxReceives() (most int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, m := range h.messages {
@@ -203,7 +203,7 @@ func (h *history) mostReceives() (most int) {
 	return most
 }
 
-// violate records a violation that was seen during the run. n is the message, or -1.
+// violate records a violation found during the run. n is the message, or -1.
 func (h *history) violate(rule string, n int, format string, args ...any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -78,10 +78,10 @@ func (i *instance) remove(handle string, failed bool) {
 	delete(i.held, handle)
 }
 
-// judgeHeld returns what is wrong with the messages that the instance, which has
+// checkHeld returns what is wrong with the messages that the instance, which has
 // ended, has received since a time from which on nothing failed. Those that must be
 // rejected stay hidden.
-func (i *instance) judgeHeld(since time.Time, fateOf func(n int) fate) (found []violation) {
+func (i *instance) checkHeld(since time.Time, fateOf func(n int) fate) (found []violation) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for _, h := range i.held {
@@ -92,9 +92,9 @@ func (i *instance) judgeHeld(since time.Time, fateOf func(n int) fate) (found []
 	return found
 }
 
-// judgeDeletes returns the deletions that failed and that the instance, which has
+// checkDeletes returns the deletions that failed and that the instance, which has
 // ended, has not repeated.
-func (i *instance) judgeDeletes() (found []violation) {
+func (i *instance) checkDeletes() (found []violation) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for _, d := range i.deletes {

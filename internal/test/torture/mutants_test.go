@@ -15,10 +15,10 @@ import (
 	"testing"
 )
 
-// A mutant is a wrong version of Scout.
+// A mutant is a version of Scout with a deliberate fault.
 type mutant struct {
 	name   string
-	faults string // the faults of Redis that show it: a regular expression
+	faults string // regular expression of the Redis faults that reveal it
 	caught string // the rule that it must break
 	edits  []edit
 }
@@ -55,22 +55,22 @@ var mutants = []mutant{
 		"	if n < int64(w.Replicas) {\n", "	if n < 0 {\n"}}},
 }
 
-// mutantRuns is the number of runs one of which must find a mutant. They are so short
-// that what shows it may not happen.
+// mutantRuns is the maximum number of runs for a mutant. One of them must detect it.
+// The runs are short, so one alone may not reveal the fault.
 const mutantRuns = 3
 
-// TestMutants builds each mutant and tortures it briefly. The rules must find what
-// is wrong with it, and nothing with a copy that is not changed.
+// TestMutants builds each mutant and runs the short test on it. The rules must detect
+// its fault, and find no violation in an unchanged copy.
 func TestMutants(t *testing.T) {
 	t.Run("none", func(t *testing.T) {
-		if log, err := torture(t, mutant{faults: "."}); err != nil {
+		if log, err := runMutant(t, mutant{faults: "."}); err != nil {
 			t.Errorf("%v\n%s", err, log)
 		}
 	})
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
 			for range mutantRuns {
-				log, err := torture(t, m)
+				log, err := runMutant(t, m)
 				broken := brokenRules(log)
 				fmt.Printf("mutant %q: %v\n", m.name, broken)
 				if slices.Contains(broken, m.caught) {
@@ -78,7 +78,7 @@ func TestMutants(t *testing.T) {
 				}
 				t.Logf("broken rules: %v, want %q among them: %v\n%s", broken, m.caught, err, log)
 			}
-			t.Errorf("the torture has not found this mutant")
+			t.Errorf("no run has detected this mutant")
 		})
 	}
 }
@@ -94,8 +94,9 @@ func brokenRules(log string) (rules []string) {
 	return rules
 }
 
-// torture copies the source, changes it, and runs the short form there.
-func torture(t *testing.T, m mutant) (log string, err error) {
+// runMutant copies the source, applies the mutant's edits, and runs the short test
+// there.
+func runMutant(t *testing.T, m mutant) (log string, err error) {
 	t.Helper()
 	root := strings.TrimSpace(output(t, ".", "git", "rev-parse", "--show-toplevel"))
 	dir := t.TempDir()
@@ -115,7 +116,7 @@ func torture(t *testing.T, m mutant) (log string, err error) {
 			t.Fatal(err)
 		}
 	}
-	output(t, dir, "go", "build", "-o", os.DevNull, "./cmd/local") // else a mutant that does not compile counts as found
+	output(t, dir, "go", "build", "-o", os.DevNull, "./cmd/local") // otherwise, a mutant that does not compile would count as detected
 	args := []string{"test", "-tags", "torture", "-count", "1", "-timeout", "0", "-short", "-run", "^TestTorture$", "-v",
 		"./internal/test/torture", "-args", "-keep", t.TempDir(), "-faults", m.faults, "-seed", fmt.Sprint(*flagSeed)}
 	if m.edits != nil {

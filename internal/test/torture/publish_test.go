@@ -12,8 +12,8 @@ import (
 	"scout/internal/uuid"
 )
 
-// publishAll publishes as much as the progress of the faults calls for, and always
-// something to do.
+// publishAll publishes messages in step with the progress of the faults, and whenever
+// the queue is empty.
 func (r *run) publishAll() {
 	for !r.isOver() {
 		visible, _, err := r.sqs.depth(standardQueue)
@@ -63,7 +63,7 @@ func (r *run) publishOrder() {
 		r.checkPublished(n, err)
 		return
 	}
-	// SNS repeats a delivery whose answer it has not got.
+	// SNS repeats a delivery if it has received no response.
 	envelope, _ := json.Marshal(map[string]string{
 		"Type": "Notification", "MessageId": uuid.New(), "TopicArn": devstack.TopicARN(topic), "Message": text,
 	})

@@ -33,7 +33,7 @@ func (r *run) connect() node {
 	return node{r, conn}
 }
 
-// master returns the master, although a sentinel may be slow to say which it is.
+// master returns the master. It polls, because a sentinel may be slow to report it.
 func (r *run) master() *env.RedisServer {
 	r.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
@@ -55,8 +55,8 @@ func (n node) do(command string, args ...any) any {
 	return reply
 }
 
-// takeScript takes what is in lists, and replaces the list ARGV[1] by a string
-// unless it is empty.
+// takeScript empties the lists and returns their jobs. It then replaces the list
+// ARGV[1] by a string, unless ARGV[1] is empty.
 var takeScript = `
 local taken = {}
 for i, key in ipairs(KEYS) do
@@ -69,9 +69,9 @@ for i, key in ipairs(KEYS) do
 end
 return taken`
 
-// drain takes all jobs, as a Sidekiq would, and records them. Redis must be whole.
-// No failover may bring the jobs back. If broken is not empty, that list then has
-// another type until the next drain.
+// drain takes all jobs, as Sidekiq would, and records them. It requires a working
+// Redis, and waits until no failover can bring the jobs back. If broken is not empty,
+// the list of that name then has another type until the next drain.
 func (r *run) drain(broken string) {
 	r.Helper()
 	master := r.connect()
@@ -115,7 +115,7 @@ func numberOf(payload string) int {
 		return -1
 	}
 	text := job.Args[0]
-	var quoted string // what Ruby could not load
+	var quoted string // a message that Ruby could not load
 	if json.Unmarshal(text, &quoted) == nil {
 		text = []byte(quoted)
 	}
@@ -163,7 +163,7 @@ func (r *run) checkKeys() {
 	}
 }
 
-// A redisFault is one thing that happens to Redis.
+// A redisFault is one fault of Redis.
 type redisFault struct {
 	name string
 	play func(r *run) (undo func())
@@ -184,8 +184,7 @@ func (r *run) pause(minimum, maximum time.Duration) {
 	time.Sleep(minimum + time.Duration(r.rng.Int64N(int64(maximum-minimum))))
 }
 
-// kill kills the master, or at times a replica, and restarts it before anybody
-// takes its place.
+// kill kills the master, or sometimes a replica, and restarts it before a failover.
 func kill(r *run) func() {
 	victim := r.master()
 	if r.rng.IntN(5) == 0 {
@@ -205,7 +204,7 @@ func stop(r *run) func() {
 	return master.Resume
 }
 
-// fill makes the master full.
+// fill fills the memory of the master.
 func fill(r *run) func() {
 	master := r.master()
 	master.Must("CONFIG", "SET", "maxmemory", "1", "maxmemory-policy", "noeviction")
@@ -213,7 +212,7 @@ func fill(r *run) func() {
 	return func() { master.Must("CONFIG", "SET", "maxmemory", "0") }
 }
 
-// readOnly sends the Scouts that have a fixed address to a replica.
+// readOnly redirects the processes of Scout with a fixed address to a replica.
 func readOnly(r *run) func() {
 	r.proxyAway = true
 	r.proxy.Retarget(r.others()[0].Addr)
@@ -234,8 +233,8 @@ func cut(r *run) func() {
 	return func() { r.cut.Store(0) }
 }
 
-// breakQueue gives a Sidekiq queue another type. The messages of a group that are
-// behind one for this queue must wait for it.
+// breakQueue gives the list of a Sidekiq queue another type. Messages of a group behind
+// a message for this queue must wait.
 func breakQueue(r *run) func() {
 	r.drain("queue:low")
 	first := r.publishBursts()
@@ -247,12 +246,12 @@ func breakQueue(r *run) func() {
 	}
 }
 
-// outage kills all of Redis until a Scout has given up.
+// outage kills all Redis servers until a process of Scout has given up.
 func outage(r *run) func() {
 	// A Scout that does not poll because of SQS has no messages that it can return.
 	r.sqs.works.Store(true)
 	defer r.sqs.works.Store(false)
-	if _, works := r.awaitWork("no fault"); !works {
+	if _, works := r.waitForWork("no fault"); !works {
 		return nil
 	}
 	r.scoutFaults.Lock() // a killed Scout does not get as far
@@ -296,11 +295,11 @@ func crash(r *run) func() {
 	return r.redis.CrashMaster().Start
 }
 
-// freeze leaves a former master that takes itself for the master for a moment.
+// freeze leaves a former master that still considers itself the master for a moment.
 func freeze(r *run) func() { return r.redis.ReplaceMaster((*env.RedisServer).Pause).Resume }
 
-// isolate lets the master work without its replicas, and then crashes it: what it
-// has taken meanwhile is gone.
+// isolate cuts the master off from its replicas while it works, and then crashes it.
+// The jobs that it has accepted since are lost.
 func isolate(r *run) func() {
 	replicas := r.others()
 	return r.redis.ReplaceMaster(func(master *env.RedisServer) {

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// finish waits until all messages are handled, stops everything, and collects what
-// is left.
+// finish waits until all messages are handled, stops everything, and collects the
+// remaining messages.
 func (r *run) finish() {
 	r.logf("no more faults; waiting until everything is handled")
 	rejected := 0
@@ -77,9 +77,9 @@ func (r *run) checkLogs() {
 // crashed is what the Go runtime and Lambda's write.
 var crashed = regexp.MustCompile(`(?m)^(panic|fatal error): |resulted in a panic`)
 
-// collectDeadLetters moves what is left in a queue to its dead-letter queue, and
-// records what is there and why Scout has rejected it. It does not wait until Scout
-// would see the messages again, which can take 15 minutes.
+// collectDeadLetters moves the remaining messages of a queue to its dead-letter queue,
+// and records each with the reason why Scout has rejected it. It does not wait until
+// Scout would receive the messages again, which can take 15 minutes.
 func (r *run) collectDeadLetters(queue string) {
 	once := map[string]string{"RedrivePolicy": redrivePolicy(queue, 1)}
 	r.must(r.sqs.call("SetQueueAttributes", map[string]any{"QueueUrl": queue, "Attributes": once}, nil))
@@ -149,7 +149,7 @@ func (r *run) explain(queue string, bodies []string) []string {
 	return reasons
 }
 
-// report judges the history and prints what has happened.
+// report checks the history and prints a summary of the run.
 func (r *run) report() {
 	violations := r.history.judge()
 	n := r.history.published()
@@ -160,7 +160,7 @@ func (r *run) report() {
 		count(violations, ruleLost), count(violations, ruleDoubled), count(violations, ruleOrder),
 		len(violations)-count(violations, ruleLost)-count(violations, ruleDoubled)-count(violations, ruleOrder))
 	fmt.Printf("longest recovery %v (%s); a message was received at most %d times\n",
-		r.longest.Round(time.Millisecond), r.longestAfter, r.history.mostReceives())
+		r.longest.Round(time.Millisecond), r.longestAfter, r.history.maxReceives())
 	if len(violations) == 0 {
 		return
 	}

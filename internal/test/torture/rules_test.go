@@ -10,21 +10,21 @@ import (
 	"time"
 )
 
-// The rules that a history is judged by.
+// The rules of a history.
 const (
 	ruleLost      = "lost"      // an acknowledged message has become neither a job nor a dead letter, or was not received
 	ruleDoubled   = "doubled"   // a message has become more than one job or dead letter
 	ruleOrder     = "order"     // jobs of a FIFO group are in another order than their messages
 	ruleReason    = "reason"    // a dead letter without a reason
-	ruleMisplaced = "misplaced" // a message has become something else than the configuration says
+	ruleMisplaced = "misplaced" // the outcome of a message differs from the configuration
 	ruleContent   = "content"   // a job has another class or other arguments than its message says
 	ruleInvented  = "invented"  // a job of a message that was not published
 	ruleStranded  = "stranded"  // a Scout that stopped has left a message in flight
 	ruleCutPoll   = "cut poll"  // a Scout gave up a long poll, whose messages SQS may have hidden
 	ruleDelete    = "delete"    // a Scout did not repeat a deletion that had failed
 	ruleOutage    = "outage"    // a Scout received messages although it had found Redis unusable
-	ruleExit      = "exit"      // a Scout ended by itself, or not as it should
-	ruleUnhandled = "unhandled" // messages are left in the queue in the end
+	ruleExit      = "exit"      // a Scout ended by itself, or ended incorrectly
+	ruleUnhandled = "unhandled" // messages remain in the queue at the end
 	ruleRecovery  = "recovery"  // Scout did not work again after Redis did
 )
 
@@ -42,7 +42,7 @@ func (v violation) String() string {
 	return fmt.Sprintf("%s: message %d: %s", v.rule, v.message, v.text)
 }
 
-// judge returns what is wrong with a history that has ended.
+// judge returns the violations in a history that has ended.
 func (h *history) judge() []violation {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -52,10 +52,10 @@ func (h *history) judge() []violation {
 			found = append(found, violation{rule, n, text})
 		}
 	}
-	return append(found, h.judgeOrder()...)
+	return append(found, h.checkOrder()...)
 }
 
-// judge returns what is wrong with a message regardless of the others, or "".
+// judge returns the rule that a message breaks regardless of other messages, or "".
 func (m *message) judge() (rule, text string) {
 	jobs, letters, entries := len(m.jobs), len(m.deadLetters), len(m.deadEntries)
 	outcomes := map[fate]int{becomesJob: jobs, becomesDeadLetter: letters, becomesDeadEntry: entries}
@@ -78,9 +78,9 @@ func (m *message) judge() (rule, text string) {
 	return "", ""
 }
 
-// judgeOrder returns the jobs that Sidekiq could have taken before one of an earlier
-// message of their group.
-func (h *history) judgeOrder() (found []violation) {
+// checkOrder returns a violation for each job that Sidekiq could have taken before the
+// job of an earlier message of its group.
+func (h *history) checkOrder() (found []violation) {
 	type earlier struct {
 		place
 		n int
@@ -245,7 +245,8 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// A message that no Scout has received was lost on its way, whatever must become of it.
+// A message that no Scout has received was lost on its way, whatever its outcome must
+// be.
 func TestNotReceived(t *testing.T) {
 	h := newHistory()
 	h.publish(becomesNothing, "", "")
@@ -306,7 +307,7 @@ func TestInstances(t *testing.T) {
 			i, start := newInstance("scout", ""), time.Now().Add(-time.Second)
 			i.hold("h", 0)
 			c.do(i)
-			found := append(i.judgeHeld(start, func(int) fate { return becomesJob }), i.judgeDeletes()...)
+			found := append(i.checkHeld(start, func(int) fate { return becomesJob }), i.checkDeletes()...)
 			if got := rulesOf(found); !reflect.DeepEqual(got, c.want) {
 				t.Errorf("broken rules: %q, want %q", got, c.want)
 			}

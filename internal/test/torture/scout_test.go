@@ -40,7 +40,7 @@ const (
 		`{steps: {class: StepWorker, queue: steps}, low: {class: StepWorker, queue: low}}}}}`
 )
 
-// A daemon is a scout process that is started again whenever it has ended.
+// A daemon is a scout process that is restarted when it ends.
 type daemon struct {
 	*run
 	name     string
@@ -72,7 +72,7 @@ func (r *run) newDaemon(name, redis string) *daemon {
 func (d *daemon) start() {
 	d.starts++
 	d.scout = newInstance(d.name, fmt.Sprint(d.name, "-", d.starts))
-	d.endpoint.use(d.scout)
+	d.endpoint.setInstance(d.scout)
 	text := fmt.Sprintf(`
 redis: %s
 aws: {region: us-east-1, access_key: %s, secret_key: x, endpoint: %q}
@@ -103,8 +103,8 @@ func (d *daemon) kill() {
 	<-d.done
 }
 
-// ended reports whether the process has ended by itself, and starts it again. It
-// may do so before it has polled, because SQS or Redis is not as it should be.
+// ended reports whether the process has ended by itself, and restarts it. A process may
+// end before its first poll if SQS or Redis fails.
 func (d *daemon) ended() bool {
 	select {
 	case <-d.done:
@@ -130,9 +130,9 @@ func (d *daemon) polls() bool {
 	return d.scout.receives > 0
 }
 
-// terminate sends SIGTERM, waits until the process has ended, and judges what it
-// leaves behind. If calm, SQS does not fail meanwhile, and the caller sees to it that
-// Redis does not.
+// terminate sends SIGTERM, waits until the process has ended, and checks its last
+// messages and deletions. If calm, SQS does not fail meanwhile, and the caller ensures
+// that Redis does not fail.
 func (d *daemon) terminate(rng *rand.Rand, calm bool) {
 	since := time.Now()
 	if calm {
@@ -150,7 +150,7 @@ func (d *daemon) terminate(rng *rand.Rand, calm bool) {
 	select {
 	case <-d.done:
 	case <-time.After(2 * time.Minute):
-		d.history.violate(ruleExit, -1, "%s is still there two minutes after SIGTERM", d.name)
+		d.history.violate(ruleExit, -1, "%s still runs two minutes after SIGTERM", d.name)
 		d.kill()
 		return
 	}
@@ -159,10 +159,10 @@ func (d *daemon) terminate(rng *rand.Rand, calm bool) {
 		d.history.violate(ruleExit, -1, "%s ended after SIGTERM: %v", d.name, d.cmd.ProcessState)
 	}
 	if calm {
-		d.history.add(d.scout.judgeHeld(since, d.history.fate))
+		d.history.add(d.scout.checkHeld(since, d.history.fate))
 	}
-	if time.Since(signalled) < 20*time.Second { // else it had to give up
-		d.history.add(d.scout.judgeDeletes())
+	if time.Since(signalled) < 20*time.Second { // otherwise it had to give up
+		d.history.add(d.scout.checkDeletes())
 	}
 }
 
@@ -184,7 +184,7 @@ func (r *run) newMapping(queue, routes, redis string, batch int, window time.Dur
 	m := &mapping{run: r, scout: newInstance("the mapping of "+queue, "x"), busy: map[*lambdaruntime.Function]bool{}}
 	m.scout.mapping = true
 	e, url := r.sqs.startEndpoint(r)
-	e.use(m.scout)
+	e.setInstance(m.scout)
 	log, err := os.Create(filepath.Join(r.dir, "lambda-"+queue+".log"))
 	if err != nil {
 		r.Fatal(err)
@@ -229,7 +229,7 @@ func (m *mapping) setBusy(f *lambdaruntime.Function, busy bool) {
 	m.busy[f] = busy
 }
 
-// signal sends a signal to a busy function. It returns false if none is running.
+// signal sends a signal to a busy function. It returns false if none is busy.
 func (m *mapping) signal(s syscall.Signal) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -250,8 +250,8 @@ func newSQS(url string) *sqs.Client {
 	})
 }
 
-// redisSection returns the section redis of a configuration. Half of the Scouts find
-// the master by its sentinels, the others at an address that follows it.
+// redisSection returns the section redis of a configuration. Half of the processes find
+// the master through its sentinels, the others at an address that follows it.
 func (r *run) redisSection(sentinels bool) string {
 	wait := ""
 	if r.wait > 0 {

@@ -22,7 +22,7 @@ import (
 	"scout/internal/devstack"
 )
 
-// A hostileSQS is an SQS that fails in many ways, and that watches what each Scout
+// A hostileSQS is an SQS that fails in many ways. It records what each process of Scout
 // does with its messages.
 type hostileSQS struct {
 	server  *devstack.Server
@@ -37,8 +37,9 @@ type hostileSQS struct {
 	redisAway atomic.Bool  // no Redis is running
 }
 
-// An endpoint is where one Scout finds the SQS. The access key of a call tells which
-// process made it, because calls of a process that was killed may still arrive.
+// An endpoint is the address of the SQS for one Scout. The access key of a call
+// identifies the process that made it, because calls of a killed process may still
+// arrive.
 type endpoint struct {
 	sqs       *hostileSQS
 	scout     atomic.Pointer[instance] // the latest
@@ -48,8 +49,8 @@ type endpoint struct {
 
 var accessKey = regexp.MustCompile(`Credential=([^/]+)/`)
 
-// use makes an instance the latest one.
-func (e *endpoint) use(scout *instance) {
+// setInstance makes an instance the latest one.
+func (e *endpoint) setInstance(scout *instance) {
 	e.instances.Store(scout.key, scout)
 	e.scout.Store(scout)
 }
@@ -75,16 +76,15 @@ func (s *hostileSQS) startEndpoint(t *run) (*endpoint, string) {
 	return e, server.URL
 }
 
-// A fault is what happens to a call. It happens before or after the call has had an
-// effect.
+// A fault is a fault of a call, before or after the call has had an effect.
 type fault struct {
 	kind  string // "" for none
 	after bool
 	some  uint64 // which entries of a batch it hits
 }
 
-// draw decides what happens to a call.
-func (s *hostileSQS) draw(action string, scout *instance) (f fault) {
+// drawFault chooses the fault of a call.
+func (s *hostileSQS) drawFault(action string, scout *instance) (f fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	scout.mu.Lock()
@@ -111,8 +111,8 @@ func (s *hostileSQS) draw(action string, scout *instance) (f fault) {
 	return f
 }
 
-// ServeHTTP makes a call with its fault. A call goes on if its client goes away, as
-// in AWS, where a long poll may hide messages that nobody reads any more.
+// ServeHTTP makes a call with its fault. A call continues if its client disconnects, as
+// in AWS, where a long poll may then hide messages that nobody reads.
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -120,7 +120,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	scout := e.caller(r)
 	_, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
-	c := &call{sqs: e.sqs, scout: scout, action: action, request: body, fault: e.sqs.draw(action, scout)}
+	c := &call{sqs: e.sqs, scout: scout, action: action, request: body, fault: e.sqs.drawFault(action, scout)}
 	c.begin()
 	if c.fault.kind != "" && !c.fault.after && !c.isPartial() {
 		c.fail(w)
@@ -166,7 +166,7 @@ type entry struct {
 	VisibilityTimeout int `json:",omitempty"`
 }
 
-// input is what matters in a request.
+// An input is the relevant part of a request.
 type input struct {
 	QueueURL string `json:"QueueUrl"`
 	Entries  []entry
@@ -181,12 +181,12 @@ func (c *call) isPartial() bool {
 	return c.fault.kind == "SQS partial failure" || c.fault.kind == "SQS expired handles"
 }
 
-// delivered reports whether the client learns how the call ended.
-func (c *call) delivered() bool {
+// isDelivered reports whether the client receives the result of the call.
+func (c *call) isDelivered() bool {
 	return c.fault.kind == "" || c.isPartial() || c.fault.kind == "SQS duplicates"
 }
 
-// begin records what the Scout tries.
+// begin records the attempt of the call.
 func (c *call) begin() {
 	switch c.action {
 	case "ReceiveMessage":
@@ -203,7 +203,7 @@ func (c *call) begin() {
 	case "DeleteMessageBatch":
 		for i, e := range c.input().Entries {
 			hit := c.isPartial() && c.fault.some&(1<<i) != 0
-			c.scout.remove(e.ReceiptHandle, !c.delivered() || hit && c.fault.kind == "SQS partial failure")
+			c.scout.remove(e.ReceiptHandle, !c.isDelivered() || hit && c.fault.kind == "SQS partial failure")
 			if hit {
 				c.refused = append(c.refused, e)
 			}
@@ -262,8 +262,8 @@ func (c *call) addRefused() {
 // numberInBody finds the number of a message in the envelope of SNS.
 var numberInBody = regexp.MustCompile(`\\"n\\":(\d+)`)
 
-// end records what the call has done, and returns how many messages it has deleted.
-// gone says that the client has not waited for it.
+// end records the effects of the call, and returns the number of deleted messages. gone
+// reports whether the client has disconnected.
 func (c *call) end(gone bool) (deleted int) {
 	switch c.action {
 	case "ReceiveMessage":
@@ -285,7 +285,7 @@ func (c *call) noteDeleted(done []entry) {
 	for _, e := range c.input().Entries {
 		c.scout.mu.Lock()
 		d, known := c.scout.deletes[e.ReceiptHandle]
-		if c.delivered() && deleted[e.ID] {
+		if c.isDelivered() && deleted[e.ID] {
 			delete(c.scout.deletes, e.ReceiptHandle)
 		}
 		c.scout.mu.Unlock()
@@ -317,7 +317,7 @@ func (c *call) endReceive(gone bool) {
 			what = "but its client is gone"
 		}
 		c.sqs.history.received(n, strings.TrimSpace(c.scout.name+" "+what), m.ReceiptHandle)
-		if !gone && c.delivered() {
+		if !gone && c.isDelivered() {
 			c.scout.hold(m.ReceiptHandle, n)
 		}
 		if c.fault.kind == "SQS duplicates" && c.fault.some&(1<<i) != 0 {
@@ -327,7 +327,7 @@ func (c *call) endReceive(gone bool) {
 	}
 }
 
-// fail answers with an error, or cuts the connection.
+// fail responds with an error, or cuts the connection.
 func (c *call) fail(w http.ResponseWriter) {
 	answer := func(status int, code string) {
 		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
@@ -373,7 +373,7 @@ func (s *hostileSQS) call(action string, in, out any) error {
 	return json.Unmarshal(w.Body.Bytes(), out)
 }
 
-// depth returns the number of messages in a queue that can be received, and of all.
+// depth returns the number of visible messages in a queue, and the number of all.
 func (s *hostileSQS) depth(url string) (visible, all int, err error) {
 	var out struct{ Attributes map[string]string }
 	err = s.call("GetQueueAttributes", map[string]any{"QueueUrl": url, "AttributeNames": []string{"All"}}, &out)

@@ -21,7 +21,7 @@ import (
 	"scout/internal/test/env"
 )
 
-// A run does at least as much as the flags say.
+// The minimum amounts of a run.
 var (
 	flagSeed       = flag.Uint64("seed", 0, "of the schedule of faults; 0 means a random one")
 	flagMessages   = flag.Int("messages", 200_000, "minimum number of messages")
@@ -102,7 +102,7 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// A run is one run of the torture.
+// A run is one run of the torture test.
 type run struct {
 	*testing.T
 	seed uint64
@@ -132,33 +132,33 @@ type run struct {
 
 	publishing   sync.Mutex // guards publisher
 	publisher    *rand.Rand
-	proxied      string // where the proxy leads to
-	proxyAway    bool   // it leads to a replica
+	proxied      string // the server that the proxy forwards to
+	proxyAway    bool   // whether that is a replica
 	longest      time.Duration
 	longestAfter string
 }
 
-// TestTorture lets everything fail at once and judges what has become of each
-// message. CONTRIBUTING.md says how to run it.
+// TestTorture injects faults into Redis, SQS and Scout at once, and checks the outcome
+// of each message. CONTRIBUTING.md describes how to run it.
 func TestTorture(t *testing.T) {
 	r := newRun(t)
 	r.logf("seed %d: at least %d messages, %d kills of Scout, %d of Redis, %d failovers",
 		r.seed, r.messages, r.minKills, r.minRedisKills, r.failovers)
 	r.startAll()
 	var others sync.WaitGroup
-	r.Cleanup(func() { r.over.Store(true); others.Wait() }) // nobody starts what other cleanups stop
+	r.Cleanup(func() { r.over.Store(true); others.Wait() }) // no process starts after other cleanups have stopped it
 	for _, d := range r.daemons {
 		rng := r.newRand()
-		others.Go(func() { r.tortureDaemon(d, rng) })
+		others.Go(func() { r.injectDaemonFaults(d, rng) })
 	}
 	for _, m := range r.mappings {
 		rng := r.newRand()
-		others.Go(func() { r.tortureFunctions(m, rng) })
+		others.Go(func() { r.injectFunctionFaults(m, rng) })
 	}
 	rng := r.newRand()
-	others.Go(func() { r.tortureSQS(rng) })
+	others.Go(func() { r.injectSQSFaults(rng) })
 	others.Go(r.publishAll)
-	r.tortureRedis()
+	r.injectRedisFaults()
 	r.await("enough kills and messages", 0, func() bool {
 		return int(r.kills.Load()) >= r.minKills && r.history.published() >= r.messages
 	})
@@ -260,7 +260,7 @@ func (r *run) must(err error) {
 	}
 }
 
-// await returns when something holds. 0 means no limit.
+// await returns when a condition holds. A limit of 0 means no limit.
 func (r *run) await(what string, limit time.Duration, holds func() bool) bool {
 	for start := time.Now(); !holds(); time.Sleep(100 * time.Millisecond) {
 		if r.Failed() || limit > 0 && time.Since(start) > limit {
