@@ -125,7 +125,7 @@ func (f *function) update(ctx context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, w := range c.Warnings {
-		if f.handler == nil { // not at every reload
+		if f.handler == nil { // once, not at every reload
 			f.log.WarnContext(ctx, "configuration warning", "warning", w.Error())
 		}
 	}

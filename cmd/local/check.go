@@ -20,7 +20,7 @@ func newCheckCommand(o *options) *cobra.Command {
 		Short: "Validate the configuration and, with --online, audit Redis and AWS",
 		Long: `Validate the configuration and print it with its defaults and without secrets.
 
-With --online, also connect to Redis, SQS and SNS, and say what to change there:
+With --online, also connect to Redis, SQS and SNS, and report necessary changes:
 permissions, the queue's policy, its dead-letter queue and its key, subscriptions,
 raw message delivery, topics without a route. If AWS denies a call, the finding names
 the missing permission.
@@ -44,7 +44,7 @@ configuration are invalid, and 0 otherwise, even if there are warnings.`,
 		RunE: withExitCode(c.run),
 	}
 	cmd.Flags().BoolVar(&c.online, "online", false, "also connect to Redis, SQS and SNS")
-	cmd.Flags().BoolVar(&c.tryReceive, "try-receive", false, "receive a message, for a second, even if the queue is not empty; implies --online")
+	cmd.Flags().BoolVar(&c.tryReceive, "try-receive", false, "poll for one second and possibly receive a message, even if the queue is not empty; implies --online")
 	addOutputFlag(cmd, &c.output, "text", "json")
 	return cmd
 }
@@ -112,7 +112,7 @@ func (o *options) takeFile(args []string) error {
 	return nil
 }
 
-// A report prints one finding per line, and collects those that are not OK.
+// A report prints findings, one per line. It collects those that are not OK.
 type report struct {
 	audit.Reporter // of the findings that follow
 	w              io.Writer
@@ -132,7 +132,7 @@ func (r *report) begin(area audit.Area, subject, heading string) {
 	fmt.Fprintf(r.w, "# %s\n", heading)
 }
 
-// marks begin the lines of findings.
+// marks are the first characters of the lines of findings.
 var marks = map[audit.Severity]string{audit.OK: "ok  ", audit.Warning: "warn", audit.Unknown: "skip", audit.Error: "FAIL"}
 
 func (r *report) add(f audit.Finding) {

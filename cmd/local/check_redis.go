@@ -30,7 +30,7 @@ func checkRedisOnline(ctx context.Context, c *config.Config, r *report) {
 	}
 	defer client.Close()
 	if options.TLS.SkipVerify {
-		r.Warn("set redis.tls.ca to the authority of Redis's certificate, or to the certificate itself", "redis.tls.verify is false, so whoever can redirect the connection can read the jobs and the password")
+		r.Warn("set redis.tls.ca to the authority of Redis's certificate, or to the certificate itself", "redis.tls.verify is false, so anyone who can redirect the connection can read the jobs and the password")
 	}
 	info, err := client.Info(ctx)
 	if err != nil {
@@ -42,7 +42,7 @@ func checkRedisOnline(ctx context.Context, c *config.Config, r *report) {
 		r.Fail("list it in redis.sentinels, and make the name of its master the host of redis.url, such as redis://mymaster/0", "%s is a Sentinel, which takes no jobs", client.Address())
 		return
 	case info.Cluster:
-		r.Fail("use a Redis without cluster mode, which ElastiCache Serverless and MemoryDB cannot be", "Redis at %s runs in cluster mode, which neither Sidekiq nor Scout supports", client.Address())
+		r.Fail("use a Redis without cluster mode; ElastiCache Serverless and MemoryDB always use it", "Redis at %s runs in cluster mode, which neither Sidekiq nor Scout supports", client.Address())
 		return
 	case info.Role == "slave":
 		r.Fail("make its master the host of redis.url, or set redis.sentinels", "%s at %s is a replica, which takes no jobs", info.Name, client.Address())
@@ -142,9 +142,9 @@ func checkDeadSet(ctx context.Context, client *sidekiq.Client, r *report) {
 	case err != nil:
 		r.Fail("the Redis user needs ~dead +zadd +zcard", "%s: %v", stay, err)
 	case entries >= sidekiq.MaxDeadSet:
-		r.Fail("retry or delete what is there", "%s, because Sidekiq's dead set holds %d entries", stay, entries)
+		r.Fail("retry or delete its entries", "%s, because Sidekiq's dead set holds %d entries", stay, entries)
 	case entries >= sidekiq.MaxDeadSet*8/10:
-		r.Warn("retry or delete what is there", "Sidekiq's dead set holds %d entries, and Scout adds no more from %d on", entries, sidekiq.MaxDeadSet)
+		r.Warn("retry or delete its entries", "Sidekiq's dead set holds %d entries, and Scout adds no more from %d on", entries, sidekiq.MaxDeadSet)
 	default:
 		r.OK("rejected messages go to Sidekiq's dead set, which holds %d entries", entries)
 	}

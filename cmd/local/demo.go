@@ -24,8 +24,8 @@ type sample struct {
 	message      lambdaevents.SQSMessage // as the queue receives it
 }
 
-// runDemo publishes a sample message of each kind, waits until Scout has handled them
-// all, and sends an event once more, which is then a duplicate.
+// runDemo publishes a sample message of each kind and waits until Scout has handled all
+// of them. It then publishes one event again, which is a duplicate.
 func (s *stack) runDemo(ctx context.Context, printer *messagePrinter) error {
 	samples, err := s.samples()
 	if err != nil {

@@ -21,14 +21,14 @@ import (
 	"scout/sidekiq"
 )
 
-// A devCommand is scout dev: Scout and all that it needs in one process.
+// A devCommand is scout dev: Scout, SNS, SQS and Redis in one process.
 type devCommand struct {
 	*options
 	listen      string
 	listenRedis string
 	demo, once  bool
 	verbose     bool
-	files       configFiles // that were loaded
+	files       configFiles // the loaded files
 }
 
 func newDevCommand(o *options) *cobra.Command {
@@ -37,14 +37,14 @@ func newDevCommand(o *options) *cobra.Command {
 		Use:   "dev",
 		Short: "Run SNS, SQS, Redis and Scout on this machine, without AWS",
 		Long: `Run SNS, SQS, Scout and, unless REDIS_URL is set, Redis in this process, and
-print what becomes of each message: its jobs, or why it has none. Nothing is sent
-to AWS: of the configuration, only the queues' names and topics and the format of
-the jobs are used. Without --config and SCOUT_CONFIG, the configuration is
+print the outcome of each message: its jobs, or the reason why it has none. Nothing
+is sent to AWS: of the configuration, only the queues' names and topics and the
+format of the jobs are used. Without --config and SCOUT_CONFIG, the configuration is
 ./scout.yml or, if that does not exist, the one of the sample events. It is
 reloaded when its file changes, or the manifest that it names in workers.
 
 The address of SNS and SQS is also that of a page for the browser. It shows each
-message with its jobs, publishes and replays messages, and shows what waits in
+message with its jobs, publishes and replays messages, and shows the jobs in
 Sidekiq's queues and sets.
 
 With --demo, Scout publishes a sample event of each kind and always uses its own
@@ -91,7 +91,7 @@ func (d *devCommand) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	d.files.look(d.options) // before they are loaded, so that no change is missed
+	d.files.refresh(d.options) // before they are loaded, to miss no change
 	c, err := d.loadConfig(ctx, redis.url)
 	if err = cmp.Or(err, redisErr); err != nil { // the error of the configuration first
 		return err
@@ -113,7 +113,7 @@ func (d *devCommand) run(ctx context.Context, cmd *cobra.Command) error {
 	return d.serve(ctx, stack, printer, redis)
 }
 
-// openDevLog opens a log for people, unless flags ask for another.
+// openDevLog opens a devLog unless flags select another format.
 func (d *devCommand) openDevLog(cmd *cobra.Command) (*commandLog, error) {
 	if d.json || cmd.Flags().Changed("log-level") {
 		return d.openLog(cmd.ErrOrStderr())
@@ -121,14 +121,14 @@ func (d *devCommand) openDevLog(cmd *cobra.Command) (*commandLog, error) {
 	return newLog(cmd.ErrOrStderr(), newDevLog), nil
 }
 
-// banner describes the stack, whose configuration comes from source.
+// banner describes the stack. Its configuration comes from source.
 func (d *devCommand) banner(stack *stack, source string, redis devRedis) string {
 	c := stack.current()
-	whose := ""
+	owner := ""
 	if redis.external {
-		whose = "  (yours, from REDIS_URL)"
+		owner = "  (yours, from REDIS_URL)"
 	}
-	text := fmt.Sprintf("Config       %s\nSNS and SQS  %s\nRedis        %s%s\n", source, stack.endpoint(), c.Redis.Address(), whose) + routesText(c)
+	text := fmt.Sprintf("Config       %s\nSNS and SQS  %s\nRedis        %s%s\n", source, stack.endpoint(), c.Redis.Address(), owner) + routesText(c)
 	if !d.once {
 		text += "\nSee, publish and replay messages in a browser:\n  " + stack.endpoint() + "/\n" + instructions(c, redis.external)
 	}

@@ -33,8 +33,8 @@ func routesText(c *config.Config) string {
 	return b.String()
 }
 
-// instructions say how to point an app at the stack, and how to publish to it.
-// Every command works as it stands, with version 1 and 2 of the AWS CLI.
+// instructions returns commands that point an app at the stack and publish to it. Every
+// command works unchanged with versions 1 and 2 of the AWS CLI.
 func instructions(c *config.Config, externalRedis bool) string {
 	var b strings.Builder
 	endpoint := c.AWS.Endpoint
@@ -42,7 +42,7 @@ func instructions(c *config.Config, externalRedis bool) string {
   export AWS_ENDPOINT_URL=%s AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
   export AWS_ACCESS_KEY_ID=scout AWS_SECRET_ACCESS_KEY=scout
 `, endpoint)
-	if !externalRedis { // it is set, and may contain a password
+	if !externalRedis { // an external one is set already, and may contain a password
 		fmt.Fprintf(&b, "  export REDIS_URL=%s\n", c.Redis.Address())
 	}
 	fmt.Fprintf(&b, "  bundle exec sidekiq -q %s\n", strings.Join(config.SidekiqQueues(c.Queues...), " -q "))
@@ -99,13 +99,13 @@ func scoreExample(route handler.Route) int {
 	return score
 }
 
-// exampleName returns a name that fits a key of the configuration.
+// exampleName returns a name that matches a key of the configuration.
 func exampleName(key string) string {
 	return strings.NewReplacer("*", "example", "?", "x").Replace(key)
 }
 
-// exampleMessage returns a queue that takes messages without a topic, and such a
-// message; nil if none does.
+// exampleMessage returns a queue that accepts messages without a topic, and such a
+// message. It returns nil if no queue does.
 func exampleMessage(c *config.Config) (*config.Queue, string) {
 	for i := range c.Queues {
 		q := &c.Queues[i]

@@ -11,8 +11,8 @@ import (
 	"scout/internal/test/env"
 )
 
-// TestDevCommandsWork pastes what scout dev prints into a shell. Each command of the
-// AWS CLI makes a job.
+// TestDevCommandsWork runs the commands that scout dev prints in a shell. Each command
+// of the AWS CLI makes a job.
 func TestDevCommandsWork(t *testing.T) {
 	aws := env.AWSCLI(t)
 	for name, test := range map[string]struct {

@@ -11,9 +11,9 @@ import (
 	"scout/internal/printable"
 )
 
-// A devLog is the log of scout dev for people. It has warnings, errors and reloads
-// only, each in one line unless an error has several. It leaves out rejections,
-// because each rejected message has a line on standard output.
+// A devLog is the readable log of scout dev. It has only warnings, errors and reloads,
+// each in one line unless an error has several. It omits rejections, because each
+// rejected message has a line on standard output.
 type devLog struct {
 	mu    *sync.Mutex
 	w     io.Writer

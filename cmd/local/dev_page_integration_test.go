@@ -18,13 +18,13 @@ import (
 	"scout/internal/test/chromium"
 )
 
-// openPage starts scout dev and opens its page. It checks at the end that the page
-// has asked nobody else for anything, and that nothing in it has failed.
+// openPage starts scout dev and opens its page. At the end of the test, it checks that
+// the page has sent requests to no other host, and that nothing on it has failed.
 func openPage(t *testing.T, redisURL string) (p *chromium.Page, endpoint string) {
 	t.Helper()
 	endpoint, stdout := startDev(t, redisURL)
 	go func() {
-		for stdout.Scan() { // so that scout dev is not held up
+		for stdout.Scan() { // otherwise, scout dev would block
 		}
 	}()
 	p = chromium.Open(t, endpoint+"/", 1440, 900)
@@ -44,7 +44,7 @@ func openPage(t *testing.T, redisURL string) (p *chromium.Page, endpoint string)
 			}
 		}
 		for _, event := range slices.Concat(p.Events("Runtime.exceptionThrown"), p.Events("Log.entryAdded")) {
-			if !strings.Contains(string(event), `"source":"network"`) { // the status of a response, of which the page tells
+			if !strings.Contains(string(event), `"source":"network"`) { // the status of a response, which the page reports
 				t.Errorf("the browser reports %s", event)
 			}
 		}
@@ -57,7 +57,7 @@ func tabTo(t *testing.T, p *chromium.Page, id string) {
 	t.Helper()
 	for range 60 {
 		if p.Text(`document.activeElement.id`) == id {
-			checkFocusShows(t, p)
+			checkFocusIsVisible(t, p)
 			return
 		}
 		p.Press("Tab")
@@ -65,8 +65,8 @@ func tabTo(t *testing.T, p *chromium.Page, id string) {
 	t.Fatalf("Tab does not reach %s", id)
 }
 
-// checkFocusShows checks that one can see where the focus is.
-func checkFocusShows(t *testing.T, p *chromium.Page) {
+// checkFocusIsVisible checks that the focused element has a visible outline.
+func checkFocusIsVisible(t *testing.T, p *chromium.Page) {
 	t.Helper()
 	outline := p.Text(`(s => s.outlineStyle + " " + s.outlineWidth)(getComputedStyle(document.activeElement))`)
 	if outline != "solid 2px" {
@@ -79,8 +79,8 @@ func waitRow(p *chromium.Page, n int, text string) {
 	p.Wait(fmt.Sprintf(`document.querySelector("#rows tr:nth-child(%d)")?.innerText.includes(%q)`, n, text))
 }
 
-// TestPageByKeyboard publishes, looks at a job and a rejection, and replays, with
-// nothing but the keyboard.
+// TestPageByKeyboard uses only the keyboard to publish, to view a job and a rejection,
+// and to replay.
 func TestPageByKeyboard(t *testing.T) {
 	p, _ := openPage(t, "")
 	tabTo(t, p, "tab-message")
@@ -91,12 +91,12 @@ func TestPageByKeyboard(t *testing.T) {
 	waitRow(p, 1, "OrderWorker (default) {\"id\":1}")
 
 	p.Wait(`document.activeElement.id === "send"`)
-	p.Eval(`document.activeElement.blur()`, nil) // as a click on nothing does: Tab starts at the top
+	p.Eval(`document.activeElement.blur()`, nil) // as a click on the background does: Tab starts at the top
 	p.Eval(`document.querySelector(".skip").focus()`, nil)
-	checkFocusShows(t, p)
+	checkFocusIsVisible(t, p)
 	p.Press("Enter")
 	p.Wait(`document.activeElement.closest("#rows tr") !== null`)
-	checkFocusShows(t, p)
+	checkFocusIsVisible(t, p)
 	p.Press("Enter")
 	p.Wait(`document.activeElement.id === "message-title"`)
 	jid := p.Text(`JSON.parse(document.querySelector("#jobs pre").textContent).jid`)
@@ -200,7 +200,7 @@ func TestPageShowsTextAsText(t *testing.T) {
 }
 
 // TestPageAccessibility checks names and roles, the contrast of all text in light and
-// dark (WCAG 2.2, 1.4.3), and that nothing moves while messages arrive.
+// dark mode (WCAG 2.2, 1.4.3), and that arriving messages do not move the layout.
 func TestPageAccessibility(t *testing.T) {
 	p, _ := openPage(t, "")
 	publishPage(p, map[string]any{"topic": "orders", "message": "1"}, map[string]any{"topic": "x", "message": "2"})
@@ -232,7 +232,7 @@ func TestPageAccessibility(t *testing.T) {
 		}
 	}
 	p.Resize(1440, 900)
-	p.Eval(frames, nil) // until the new size is there
+	p.Eval(frames, nil) // until the new size takes effect
 	p.Eval(`window.moved = []; new PerformanceObserver(list => {
 		for (const e of list.getEntries()) window.moved.push(e.value, ...e.sources.map(s => s.node?.outerHTML?.slice(0, 80)))
 	}).observe({type: "layout-shift"})`, nil)
@@ -246,12 +246,12 @@ func TestPageAccessibility(t *testing.T) {
 	}
 }
 
-// frames is an expression for a promise that is kept when the browser has drawn what
-// has changed before.
+// frames is an expression for a promise that resolves once the browser has drawn all
+// earlier changes.
 const frames = `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))`
 
 // checkNames checks that each control has a role and a name, and that the landmarks
-// are there.
+// exist.
 func checkNames(t *testing.T, p *chromium.Page, view string) {
 	t.Helper()
 	nodes := p.AccessibilityTree()
@@ -301,8 +301,8 @@ const lowContrast = `(() => {
 	return n < 20 ? "only " + n + " texts were found" : low.join("; ");
 })()`
 
-// TestPageShowsSidekiq checks that the page shows the queues and sets of Redis as they
-// are, and changes nothing.
+// TestPageShowsSidekiq checks that the page shows the queues and sets of Redis
+// unchanged, and changes nothing.
 func TestPageShowsSidekiq(t *testing.T) {
 	server, err := devstack.StartRedis("127.0.0.1:0")
 	if err != nil {

@@ -30,7 +30,7 @@ type messagePrinter struct {
 	w       io.Writer
 	verbose bool // also print the JSON of each job
 	color   bool
-	width   func() int // of the terminal; 0: w is none
+	width   func() int // of the terminal in characters; 0 if w is not a terminal
 
 	mu       sync.Mutex
 	labels   int // the minimum width of the column of topics
@@ -40,13 +40,13 @@ type messagePrinter struct {
 	rejected map[string]shownMessage // by SQS id
 }
 
-// A shownMessage is how lines name a message.
+// A shownMessage has the label and the id by which lines name a message.
 type shownMessage struct{ label, id string }
 
 const (
 	maxLine     = 160    // of a line that goes to no terminal, in characters
 	maxLabels   = 28     // of the column of topics, in characters, and at most a fifth of the line
-	maxRejected = 10_000 // messages that are remembered in case they become dead letters
+	maxRejected = 10_000 // messages remembered in case they become dead letters
 	shownID     = 8      // characters
 )
 
@@ -117,7 +117,7 @@ func (l *line) add(style, text string) {
 	l.b.WriteString(text)
 }
 
-// addCut adds text, which is cut so that the line has a maximum length.
+// addCut adds text, cut to a maximum length of the line.
 func (l *line) addCut(style, text string, length int) {
 	if room := length - l.length; utf8.RuneCountInString(text) > room {
 		runes := []rune(text)
@@ -184,7 +184,7 @@ func (p *messagePrinter) printResult(r *handler.Result) {
 	}
 }
 
-// labelOf returns where a message comes from, for people.
+// labelOf returns the label of a message's origin.
 func labelOf(r *handler.Result) string {
 	return cmp.Or(r.Translation.Label, string(r.Translation.Source), handler.TopicName(r.Message.EventSourceARN))
 }
@@ -198,7 +198,7 @@ func shorten(id string) string {
 	return printable.Text(id, shownID-1)
 }
 
-// failureText says why a message was rejected or failed.
+// failureText describes why a message was rejected or failed.
 func failureText(r *handler.Result) string {
 	details := string(r.Reason())
 	if n, err := strconv.Atoi(r.Message.Attributes["ApproximateReceiveCount"]); err == nil && n > 1 {
@@ -210,7 +210,7 @@ func failureText(r *handler.Result) string {
 	return fmt.Sprintf("%s: %s (%s)", failureWord(r.Reason()), printable.Text(r.Err.Error(), 0), details)
 }
 
-// failureWord says whether a message was rejected, or may succeed by itself.
+// failureWord returns "failed" if a retry may succeed, and "rejected" otherwise.
 func failureWord(reason handler.Reason) string {
 	switch reason {
 	case handler.ReasonHeldBack, handler.ReasonQueue, handler.ReasonRedis, handler.ReasonDeadline:
@@ -219,7 +219,7 @@ func failureWord(reason handler.Reason) string {
 	return "rejected"
 }
 
-// printJob prints what became of a job.
+// printJob prints the result of a job.
 func (p *messagePrinter) printJob(label string, job *sidekiq.Job, result sidekiq.Result) {
 	style, mark, note := green, "✓", ""
 	switch {

@@ -15,8 +15,8 @@ import (
 	"scout/sidekiq"
 )
 
-// newResult returns what became of a message of the topic orders, whose job has
-// these arguments.
+// newResult returns the Result of a message of the topic orders. Its job has the given
+// arguments.
 func newResult(args string, pushed ...sidekiq.Result) handler.Result {
 	r := handler.Result{
 		Message:     &events.SQSMessage{MessageId: "sqs-id-1234", Attributes: map[string]string{"ApproximateReceiveCount": "2"}},
@@ -29,7 +29,7 @@ func newResult(args string, pushed ...sidekiq.Result) handler.Result {
 	return r
 }
 
-// printed returns what is printed of a result, with a clock that stands still.
+// printed returns the output for a result, with a fixed clock.
 func printed(p *messagePrinter, r handler.Result) string {
 	var b bytes.Buffer
 	p.w = &b
@@ -106,7 +106,7 @@ func TestDeadLetterNamesItsMessage(t *testing.T) {
 	}
 }
 
-// TestDevLog checks that the log of scout dev shows what a person needs.
+// TestDevLog checks the lines of the log of scout dev.
 func TestDevLog(t *testing.T) {
 	var b bytes.Buffer
 	log := newLog(&b, newDevLog)

@@ -13,18 +13,19 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// reloadInterval is the time between two looks at the files of the configuration.
+// reloadInterval is the time between two checks of the configuration's files.
 const reloadInterval = time.Second
 
-// configFiles are the files of a configuration, as they were when they were last looked
-// at.
+// configFiles maps the paths of a configuration's files to their state at the last
+// check.
 type configFiles map[string]fs.FileInfo
 
-// look reports whether files of the configuration have changed since the last call. A
-// file that is missing for a moment, as while an editor replaces it, has not changed.
-func (f configFiles) look(o *options) (changed bool) {
+// refresh records the state of the files. It reports whether any has changed since the
+// last call. A file that is missing for a moment, for example while an editor replaces
+// it, has not changed.
+func (f configFiles) refresh(o *options) (changed bool) {
 	for _, name := range o.configFiles() {
-		if now, err := os.Stat(name); err == nil && !isSameFile(f[name], now) {
+		if now, err := os.Stat(name); err == nil && !isUnchanged(f[name], now) {
 			f[name], changed = now, true
 		}
 	}
@@ -39,7 +40,7 @@ func (f configFiles) watch(ctx context.Context, o *options, changed chan<- os.Si
 			return
 		case <-time.After(reloadInterval):
 		}
-		if !f.look(o) {
+		if !f.refresh(o) {
 			continue
 		}
 		select {
@@ -50,13 +51,13 @@ func (f configFiles) watch(ctx context.Context, o *options, changed chan<- os.Si
 	}
 }
 
-// isSameFile reports whether a file has not changed.
-func isSameFile(before, now fs.FileInfo) bool {
+// isUnchanged reports whether a file is the same as before.
+func isUnchanged(before, now fs.FileInfo) bool {
 	return before != nil && before.ModTime().Equal(now.ModTime()) && before.Size() == now.Size()
 }
 
-// configFiles returns the file that holds the configuration and that of the manifest
-// in it, as far as there are such files. They are where a config.Loader looks.
+// configFiles returns the paths of the configuration file and of the manifest that it
+// names, if they exist. A config.Loader reads the same paths.
 func (o *options) configFiles() (files []string) {
 	location := cmp.Or(o.config, os.Getenv("SCOUT_CONFIG"))
 	text, dir := []byte(location), ""

@@ -18,7 +18,7 @@ import (
 	"scout/internal/devstack"
 )
 
-// maxReceives is how often a message is received before it goes to its dead-letter
+// maxReceives is the number of receives after which a message moves to its dead-letter
 // queue.
 const maxReceives = 5
 
@@ -39,8 +39,9 @@ type stack struct {
 // A subscriber is a queue that is subscribed to a topic.
 type subscriber struct{ topicARN, queue string }
 
-// startStack starts a stack for a configuration, which comes from source, at an
-// address to listen at. It calls onDeadLetter as a devstack.Server does.
+// startStack starts a stack that listens at an address. The text source describes the
+// origin of the configuration c. The stack calls onDeadLetter as a devstack.Server
+// does.
 func startStack(address, source string, c *config.Config, log *slog.Logger, onDeadLetter func(devstack.DeadLetter)) (*stack, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
@@ -100,9 +101,9 @@ func (s *stack) current() *config.Config {
 }
 
 // apply creates the missing queues and topics of a configuration, and subscribes the
-// queues. It returns the configuration adapted to the
-// stack. Queues and topics that the configuration no longer has stay, without
-// subscriptions. If there is an error, the previous configuration stays in use.
+// queues. It returns the configuration adapted to the stack. Queues and topics that the
+// configuration no longer has remain without subscriptions. If apply returns an error,
+// the previous configuration stays in use.
 func (s *stack) apply(c *config.Config) (*config.Config, error) {
 	adapted := adaptConfig(c, s.address)
 	queues := map[string]string{}
@@ -116,7 +117,7 @@ func (s *stack) apply(c *config.Config) (*config.Config, error) {
 	for _, q := range adapted.Queues {
 		for _, route := range q.Topics {
 			if isPattern(route.Key) {
-				continue // subscribed to when such a topic is created
+				continue // subscribed to when a matching topic is created
 			}
 			arn := topicARN(route.Key)
 			if err := s.server.CreateTopicARN(arn, topicAttributes(arn)); err != nil {
@@ -133,7 +134,8 @@ func (s *stack) apply(c *config.Config) (*config.Config, error) {
 	return adapted, nil
 }
 
-// adaptConfig returns c for the stack at an address: its queues are there.
+// adaptConfig returns a copy of c whose AWS endpoint and queues are those of the stack
+// at an address.
 func adaptConfig(c *config.Config, address string) *config.Config {
 	adapted := *c
 	adapted.AWS = config.AWS{Region: "us-east-1", AccessKey: "scout", SecretKey: "scout", Endpoint: "http://" + address, SDKOnly: c.AWS.SDKOnly}
@@ -143,7 +145,7 @@ func adaptConfig(c *config.Config, address string) *config.Config {
 		q := &adapted.Queues[i]
 		q.Name = cmp.Or(q.Label(), "scout")
 		q.URL = devstack.QueueURL(address, q.Name)
-		q.WaitTime = time.Second // stops soon
+		q.WaitTime = time.Second // so a stop does not wait long for a poll
 	}
 	return &adapted
 }
@@ -199,9 +201,9 @@ func deadLetterName(name string, configured []config.Queue) string {
 	}
 }
 
-// subscribe subscribes the queues to a topic: each to those that it has routes for,
-// and a single queue to every topic, so that a missing route shows. It ends the
-// topic's other subscriptions.
+// subscribe subscribes the queues to a topic: each queue to the topics that it has
+// routes for, and a single queue to every topic, to make a missing route visible. It
+// ends the topic's other subscriptions.
 func (s *stack) subscribe(topicARN string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -263,7 +263,7 @@ func TestLocalAddress(t *testing.T) {
 	}
 }
 
-// Topics that are configured by their ARN have it, whatever its region, account and
+// A topic that is configured by its ARN has that ARN, in any region, account and
 // partition.
 func TestDevHasTheConfiguredARNs(t *testing.T) {
 	t.Setenv("REDIS_URL", "")
@@ -281,8 +281,8 @@ func TestDevHasTheConfiguredARNs(t *testing.T) {
 	}
 }
 
-// TestDevTakesAnyQueueName checks that the names of dead-letter queues fit, and are not
-// those of configured queues.
+// TestDevTakesAnyQueueName checks that the names of dead-letter queues are valid and
+// differ from those of configured queues.
 func TestDevTakesAnyQueueName(t *testing.T) {
 	long := strings.Repeat("q", 75)
 	t.Setenv("REDIS_URL", "")
@@ -391,9 +391,9 @@ func TestDevReadsAPipe(t *testing.T) {
 	runDev(t, "-c", fmt.Sprintf("/dev/fd/%d", out.Fd()))
 }
 
-// TestDevEndsThoughNobodyReads ends scout dev while its output goes to a pipe that is
-// full and not read, such as that of a pager.
-func TestDevEndsThoughNobodyReads(t *testing.T) {
+// TestDevEndsIfOutputBlocks ends scout dev while its output goes to a full pipe that
+// nothing reads, such as that of a pager.
+func TestDevEndsIfOutputBlocks(t *testing.T) {
 	t.Setenv("REDIS_URL", "")
 	t.Setenv("SCOUT_CONFIG", "queue:\n  name: app\n  topics: {orders: OrderWorker}\n")
 	ctx, cancel := context.WithCancel(t.Context())

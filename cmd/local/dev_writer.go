@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// A devWriter writes to out, which may block, as a pipe to a pager does. After ctx
-// has ended, it waits no longer than logCloseTimeout and drops the rest, so that a
-// signal ends the command. It is not safe for concurrent use.
+// A devWriter writes to out, which may block, as a pipe to a pager does. Once ctx has
+// ended, it waits at most logCloseTimeout and drops the rest. A signal therefore ends
+// the command. It is not safe for concurrent use.
 type devWriter struct {
 	ctx   context.Context
 	out   io.Writer

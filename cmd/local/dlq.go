@@ -37,7 +37,7 @@ type dlqCommand struct {
 	result deadletter.Result // of the scan
 	log    *commandLog
 
-	// Of some of the commands.
+	// Flags of some of the commands.
 	rate             float64
 	all, dryRun, yes bool
 	newIDs, showBody bool
@@ -47,13 +47,13 @@ func newDLQCommand(o *options) *cobra.Command {
 	group := &cobra.Command{
 		Use:   "dlq",
 		Short: "Show, send back or drop the messages of a dead-letter queue",
-		Long: `Show the messages in the dead-letter queue of an SQS queue and what would become
-of each with the current configuration, send them back, or delete them.
+		Long: `Show the messages in the dead-letter queue of an SQS queue and the outcome that
+each would have with the current configuration, send them back, or delete them.
 
 The dead-letter queue is that of the configured queue; with several queues,
---queue names one. --url names a dead-letter queue itself, such as one where SNS
-puts messages that it could not deliver. Messages go back to the queue that they
-came from, or to the one that --to names.
+--queue names one. --url names a dead-letter queue itself, such as one for the
+messages that SNS could not deliver. Messages go back to the queue that they came
+from, or to the one that --to names.
 
 Reading hides the messages from others until the command ends, or for a minute if
 it is killed, and raises their receive counts by one.`,
@@ -66,9 +66,9 @@ it is killed, and raises their receive counts by one.`,
 	return group
 }
 
-// command makes cmd call f once the queue is found, unless check, which may be nil, finds
-// wrong flags. It adds the flags that all commands have.
-func (d *dlqCommand) command(cmd *cobra.Command, check func(args []string) error, f func(context.Context) error) *cobra.Command {
+// configure makes cmd find the queue and call f. The function check, which may be nil,
+// checks the arguments first. It adds the flags that all commands have.
+func (d *dlqCommand) configure(cmd *cobra.Command, check func(args []string) error, f func(context.Context) error) *cobra.Command {
 	d.cmd = cmd
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		ctx, cancel := earlysignal.Until(cmd.Context())
@@ -87,7 +87,7 @@ func (d *dlqCommand) command(cmd *cobra.Command, check func(args []string) error
 		if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
 			text := "interrupted"
 			if d.result.Returned > 0 && d.result.Hidden == 0 {
-				text += "; the messages that are left are back in the queue"
+				text += "; the remaining messages are back in the queue"
 			}
 			err = errors.New(text)
 		}
@@ -168,12 +168,12 @@ func withoutRedis(name string) (string, bool) {
 
 func newDLQListCommand(o *options) *cobra.Command {
 	d := &dlqCommand{options: o}
-	return d.command(&cobra.Command{
+	return d.configure(&cobra.Command{
 		Use:   "ls",
-		Short: "Count the messages of a dead-letter queue by what would become of them",
-		Long: `Count the messages of a dead-letter queue by source, topic and what would become
-of them with the current configuration: jobs, nothing (ignored), or the reason
-why they would be rejected.
+		Short: "Count the messages of a dead-letter queue by outcome",
+		Long: `Count the messages of a dead-letter queue by source, topic and the outcome that
+they would have with the current configuration: jobs, nothing (ignored), or the
+reason why they would be rejected.
 
 Reading hides the messages from others until the command ends, and raises their
 receive counts by one.`,
@@ -186,18 +186,19 @@ receive counts by one.`,
 
 func newDLQRedriveCommand(o *options) *cobra.Command {
 	d := &dlqCommand{options: o}
-	cmd := d.command(&cobra.Command{
+	cmd := d.configure(&cobra.Command{
 		Use:   "redrive",
 		Short: "Send messages of a dead-letter queue back to the queue that they came from",
 		Long: `Send messages of a dead-letter queue back to the queue that they came from, and
 delete each once SQS has acknowledged it there.
 
-Only messages that would now succeed are sent, unless --reason, --id or --all
-asks for others. A message that is sent twice, because the command was killed in
-between, makes one job. A message whose only identity is its SQS id gets another id
-and could make two jobs, so it is skipped without --new-ids.
+Only messages that would now succeed are sent, unless --reason, --id or --all is
+given. A message that is sent twice, after the command was killed between the send
+and the deletion, makes one job. A message whose only identity is its SQS id gets
+another id and could make two jobs, so it is skipped without --new-ids.
 
-The command asks nothing; --dry-run counts what it would send.`,
+The command does not ask for confirmation; --dry-run counts the messages that it
+would send.`,
 		Example: "  scout dlq redrive --topic orders --rate 50 -c scout.yml",
 		Args:    cobra.NoArgs,
 	}, d.checkRedrive, d.redrive)
@@ -238,12 +239,12 @@ func (d *dlqCommand) redrive(ctx context.Context) error {
 
 func newDLQDropCommand(o *options) *cobra.Command {
 	d := &dlqCommand{options: o}
-	cmd := d.command(&cobra.Command{
+	cmd := d.configure(&cobra.Command{
 		Use:   "drop",
 		Short: "Delete messages of a dead-letter queue",
 		Long: `Delete the messages of a dead-letter queue that the options select, or all with
---all. It shows how many there are and asks before it deletes them, unless --yes
-is given.`,
+--all. The command shows their number and asks for confirmation, unless --yes is
+given.`,
 		Example: "  scout dlq drop --topic debug --older-than 72h -c scout.yml",
 		Args:    cobra.NoArgs,
 	}, d.checkDrop, d.drop)
@@ -251,7 +252,7 @@ is given.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&d.all, "all", false, "delete all messages")
 	flags.BoolVar(&d.dryRun, "dry-run", false, "delete nothing, only count")
-	flags.BoolVarP(&d.yes, "yes", "y", false, "do not ask")
+	flags.BoolVarP(&d.yes, "yes", "y", false, "do not ask for confirmation")
 	return cmd
 }
 
@@ -259,9 +260,9 @@ func (d *dlqCommand) checkDrop([]string) error {
 	s := d.scan.Selection
 	switch selects := s.Topics != nil || s.Reasons != nil || s.IDs != nil || s.OlderThan > 0 || s.NewerThan > 0; {
 	case selects == d.all:
-		return errors.New("say which messages to drop: either --all, or one or more of --topic, --reason, --id, --older-than and --newer-than")
+		return errors.New("choose the messages to drop: either --all, or one or more of --topic, --reason, --id, --older-than and --newer-than")
 	case !d.yes && !d.dryRun && !isTerminal(d.cmd.InOrStdin()):
-		return errors.New("there is no terminal to ask at; use --yes to drop the messages without a question, or --dry-run to count them")
+		return errors.New("asking for confirmation requires a terminal; use --yes to drop the messages without confirmation, or --dry-run to count them")
 	}
 	return nil
 }
@@ -286,13 +287,13 @@ func (d *dlqCommand) drop(ctx context.Context) error {
 	})
 }
 
-// ask asks whether the selected messages may be deleted. Only yes is a yes.
+// ask asks whether to delete the selected messages. It accepts only the answer yes.
 func (d *dlqCommand) ask(ctx context.Context, selected *deadletter.Summary) (bool, error) {
 	w := d.cmd.ErrOrStderr()
 	printGroups(w, selected.Groups())
 	behind := ""
 	if d.scan.Queue.FIFO {
-		behind = " and those behind them that fit the options"
+		behind = " and those behind them that match the options"
 	}
 	fmt.Fprintf(w, "Delete %s%s from %s for good? Type yes: ", plural(selected.Count(), "message"), behind, d.scan.Queue.Name())
 	answer := make(chan string, 1)
@@ -312,8 +313,8 @@ func (d *dlqCommand) ask(ctx context.Context, selected *deadletter.Summary) (boo
 	}
 }
 
-// finish runs a scan, of which progress is shown until it calls stop, and prints its
-// result as text or as JSON.
+// finish runs a scan and then calls stop, which ends the progress display. It calls
+// text to print the result, unless the output is JSON.
 func (d *dlqCommand) finish(ctx context.Context, run func(context.Context) (deadletter.Result, error), stop, text func()) (err error) {
 	d.result, err = run(ctx)
 	stop()
@@ -328,8 +329,8 @@ func (d *dlqCommand) finish(ctx context.Context, run func(context.Context) (dead
 	return describeFailures(err, d.scan.Progress())
 }
 
-// describeFailures returns the error of a command that ended with err, nil if there is
-// none and each message could be sent or deleted.
+// describeFailures returns the error of a command that ended with err. It returns nil
+// if err is nil and every message could be sent or deleted.
 func describeFailures(err error, p deadletter.Progress) error {
 	var texts []string
 	if err != nil {

@@ -77,7 +77,7 @@ func (d *deadLetters) fill(n int) {
 	}
 }
 
-// left returns the number of messages in the dead-letter queue, hidden or not.
+// left returns the number of messages in the dead-letter queue, visible or hidden.
 func (d *deadLetters) left() (n int) {
 	d.Helper()
 	out, err := d.sqs.GetQueueAttributes(d.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &d.dead, AttributeNames: []types.QueueAttributeName{"All"}})
@@ -100,8 +100,9 @@ func (d *deadLetters) queued() int {
 	return n
 }
 
-// testRedriveKilled redrives n dead letters, of which half would succeed, kills the
-// command several times, and checks that each becomes one job and the others stay.
+// testRedriveKilled redrives n dead letters, of which half would succeed, and kills the
+// command several times. It checks that each of these becomes one job and the others
+// stay.
 func (d *deadLetters) testRedriveKilled(n int) {
 	d.fill(n)
 	daemon := startScout(d.T, "-c", d.config, "--listen", "0")
@@ -110,7 +111,7 @@ func (d *deadLetters) testRedriveKilled(n int) {
 		p := redrive()
 		eventually(d.T, 2*time.Minute, "some messages are jobs", func() bool {
 			select {
-			case err := <-p.done: // it has sent what was visible
+			case err := <-p.done: // it has sent all visible messages
 				p.done <- err
 				return true
 			default:

@@ -26,7 +26,7 @@ type dlqSummary struct {
 	Sources  []string   `json:"source_queues"`
 	Messages int        `json:"messages"`
 	Oldest   *time.Time `json:"oldest"`
-	Complete bool       `json:"complete"` // whether all messages were read that can be
+	Complete bool       `json:"complete"` // whether all messages that can be received were read
 	Hidden   int        `json:"hidden"`   // messages that could not be returned
 	NeedIDs  int        `json:"new_ids"`  // messages that redrive skips without --new-ids
 
@@ -59,7 +59,7 @@ func (d *dlqCommand) summarize() dlqSummary {
 	return out
 }
 
-// note tells people about the scan, on standard error.
+// note writes a note about the scan to standard error.
 func (d *dlqCommand) note(format string, args ...any) {
 	if d.json {
 		d.log.Info("dead-letter queue read", "note", fmt.Sprintf(format, args...))
@@ -68,7 +68,8 @@ func (d *dlqCommand) note(format string, args ...any) {
 	fmt.Fprintf(d.cmd.ErrOrStderr(), format+"\n", args...)
 }
 
-// noteResult says what a scan has changed and what it could not read.
+// noteResult writes notes about the effects of a scan and the messages that it could
+// not read.
 func (d *dlqCommand) noteResult() {
 	q := d.scan.Queue
 	if d.scan.Read.Count() > 0 {
@@ -88,7 +89,7 @@ func (d *dlqCommand) noteResult() {
 	}
 }
 
-// targets returns the names of the queues that messages go to.
+// targets returns the names of the queues to which messages are sent.
 func (d *dlqCommand) targets() []string {
 	var names []string
 	for _, s := range d.scan.Queue.Sources {
@@ -97,7 +98,7 @@ func (d *dlqCommand) targets() []string {
 	return names
 }
 
-// printSummary prints what was found in the queue.
+// printSummary prints a summary of the messages in the queue.
 func (d *dlqCommand) printSummary() {
 	w, total := d.cmd.OutOrStdout(), d.scan.Read.Total()
 	fmt.Fprintf(w, "%s (messages go to %s): %s", d.scan.Queue.Name(), strings.Join(d.targets(), ", "), plural(total.Count, "message"))
@@ -132,7 +133,7 @@ func printGroups(w io.Writer, groups []deadletter.Group) {
 	fmt.Fprintln(w)
 }
 
-// printReasons prints the number of messages by what would become of them.
+// printReasons prints the number of messages by outcome and reason.
 func (d *dlqCommand) printReasons() {
 	w, outcomes := d.cmd.OutOrStdout(), d.scan.Read.Outcomes()
 	succeed := outcomes[explain.Job] + outcomes[explain.Ignored]
@@ -181,14 +182,14 @@ func age(d time.Duration) string {
 	return plural(max(0, int(d.Seconds())), "second")
 }
 
-// Intervals of what showProgress shows.
+// Intervals of showProgress.
 const (
 	barInterval  = 250 * time.Millisecond
 	lineInterval = 30 * time.Second
 )
 
-// showProgress shows how many messages have been read and sent, until stop is called: as
-// a bar on a terminal, and otherwise as a line now and then.
+// showProgress shows how many messages have been read and sent until stop is called: as
+// a bar on a terminal, and otherwise as a line at intervals.
 func (d *dlqCommand) showProgress() (stop func()) {
 	w := d.cmd.ErrOrStderr()
 	start, interval, isBar := time.Now(), lineInterval, !d.json && isTerminal(w)

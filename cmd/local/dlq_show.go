@@ -24,9 +24,9 @@ const maxShownMessages = 100
 
 func newDLQShowCommand(o *options) *cobra.Command {
 	d, oldest, index := &dlqCommand{options: o}, &deadletter.Oldest{}, 0
-	cmd := d.command(&cobra.Command{
+	cmd := d.configure(&cobra.Command{
 		Use:   "show [ID | INDEX]",
-		Short: "Show messages of a dead-letter queue and what would become of them",
+		Short: "Show messages of a dead-letter queue and the outcome that each would have",
 		Long: `Show messages of a dead-letter queue, the oldest first: the one with an SQS ID,
 the one at an INDEX (1 is the oldest), or those that the options select. For each
 message it shows the jobs that it would become with the current configuration, or
@@ -53,7 +53,8 @@ jobs only with --show-body.`,
 	return cmd
 }
 
-// show shows the oldest messages or, of these, the one at an index unless that is 0.
+// show shows the oldest messages. If index is not 0, it shows only the message at that
+// index, from 1.
 func (d *dlqCommand) show(ctx context.Context, oldest *deadletter.Oldest, index int) error {
 	d.scan.Visit = func(_ context.Context, selected []*deadletter.Message) error {
 		oldest.Add(selected...)
@@ -81,7 +82,7 @@ func (d *dlqCommand) show(ctx context.Context, oldest *deadletter.Oldest, index 
 	return err
 }
 
-// print prints a message as scout explain does, and what SQS says about it.
+// print prints a message as scout explain does, with its SQS attributes.
 func (d *dlqCommand) print(n int, m *deadletter.Message) {
 	p := &explainPrinter{w: d.cmd.OutOrStdout(), brief: !d.showBody}
 	fmt.Fprintf(p.w, "message %d  %s\n", n, printable.Text(m.ID(), maxShown))
@@ -158,7 +159,7 @@ func (d *dlqCommand) messageJSON(m *deadletter.Message) dlqMessage {
 	}
 	out.SQSMessageID, out.Outcome = m.ID(), m.Outcome()
 	if m.Source != nil {
-		out.Queue = m.Source.Name() // that it goes back to
+		out.Queue = m.Source.Name() // to which it returns
 	}
 	for name, a := range m.MessageAttributes {
 		out.MessageAttributes[name] = dlqAttribute{aws.ToString(a.DataType), a.StringValue, a.BinaryValue}

@@ -33,8 +33,8 @@ func (e *endpoint) fillDead(t *testing.T, n int) {
 	}
 }
 
-// SIGINT ends a command on a dead-letter queue once the calls in flight are done, and
-// the messages that are left are visible at once.
+// SIGINT ends a command on a dead-letter queue once the calls in flight are done. The
+// remaining messages are visible at once.
 func TestInterruptedRedrive(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t, 30, 5)
@@ -43,7 +43,7 @@ func TestInterruptedRedrive(t *testing.T) {
 	eventually(t, time.Minute, "messages are sent", func() bool { return e.depth(t, "app") > 10 })
 	p.signal(t, syscall.SIGINT)
 	err := p.end(t, time.Minute)
-	if err == nil || err.Error() != "exit status 1" || !strings.Contains(p.log(), "interrupted; the messages that are left are back in the queue") {
+	if err == nil || err.Error() != "exit status 1" || !strings.Contains(p.log(), "interrupted; the remaining messages are back in the queue") {
 		t.Errorf("scout ended with %v; its log:\n%s", err, p.log())
 	}
 	if n := e.attribute(t, "dead", types.QueueAttributeNameApproximateNumberOfMessagesNotVisible); n != 0 {
@@ -54,13 +54,13 @@ func TestInterruptedRedrive(t *testing.T) {
 	}
 }
 
-// A command that is interrupted before it has read messages says nothing about them.
+// A command that is interrupted before it has read messages reports nothing about them.
 func TestInterruptedSearch(t *testing.T) {
 	t.Parallel()
 	asked := make(chan struct{})
 	ask := sync.OnceFunc(func() { close(asked) })
 	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // so that the end of the connection ends the context
+		_, _ = io.Copy(io.Discard, r.Body) // the end of the connection then ends the context
 		ask()
 		<-r.Context().Done()
 	}))
@@ -75,7 +75,7 @@ func TestInterruptedSearch(t *testing.T) {
 	}
 }
 
-// A new command says that another one, which was killed, still hides messages.
+// A command reports messages that an earlier, killed command still hides.
 func TestHiddenByAnother(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t, 30, 5)

@@ -106,13 +106,13 @@ func countRejected(all []explained) (n int) {
 	return n
 }
 
-// An explainPrinter prints what Scout would do with messages. It escapes text that
-// others wrote.
+// An explainPrinter prints what Scout would do with messages. It escapes text from
+// others.
 type explainPrinter struct {
 	w      io.Writer
 	config *config.Config
 	brief  bool // print no payloads of jobs
-	jobs   int  // that were printed
+	jobs   int  // number of printed jobs
 }
 
 func (p *explainPrinter) print(format string, all []explained) error {

@@ -14,9 +14,9 @@ type appClasses map[string]config.Class
 
 var className = regexp.MustCompile(`^[A-Z]\w*(::[A-Z]\w*)*$`)
 
-// find returns the worker, in YAML, whose class has the name of a topic, or the
-// longest part of it: that is OrderWorker for shop-orders. Words at the end, which
-// say what a topic is about more often than those before, win.
+// find returns the YAML of a worker. Its class has the name of the topic or, if there
+// is none, the longest part of that name: OrderWorker for shop-orders. Of parts of
+// equal length, the last wins, because the last words usually name the subject.
 func (c appClasses) find(name string) (worker string, ok bool) {
 	words := wordsOf(name)
 	for n := len(words); n > 0; n-- {
@@ -29,7 +29,7 @@ func (c appClasses) find(name string) (worker string, ok bool) {
 	return "", false
 }
 
-// classEnd is what the names of job classes end in.
+// classEnd matches the usual endings of the names of job classes.
 var classEnd = regexp.MustCompile(`(Worker|Job|Consumer|Handler|Processor)$`)
 
 // named returns the shortest name of a class that consists of the words, with or
@@ -49,7 +49,7 @@ func (c appClasses) named(words []string) string {
 	return slices.MinFunc(found, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
 }
 
-// worker returns a class, with what the manifest says that its route must have.
+// worker returns the YAML of a class, with the options that its route requires.
 func (c appClasses) worker(class string) string {
 	fields := []string{"class: " + class}
 	if of := c[class]; of.ActiveJob && of.Queue == "" {
@@ -64,7 +64,7 @@ func (c appClasses) worker(class string) string {
 	return "{" + strings.Join(fields, ", ") + "}"
 }
 
-// wordEnd is where a word ends in a name such as shop-orders or ShopOrders.
+// wordEnd matches the end of a word in a name such as shop-orders or ShopOrders.
 var wordEnd = regexp.MustCompile(`([a-z0-9])([A-Z])`)
 
 // wordsOf returns the words of a name in lower case and in the singular.
@@ -91,7 +91,7 @@ func singular(word string) string {
 	return base
 }
 
-// guessClass returns the name that a worker for a topic would have.
+// guessClass returns a likely class name for a topic.
 func guessClass(name string) string {
 	var b strings.Builder
 	for _, word := range wordsOf(name) {

@@ -125,7 +125,7 @@ var deniedActions sync.Map
 // calledActions are the actions that were called, by script.
 var calledActions sync.Map
 
-// called checks which actions of the stack were called since the last called: called
+// called checks which actions of the stack were called since its last use: called
 // ReceiveMessage DeleteMessage
 func called(ts *testscript.TestScript, _ bool, args []string) {
 	actions, _ := calledActions.Load(ts)
@@ -151,8 +151,8 @@ func deny(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// denying responds to denied actions as SQS and SNS do if the IAM policy lacks them,
-// and passes all other requests on to h. It adds each action to called.
+// denying responds to denied actions as SQS and SNS do if the IAM policy does not allow
+// them. It passes all other requests on to h. It adds each action to called.
 func denying(denied, called *sync.Map, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		const message = "User: arn:aws:iam::1:user/u is not authorized to perform: %s because no identity-based policy allows the action"

@@ -69,7 +69,7 @@ func manualFlags(cmd *cobra.Command) string {
 	return b.String()
 }
 
-// manualExample returns a command's examples, line by line.
+// manualExample returns the lines of a command's examples.
 func manualExample(cmd *cobra.Command) string {
 	if cmd.Example == "" {
 		return ""

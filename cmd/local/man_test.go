@@ -23,8 +23,8 @@ func TestManualFormats(t *testing.T) {
 	}
 }
 
-// TestExamples checks that the help of every command shows an example, which runs
-// that command.
+// TestExamples checks that the help of every command has an example that runs the
+// command.
 func TestExamples(t *testing.T) {
 	root := newRootCommand(&options{})
 	for _, cmd := range append(runnable(root), root) {

@@ -26,7 +26,7 @@ func addOutputFlag(cmd *cobra.Command, format *string, formats ...string) {
 type outputFormat struct {
 	format  *string
 	formats []string
-	list    string // of the formats, for people
+	list    string // of the formats, as text
 }
 
 func (o *outputFormat) String() string { return *o.format }
@@ -50,8 +50,8 @@ func warnOfMissingManifest(w io.Writer, c *config.Config) {
 	}
 }
 
-// writeJSON writes v as indented JSON, with its numbers as they are. What could
-// control a terminal is escaped.
+// writeJSON writes v as indented JSON. Numbers keep their digits, and characters that
+// control a terminal are escaped.
 func writeJSON(w io.Writer, v any) error {
 	var compact, indented bytes.Buffer
 	encoder := json.NewEncoder(&compact)

@@ -122,8 +122,8 @@ func (o *options) testFile() string {
 	return strings.TrimSuffix(name, extension) + "_test" + extension
 }
 
-// fileExists reports whether there is a file with that name. It also reports true if it
-// cannot tell, so that reading the file says why.
+// fileExists reports whether a file exists. It also reports true if it cannot tell;
+// reading the file then returns the reason.
 func fileExists(name string) bool {
 	if name == "" || strings.Contains(name, "\n") {
 		return false

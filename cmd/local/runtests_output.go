@@ -36,7 +36,7 @@ func writeTestResults(w io.Writer, results []configtest.Result, failed int) {
 	}
 }
 
-// place says where a difference is.
+// place returns the location of a difference.
 func place(r configtest.Result, d configtest.Difference) string {
 	switch {
 	case d.Message > 0 && r.Test.Event == "":
@@ -49,8 +49,7 @@ func place(r configtest.Result, d configtest.Difference) string {
 	return fmt.Sprintf("job %d: %s", d.Job, printable.Text(d.Key, maxShown))
 }
 
-// shown returns one side of a difference for people: an outcome as text, anything else
-// as JSON.
+// shown returns one side of a difference: an outcome as text, anything else as JSON.
 func shown(d configtest.Difference, value json.RawMessage) string {
 	var outcome string
 	switch {
@@ -62,7 +61,7 @@ func shown(d configtest.Difference, value json.RawMessage) string {
 	return displayJSON(value)
 }
 
-// colors adds the escapes of a terminal to texts, or none.
+// colors reports whether to color texts with the escape sequences of a terminal.
 type colors bool
 
 // colorsOf returns the colors for w: those of a terminal unless NO_COLOR is set
@@ -163,7 +162,7 @@ func writeJUnit(w io.Writer, results []configtest.Result) error {
 		suite.Tests++
 		c := junitCase{Class: source, Name: printable.Text(r.Title(), maxShown), File: source, Line: line}
 		if r.Test.Name == "" {
-			c.Name = key + " " + c.Name // names tell tests apart
+			c.Name = key + " " + c.Name // names distinguish tests
 		}
 		if len(r.Differences) > 0 {
 			suite.Failures++

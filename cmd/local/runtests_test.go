@@ -17,8 +17,8 @@ func TestSampleConfiguration(t *testing.T) {
 	}
 }
 
-// TestJUnit decodes the whole output for JUnit, with what XML cannot hold or has to
-// escape.
+// TestJUnit decodes the output for JUnit. It includes text that XML cannot contain or
+// must escape.
 func TestJUnit(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {

@@ -17,8 +17,8 @@ that the first line of a YAML file names:
 
   # yaml-language-server: $schema=scout.schema.json
 
-The schema allows everything that Scout accepts. scout check finds more mistakes, such as
-keys that exclude each other.`,
+The schema allows everything that Scout accepts. scout check finds more mistakes,
+such as keys that exclude each other.`,
 		Example: `  scout schema > scout.schema.json
   scout schema --tests > scout_test.schema.json`,
 		Args: cobra.NoArgs,
