@@ -1,4 +1,4 @@
-# make demo     see Scout work, with nothing installed but Go
+# make demo     run a demonstration of Scout, which requires only Go
 # make test     install what the tests need, and run all of them
 # make help     list the other targets
 
@@ -51,14 +51,14 @@ matrix:
 	$(GO) test -race -count 1 -parallel 6 -timeout 30m -tags integration,matrix -run '^TestMatrix$$' -v ./internal/test/e2e
 	@test -d .deps/debian/sid || echo "NOT RUN: Sidekiq 8, because Debian sid could not be installed" >&2
 
-# make torture  let everything fail at once for 15 minutes, and judge what becomes of each message; SHORT=1: 3 minutes
+# make torture  run Scout for 15 minutes while Redis, SQS and Scout fail, and check each message; SHORT=1: 3 minutes
 torture: deps
 	$(GO) test -tags torture -count 1 -timeout 0 -run '^TestTorture$$' -v $(if $(SHORT),-short) ./internal/test/torture -args \
 	  $(if $(SEED),-seed $(SEED)) $(if $(MESSAGES),-messages $(MESSAGES)) $(if $(KILLS),-kills $(KILLS)) \
 	  $(if $(REDIS_KILLS),-redis-kills $(REDIS_KILLS)) $(if $(FAILOVERS),-failovers $(FAILOVERS)) $(if $(WAIT),-wait $(WAIT)) \
 	  $(if $(FAULTS),-faults '$(FAULTS)') $(if $(KEEP),-keep "$(if $(filter /%,$(firstword $(KEEP))),,$(CURDIR)/)$(KEEP)")
 
-# make mutants  check that make torture finds what is wrong with wrong versions of Scout
+# make mutants  check that make torture detects deliberate faults in Scout
 mutants: deps
 	$(GO) test -tags torture -count 1 -timeout 0 -run '^TestMutants$$' -v ./internal/test/torture -args $(if $(SEED),-seed $(SEED))
 
@@ -114,9 +114,9 @@ deploy:
 	$(SAM) build --config-env $(env)
 	$(SAM) deploy --config-env $(env)
 
-# sam build runs this target through lambda/ARCHITECTURE/Makefile. The file release
-# changes with what the stack is made of, so that SAM publishes a version for a
-# changed parameter, too. LC_ALL sets the order of its lines.
+# sam build runs this target through lambda/ARCHITECTURE/Makefile. The file release has a
+# checksum of each part of the stack, so SAM publishes a version for a changed parameter,
+# too. LC_ALL sets the order of its lines.
 build-ScoutFunction: export LC_ALL = C
 build-ScoutFunction:
 	GOARCH=$(or $(GOARCH),arm64) $(BUILD_LAMBDA) -o "$(ARTIFACTS_DIR)/bootstrap" ./cmd/lambda

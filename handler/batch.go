@@ -29,18 +29,18 @@ type Stats struct {
 	// without a SentTimestamp are left out.
 	Latencies []time.Duration
 
-	// Results holds what became of each message, in the batch's order. It is
-	// nil unless Handler.Detailed is set.
+	// Results holds the outcome of each message, in the batch's order. It is nil unless
+	// Handler.Detailed is set.
 	Results []Result
 }
 
-// A Result is what became of one message.
+// A Result is the outcome of one message.
 type Result struct {
 	Message     *events.SQSMessage
-	Translation Translation      // Jobs are those that were to be pushed
+	Translation Translation      // Jobs are the jobs to push
 	Pushed      []sidekiq.Result // one for each of the Jobs, none if they were not pushed
 	Dead        bool             // the message was rejected and is in Sidekiq's dead set
-	Err         error            // why it was rejected or failed
+	Err         error            // the reason why it was rejected or failed
 }
 
 // Reason returns why the message was rejected or failed, "" if it was not.
@@ -96,8 +96,8 @@ func (b *batch) set(i int, s special) {
 	b.special[i] = s
 }
 
-// keepTranslation keeps the translation of message i for its Result. The batch's jobs
-// before it are not part of that.
+// keepTranslation keeps the translation of message i for its Result. It leaves out the
+// jobs of earlier messages.
 func (b *batch) keepTranslation(i int, t Translation) {
 	if b.results == nil {
 		return

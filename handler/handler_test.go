@@ -476,7 +476,7 @@ func benchmarkBatches(b *testing.B, do func(events.SQSEvent) error) {
 	}
 }
 
-// With Detailed, Process also returns what became of each message.
+// With Detailed, Process also returns the outcome of each message.
 func TestProcessDetailed(t *testing.T) {
 	h, server := newTestHandler(t)
 	h.Detailed = true

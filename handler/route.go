@@ -6,7 +6,7 @@ import (
 	"scout/sidekiq"
 )
 
-// Routes say what becomes of the messages of a queue, by their source. A message
+// Routes map the messages of a queue to outcomes, by their source. A message
 // that no route matches is rejected.
 type Routes struct {
 	Topics      []Route // SNS: the key is a topic's name, its full ARN, or a pattern for names
@@ -17,19 +17,20 @@ type Routes struct {
 	// rejects them.
 	Plain Outcome
 
-	// MessageID is what tells plain messages apart; the zero value is the SQS id.
+	// MessageID selects the identity of plain messages; the zero value is the SQS id.
 	MessageID Selector
 }
 
-// A Route is a key of the configuration and what becomes of the messages that it
+// A Route is a key of the configuration and the outcome of the messages that it
 // matches. In a key that is a pattern, * stands for any number of characters and ?
-// for one. An exact key wins over patterns, and a longer pattern over a shorter one.
+// for one. An exact key takes precedence over patterns, and a longer pattern over a
+// shorter one.
 type Route struct {
 	Key     string
 	Outcome Outcome
 }
 
-// An Outcome is what becomes of a message: a job for a [Worker], all outcomes of a
+// An Outcome is the result for a message: a job for a [Worker], all outcomes of a
 // [List], nothing ([Ignore]), or an outcome that depends on the message ([Choice]).
 type Outcome interface {
 	compile(*matches) *node

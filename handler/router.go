@@ -1,6 +1,6 @@
 package handler
 
-// A Router looks up what becomes of a message and builds its jobs. It is safe for
+// A Router looks up the outcome of a message and builds its jobs. It is safe for
 // concurrent use.
 type Router struct {
 	Sidekiq      int  // whose form jobs have; see sidekiq.Call

@@ -114,8 +114,8 @@ func (d debian) files(t *testing.T) []string {
 	return strings.Fields(string(d.dpkg(t, "--listfiles", "scout")))
 }
 
-// verifyDocs checks that all pages are installed, where the alerts and the dashboard
-// say that they are.
+// verifyDocs checks that all pages are installed at the location in the alerts and the
+// dashboard.
 func (d debian) verifyDocs(t *testing.T) {
 	t.Helper()
 	pages, err := filepath.Glob("../docs/*.md")
@@ -125,7 +125,7 @@ func (d debian) verifyDocs(t *testing.T) {
 	installed := filepath.Join(d.root, filepath.Dir(strings.TrimPrefix(runbooks, "file://")))
 	for _, page := range pages {
 		if read(t, filepath.Join(installed, filepath.Base(page))) != read(t, page) {
-			t.Errorf("%s is not installed as it is", page)
+			t.Errorf("%s is not installed unchanged", page)
 		}
 	}
 	for _, name := range regexp.MustCompile(`/usr/share/doc/scout/[a-z/.-]+\.md`).FindAllString(read(t, "monitoring/scout-dashboard.json"), -1) {

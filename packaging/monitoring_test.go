@@ -262,8 +262,8 @@ func TestAlerts(t *testing.T) {
 // runbooks is the address of docs/troubleshooting.md where a package installs it.
 const runbooks = "file:///usr/share/doc/scout/docs/troubleshooting.md"
 
-// TestRunbooks checks that docs/troubleshooting.md has a section about each alert,
-// which says what it means, what to look at and what to do.
+// TestRunbooks checks that docs/troubleshooting.md has a section for each alert, with
+// its meaning, what to check and what to do.
 func TestRunbooks(t *testing.T) {
 	sections := map[string]string{}
 	for section := range strings.SplitSeq(read(t, "../docs/troubleshooting.md"), "\n### ") {

@@ -76,7 +76,7 @@ func buildRelease(t *testing.T) string {
 	return filepath.Join(dir, "dist")
 }
 
-// machines are what Lambda calls architectures.
+// machines has the machine of each architecture of Lambda.
 var machines = map[string]elf.Machine{"arm64": elf.EM_AARCH64, "x86_64": elf.EM_X86_64}
 
 // testFunctionZips checks that Lambda can run the zips.
@@ -99,7 +99,8 @@ func testFunctionZips(t *testing.T, dist string) {
 	}
 }
 
-// checkFiles checks the names of a zip's files, and for what its binary is built.
+// checkFiles checks the names of a zip's files, and the machine for which its binary is
+// built.
 func checkFiles(t *testing.T, files map[string][]byte, machine elf.Machine, want ...string) {
 	t.Helper()
 	if names := slices.Sorted(maps.Keys(files)); !slices.Equal(names, want) {

@@ -384,8 +384,8 @@ func freePort(t *testing.T) string {
 	return strings.TrimPrefix(env.FreeAddr(t), "127.0.0.1:")
 }
 
-// From Redis 7.0 on, nothing is pushed that could not be marked, however many
-// pushes are in flight when the permission is revoked.
+// From Redis 7.0 on, no job is pushed that cannot be marked, for any number of pushes
+// in flight when the permission is revoked.
 func TestPermissionToMarkRevoked(t *testing.T) {
 	server := env.Redis(t)
 	client := newTestClient(t, server.Addr, nil)
@@ -429,8 +429,8 @@ func withoutACLCheck(t *testing.T) {
 	pushScript = redis.NewScript(-1, source)
 }
 
-// When a Redis before 7.0 sets no markers any more, at most one window of jobs is
-// pushed before Failing says so and Push fails, until Redis sets markers again.
+// If a Redis before 7.0 stops setting markers, at most one window of jobs is pushed
+// before Failing reports it and Push fails. Push works again once Redis sets markers.
 func TestUnmarked(t *testing.T) {
 	withoutACLCheck(t)
 	server := env.Redis(t)

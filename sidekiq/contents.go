@@ -8,25 +8,26 @@ import (
 	"time"
 )
 
-// Contents are the jobs that wait in Redis, as far as Sidekiq's Web UI shows them.
+// Contents are the jobs that wait in Redis, as Sidekiq's Web UI shows them. Long
+// queues, sets and jobs are cut off.
 type Contents struct {
 	Queues                 []JobList // sorted by name
 	Retry, Scheduled, Dead JobList
 }
 
-// A JobList is the beginning of a queue or set.
+// A JobList is a queue or set with its first jobs.
 type JobList struct {
 	Name string
 	Size int // of the whole queue or set
 
-	// Jobs are the jobs that run next or, of the dead set, the newest.
+	// Jobs are the jobs that run next or, in the dead set, the newest ones.
 	Jobs []WaitingJob
 }
 
 // A WaitingJob is a job in a queue or set.
 type WaitingJob struct {
 	Payload []byte    // its JSON, cut off after MaxWaitingPayload bytes
-	At      time.Time // of a set: when the job runs next or, of the dead set, when it died
+	At      time.Time // in a set: when the job runs next or, in the dead set, when it died
 }
 
 // The bounds of Contents.
@@ -37,9 +38,9 @@ const (
 	MaxWaitingPayload = 64 << 10
 )
 
-// Contents reads the queues and sets. Keys of another type count as empty. It changes
-// nothing, and needs permission for SMEMBERS, TYPE, LLEN, LINDEX, ZCARD, ZRANGE and
-// ZREVRANGE.
+// Contents reads the queues and sets. It counts a key of another type as empty. It
+// changes nothing, and needs permission for SMEMBERS, TYPE, LLEN, LINDEX, ZCARD, ZRANGE
+// and ZREVRANGE.
 func (c *Client) Contents(ctx context.Context) (contents Contents, err error) {
 	err = c.withConn(ctx, func(conn *conn) error {
 		contents, err = c.readContents(ctx, conn)
@@ -118,8 +119,8 @@ func (c *Client) readSet(ctx context.Context, conn *conn, name, command string) 
 	return list, err
 }
 
-// readKey reads the size of a key and its first elements, each with a command of its
-// own, because the size of a reply is bounded.
+// readKey reads the size of a key and its first elements. It reads each element with
+// its own command, because the size of a reply is bounded.
 func readKey(ctx context.Context, conn *conn, key, kind, size string, command func(key string, i int) []any) (int, []any, error) {
 	replies, err := conn.pipeline(ctx, []any{"TYPE", key})
 	if err != nil || replies[0] != kind {

@@ -21,12 +21,12 @@ type JobTemplate struct {
 	Priority  BoolOrInt     // of an ActiveJob, a number; Sidekiq ignores it
 
 	// Options are further options of the class, such as retry_queue. They are written
-	// as they are, and none may be a key that the other fields write, except retry if
-	// both Retry and RetryFor are unset.
+	// unchanged. Their keys must not be keys that the other fields write, except retry
+	// if both Retry and RetryFor are unset.
 	Options []Option
 }
 
-// An Option is an option of a Sidekiq class, which its jobs carry.
+// An Option is an option of a Sidekiq class. The jobs of the class carry it.
 type Option struct {
 	Key   string
 	Value json.RawMessage

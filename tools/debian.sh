@@ -1,15 +1,15 @@
 #!/bin/sh
 # debian.sh install SUITE             unpacks parts of a release of Debian into .deps/debian/SUITE
-# debian.sh run SUITE PROGRAM ARG...  runs one of its programs: ruby, sidekiq, or what is in usr/bin
+# debian.sh run SUITE PROGRAM ARG...  runs one of its programs: ruby, sidekiq, or one in usr/bin
 #
-# The programs run with their own C library. So nothing is installed on this machine,
-# neither needs root, and any release of Debian can run them.
+# The programs run with their own C library, so any release of Debian can run them. Neither
+# command installs anything on this machine or needs root.
 set -eu
 command=$1
 suite=$2
 root=$(cd "$(dirname "$0")/.." && pwd)/.deps/debian/$suite
 
-# packages prints what the tests need of the suite.
+# packages prints the packages of the suite that the tests need.
 packages() {
 	case $suite in
 	bookworm) echo ruby-sidekiq ruby-activejob ruby-redis-namespace redis-server ;;
@@ -54,7 +54,7 @@ install() {
 	for package in "$apt"/var/cache/apt/archives/*.deb; do
 		dpkg -x "$package" "$root.new"
 	done
-	# A suite that has changed too much for run is not installed, instead of failing each test.
+	# If the suite has changed too much for run, its installation fails here, not in each test.
 	"$0" run "$suite.new" ruby -e 'require "json"; require "active_job"; require "sidekiq"; require "sidekiq/api"; require "sidekiq/web"'
 	packages >"$root.new/packages"
 	rm -rf "$apt" "$root"
@@ -67,9 +67,9 @@ mirror() {
 	apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' | head -n 1
 }
 
-# private_apt is apt-get that knows only the suite and finds nothing installed. It takes
-# an old list of packages, because a mirror that is behind is better than none; what
-# the mirror serves is signed all the same.
+# private_apt runs apt-get with only the suite and without installed packages. It accepts
+# an old list of packages, because an outdated mirror is better than none. Packages from
+# the mirror are signed in any case.
 private_apt() {
 	apt-get -qq -o "Dir=$apt" -o "Dir::State::status=$apt/var/lib/dpkg/status" -o APT::Sandbox::User= \
 		-o Acquire::Check-Valid-Until=false -o Acquire::Languages=none -o Acquire::Retries=3 "$@"
@@ -85,7 +85,7 @@ run() {
 	ruby | sidekiq) set -- "$root"/usr/bin/ruby?.? "$@" ;;
 	*) set -- "$root/usr/bin/$program" "$@" ;;
 	esac
-	# Ruby looks here before it looks in the machine's own directories, and for gems only here.
+	# Ruby searches here before the machine's own directories, and searches for gems only here.
 	gems=$root/usr/share/rubygems-integration/all
 	RUBYLIB=$(printf %s: "$gems"/gems/*/lib "$gems"/gems/concurrent-ruby-*/lib/concurrent-ruby \
 		"$root"/usr/lib/*/rubygems-integration/*/gems/*/lib "$root"/usr/lib/*/rubygems-integration/*/extensions/*/*/* \

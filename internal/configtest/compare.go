@@ -13,8 +13,8 @@ import (
 	"scout/internal/explain"
 )
 
-// A Difference is one point in which the outcome of a test's messages differs from the
-// expected result. Its JSON is that of scout test --output json, whose keys are part of
+// A Difference is one difference between the outcome of a test's messages and the
+// expected result. Its JSON is that of scout test --output json. The keys are part of
 // Scout's interface.
 type Difference struct {
 	// Message is the number of the message, from 1, if its outcome differs; otherwise
@@ -68,7 +68,7 @@ func compare(t *config.Test, results []explain.Result) (differences []Difference
 	return differences
 }
 
-// describe returns the outcome of a message for people.
+// describe returns the outcome of a message as text.
 func describe(r explain.Result) string {
 	switch r.Outcome() {
 	case explain.Rejected:
@@ -95,9 +95,9 @@ func object(job config.ExpectedJob) json.RawMessage {
 	return append(b, '}')
 }
 
-// compareJob compares the keys of an expected job with those of the n-th job. The
-// class and the arguments of an ActiveJob are those of the ActiveJob, not those of
-// the class that wraps it.
+// compareJob compares the keys of an expected job with those of the n-th job. For an
+// ActiveJob, it compares the class and the arguments of the ActiveJob itself, not those
+// of the class that wraps it.
 func compareJob(n int, expected config.ExpectedJob, payload json.RawMessage) []Difference {
 	job, _ := decode(payload).(map[string]any)
 	if wrapped, ok := job["wrapped"]; ok {
@@ -124,8 +124,8 @@ func compareJob(n int, expected config.ExpectedJob, payload json.RawMessage) []D
 	return c.differences
 }
 
-// trimMetadata removes the keys from the argument metadata that the test does not give,
-// because most of them depend on the delivery of a message.
+// trimMetadata removes the keys that the test does not give from the argument metadata.
+// Most of these keys depend on the delivery of a message.
 func trimMetadata(expected, actual any) any {
 	want, _ := expected.([]any)
 	args, _ := actual.([]any)
@@ -153,8 +153,9 @@ func (c *comparison) add(key string, expected, actual json.RawMessage) {
 	c.differences = append(c.differences, Difference{Job: c.job, Key: key, Expected: expected, Actual: actual})
 }
 
-// compare compares two values of JSON, and adds the innermost ones that differ. Numbers
-// are equal only if they are written the same, because Ruby tells 1 from 1.0.
+// compare compares two values of JSON, and adds the innermost values that differ.
+// Numbers are equal only if their texts are the same, because Ruby distinguishes 1 from
+// 1.0.
 func (c *comparison) compare(key string, expected, actual any) {
 	switch e := expected.(type) {
 	case map[string]any:

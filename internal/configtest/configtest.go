@@ -23,7 +23,7 @@ type Result struct {
 	Differences []Difference // none if the test passed
 }
 
-// Title returns the name of the test or, if it has none, where its message comes from.
+// Title returns the name of the test or, if it has none, the origin of its message.
 func (r Result) Title() string {
 	t := r.Test
 	switch {
@@ -142,8 +142,8 @@ func (r *runner) readEvent(t *config.Test) (messages []events.SQSMessage) {
 }
 
 // topicARN returns the ARN of the topic of a test. A name stands for the ARN with that
-// name in the configuration, or else for one of a made-up account. It reports false if
-// the configuration has several ARNs with that name.
+// name in the configuration or, if there is none, for an ARN of a made-up account. It
+// reports false if the configuration has several ARNs with that name.
 func (r *runner) topicARN(t *config.Test) (arn string, ok bool) {
 	if strings.HasPrefix(t.Topic, "arn:") {
 		return t.Topic, true

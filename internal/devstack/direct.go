@@ -2,7 +2,7 @@ package devstack
 
 import "time"
 
-// Message is a message to send to a queue as it is, without a topic.
+// Message is a message to send directly to a queue, without a topic.
 type Message struct {
 	Body            string
 	Attributes      map[string]Attribute
@@ -10,8 +10,8 @@ type Message struct {
 	GroupID         string // required for FIFO queues
 	DeduplicationID string // FIFO queues only; required there
 
-	// ID, if set, is that of a message that was received before. The queue then receives it again under
-	// the same id, as after a visibility timeout, unless it still has that message.
+	// ID, if set, is the id of a message that was received before. Unless the queue still has that
+	// message, it receives the message again under the same id, as after a visibility timeout.
 	ID string
 }
 

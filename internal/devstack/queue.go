@@ -128,7 +128,7 @@ func (q *queue) receive(n int, visibility time.Duration, now time.Time, deadLett
 	return received
 }
 
-// A DeadLetter is a message that moves to a dead-letter queue.
+// A DeadLetter is a message that has moved to a dead-letter queue.
 type DeadLetter struct {
 	MessageID              string // the same in both queues
 	Queue, DeadLetterQueue string // names

@@ -262,8 +262,8 @@ func TestRawDeliveryWithTooManyAttributesIsDropped(t *testing.T) {
 	c.receiveNone(queue)
 }
 
-// TestDeadLetterQueueOfSubscription checks where a notification goes whose queue no longer exists, and
-// that it says why.
+// TestDeadLetterQueueOfSubscription checks that a notification for a deleted queue goes to the
+// subscription's dead-letter queue with attributes that say why.
 func TestDeadLetterQueueOfSubscription(t *testing.T) {
 	for delivery, attributes := range map[string]map[string]string{"envelope": {}, "raw": {"RawMessageDelivery": "true"}} {
 		c := newClient(t, startServer(t))

@@ -79,13 +79,13 @@ func (r *subscriptionsResult) add(t *topic) {
 // pageSize is the maximum number of subscriptions in a response.
 const pageSize = 100
 
-// page reduces the result to the page that begins at a token, which is an index.
+// page reduces the result to the page that starts at a token, which is an index.
 func (r *subscriptionsResult) page(token string) error {
 	start := 0
 	if token != "" {
 		n, err := strconv.Atoi(token)
 		if err != nil || n < 0 || n > len(r.Subscriptions.Members) {
-			return errInvalidParameter("NextToken", "it is not one of a response")
+			return errInvalidParameter("NextToken", "it must be a token from a response")
 		}
 		start = n
 	}

@@ -92,7 +92,7 @@ func (s *Server) setSubscriptionAttribute(arn, name, value string) error {
 	return s.withSubscription(arn, func(t *topic, i int) error { return t.subscriptions[i].set(name, value) })
 }
 
-// Unsubscribe ends a subscription. It is no error if the subscription does not exist.
+// Unsubscribe ends a subscription. It does nothing if the subscription does not exist.
 func (s *Server) Unsubscribe(arn string) {
 	_ = s.withSubscription(arn, func(t *topic, i int) error {
 		t.subscriptions = slices.Delete(t.subscriptions, i, i+1)

@@ -23,8 +23,8 @@ type topic struct {
 type subscription struct {
 	arn, topicARN, queueARN string
 	raw                     bool   // deliver the message itself, without an envelope
-	redrivePolicy           string // as set; "" for none
-	deadLetterARN           string // of the queue for what cannot be delivered; "" for none
+	redrivePolicy           string // "" for none
+	deadLetterARN           string // of the queue for notifications that cannot be delivered; "" for none
 }
 
 func (t *topic) fifo() bool         { return isFIFO(t.name) }
@@ -47,7 +47,7 @@ func (s *Server) CreateTopic(name string, attributes map[string]string) (arn str
 	return s.createTopic(defaultRegion, name, attributes)
 }
 
-// CreateTopicARN creates a topic with any ARN of SNS, such as one of another region and account. See
+// CreateTopicARN creates a topic with the given ARN, which may be in any region and account. See
 // CreateTopic.
 func (s *Server) CreateTopicARN(arn string, attributes map[string]string) error {
 	if err := checkTopic(afterLast(arn, ":"), attributes); err != nil {
@@ -73,7 +73,7 @@ func (s *Server) createTopic(region, name string, attributes map[string]string) 
 	return arn, nil
 }
 
-// checkTopic returns an error if there cannot be a topic with the name and attributes.
+// checkTopic returns an error if a topic cannot have the name and attributes.
 func checkTopic(name string, attributes map[string]string) error {
 	if !validTopicName.MatchString(strings.TrimSuffix(name, ".fifo")) {
 		return errInvalidParameter("Topic Name",

@@ -1,6 +1,6 @@
-// Package explain predicts the outcome of messages: the jobs that Scout would push,
-// that it would ignore a message, or why it would reject it. It uses neither Redis
-// nor SQS. Start at [Explainer.Explain].
+// Package explain predicts the outcome of a message: the jobs that Scout would push, or
+// whether Scout would ignore or reject it, and why. It uses neither Redis nor SQS.
+// Start at [Explainer.Explain].
 package explain
 
 import (
@@ -17,19 +17,19 @@ import (
 	"scout/handler"
 )
 
-// An Explainer explains messages by a configuration. It is not safe for concurrent
+// An Explainer predicts outcomes with a configuration. It is not safe for concurrent
 // use.
 type Explainer struct {
 	config  *config.Config
 	routers map[string]*handler.Router // by the queue's label
 }
 
-// New returns an Explainer for the messages of the configured queues.
+// New returns an Explainer for messages of the configured queues.
 func New(c *config.Config) *Explainer {
 	return &Explainer{c, map[string]*handler.Router{}}
 }
 
-// An Outcome says what Scout does with a message.
+// An Outcome is what Scout does with a message.
 type Outcome string
 
 // The outcomes.
@@ -46,7 +46,7 @@ type Result struct {
 	Queue        config.Queue
 	Rejection    *handler.Rejection // nil unless the message is rejected
 	Origins      [][]config.Origin  // of the options of each job; see config.Origins
-	Oddities     []string           // of [Message], for MarshalJSON; Explain leaves them out
+	Oddities     []string           // of the [Message], for MarshalJSON; Explain does not set them
 }
 
 // Explain returns the outcome of a message in q, one of the configured queues.
@@ -89,8 +89,8 @@ func (r Result) Outcome() Outcome {
 	return Job
 }
 
-// MatchedRoute returns the route of the queue that the message follows, false if
-// there is none.
+// MatchedRoute returns the route of the queue that applies to the message. It returns
+// false if none does.
 func (r Result) MatchedRoute() (handler.Route, bool) {
 	routes := map[handler.Source][]handler.Route{
 		handler.SourceSNS:         r.Queue.Topics,
@@ -128,7 +128,7 @@ type Record struct {
 // MarshalJSON returns the Record as JSON.
 func (r Result) MarshalJSON() ([]byte, error) { return json.Marshal(r.Record()) }
 
-// Record returns the Result in the form for JSON.
+// Record returns the Result in its form for JSON.
 func (r Result) Record() Record {
 	out := Record{
 		SQSMessageID: r.SQSMessageID, Queue: r.Queue.Label(), Source: r.Source, Label: r.Label, TopicARN: r.TopicARN,

@@ -21,15 +21,15 @@ import (
 // A Message is a message to explain.
 type Message struct {
 	events.SQSMessage
-	Oddities []string // what SQS would never send in its record
+	Oddities []string // contents of the record that SQS would never send
 	IsBody   bool     // the input is only the body of a message, so it has no SQS message id
 }
 
-// maxInput is the maximum size in bytes of what Read returns. It has room for the
-// largest output of ReceiveMessage: ten messages of 1 MiB, escaped as JSON.
+// maxInput is the maximum size in bytes of the text that Read returns. It has room for
+// the largest output of ReceiveMessage: ten messages of 1 MiB, escaped as JSON.
 const maxInput = 64 << 20
 
-// ReadFile reads the text for Parse from a file.
+// ReadFile reads the text for Parse from a file. Its limits are those of Read.
 func ReadFile(name string) ([]byte, error) {
 	file, err := os.Open(name)
 	if err != nil {
@@ -39,7 +39,7 @@ func ReadFile(name string) ([]byte, error) {
 	return Read(file)
 }
 
-// Read reads the text for Parse. Too much text is an error.
+// Read reads the text for Parse. It returns an error for more than 64 MiB.
 func Read(r io.Reader) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxInput+1))
 	if err == nil && len(text) > maxInput {

@@ -97,7 +97,7 @@ func TestUnknownRegion(t *testing.T) {
 	checkError(t, err, "operation error SQS: ReceiveMessage, the host sqs.eu-nowhere-1.amazonaws.com does not exist; check aws.region and aws.endpoint")
 }
 
-// Where no server listens, the error names the address.
+// If no server listens, the error names the address.
 func TestNoServer(t *testing.T) {
 	c := configured(t, "http://127.0.0.1:1", true)
 	_, err := receive(t.Context(), c)

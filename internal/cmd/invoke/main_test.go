@@ -92,7 +92,8 @@ func TestRedisURL(t *testing.T) {
 	}
 }
 
-// A manifest is relative to its configuration, wherever the function runs.
+// The path of a manifest is relative to its configuration, not to the working
+// directory.
 func TestManifest(t *testing.T) {
 	t.Setenv("REDIS_URL", "")
 	dir := t.TempDir()

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// writeStack builds the Lambda function, and writes an archive with which sam deploy
+// writeStack builds the Lambda function, and writes an archive from which sam deploy
 // alone deploys a stack.
 //
-// In the archive, the folder of the function links to everything that the stack is
-// made of. SAM follows the links when it makes the function's zip, so the zip changes
-// with each of these files, and SAM publishes a version only if the zip has changed.
+// In the archive, the folder of the function links to every file of the stack. SAM
+// follows the links when it makes the function's zip, so the zip changes with each of
+// these files. SAM publishes a version only if the zip has changed.
 func (r *release) writeStack() error {
 	name := "scout_" + r.version[1:]
 	stage := filepath.Join(dist, "stage", name+"_sam")

@@ -1,12 +1,12 @@
 # rake scout:manifest writes workers.json, which tells Scout the options, arguments and
-# queues of the app's Sidekiq and ActiveJob classes. Environment variables change that:
+# queues of the app's Sidekiq and ActiveJob classes. Environment variables set:
 #
-#   FILE=path           another file
+#   FILE=path           the file to write
 #   CONFIG=scout.yml    only the classes that this configuration of Scout names
 #   QUEUES=a,b          the queues that Sidekiq serves, if config/sidekiq.yml does not have them
-#   REQUIRE=a.rb,b.rb   what to load, for an app without Rails
+#   REQUIRE=a.rb,b.rb   the files to load, for an app without Rails
 #
-# It works with Rails 6.1 and newer, or none, and with Sidekiq 5 and newer.
+# It works with Rails 6.1 and newer, without Rails, and with Sidekiq 5 and newer.
 require "erb"
 require "json"
 require "yaml"
@@ -16,7 +16,7 @@ queues_in = lambda do |part|
   part.is_a?(Hash) ? part.flat_map { |key, value| key.to_s == "queues" ? Array(value).map { |name, _| name.to_s } : queues_in.(value) } : []
 end
 
-# The options that Sidekiq's client adds to jobs of the classes; later classes win.
+# The options that Sidekiq's client adds to jobs of the classes; later classes take precedence.
 options_of = lambda do |*classes|
   options = classes.select { |c| c.respond_to?(:get_sidekiq_options) }.map(&:get_sidekiq_options).reduce({}, :merge)
   options["retry_for"] = options["retry_for"].to_i if options["retry_for"]
