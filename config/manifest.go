@@ -192,7 +192,7 @@ func (c *Class) readOptions(n node) {
 			case !isOn(o):
 			case name == "tags":
 				child.is(yaml.SequenceNode) // Sidekiq's client rejects anything else, and its Web UI fails
-			case name == "retry_for": // of which Sidekiq's client writes whole seconds
+			case name == "retry_for": // Sidekiq's client writes whole seconds
 				seconds, err := strconv.ParseFloat(string(o.Value), 64)
 				if err != nil || seconds < 0 || seconds > 1e9 {
 					child.fail("must be a number of seconds, at most 1000000000")

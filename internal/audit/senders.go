@@ -295,8 +295,8 @@ func (f Facts) checkRoute(route handler.Route, router *handler.Router, found Rep
 	}
 }
 
-// mayBeSubscribed reports whether the queue's policy admits a topic of the route that
-// does not say whether it has the queue as a subscriber. Unknowns then says so.
+// mayBeSubscribed reports whether the queue's policy allows a topic of the route whose
+// subscriptions are unknown. Unknowns then has a finding about the topic.
 func (f Facts) mayBeSubscribed(route handler.Route, router *handler.Router) bool {
 	return slices.ContainsFunc(f.sources(), func(source arn) bool {
 		_, asked := f.Topics[source.String()]

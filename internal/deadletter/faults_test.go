@@ -250,8 +250,7 @@ func TestExtendedVisibility(t *testing.T) {
 	s.take(s.dead, 25)
 }
 
-// A message whose visibility timeout could not be extended is not taken for hidden, so
-// that this is tried again.
+// If a visibility timeout could not be extended, the scan tries again.
 func TestFailedExtension(t *testing.T) {
 	t.Parallel()
 	s := newFaulty(t, func(action string, w http.ResponseWriter, serve func() *httptest.ResponseRecorder) bool {
@@ -283,8 +282,7 @@ func TestFailedExtension(t *testing.T) {
 	s.must(err)
 }
 
-// A message is hidden from when SQS responds, which may be long before the response
-// arrives.
+// A message is hidden from the time of SQS's response, which may arrive much later.
 func TestSlowReceive(t *testing.T) {
 	t.Parallel()
 	var hidden atomic.Pointer[time.Time]
