@@ -18,7 +18,10 @@ BUILD_LAMBDA = GOOS=linux $(BUILD) -buildvcs=false -tags lambda.norpc -ldflags '
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
-demo: scout
+demo:
+	@echo "Downloading modules and building, which takes a minute or two the first time"
+	@$(GO) mod download
+	@$(MAKE) --no-print-directory --silent scout
 	bin/scout dev --demo --once
 
 # make build    build bin/scout and, for Lambda, bin/bootstrap
