@@ -24,7 +24,7 @@ type TLS struct {
 	CA         string // a PEM file with the certificate authorities to trust instead of the system's; also a self-signed certificate
 	Cert, Key  string // PEM files with the client's certificate and its key, both or neither
 	ServerName string // the name in the server's certificate, if it is not the host
-	SkipVerify bool   // accept any certificate, so that the connection is encrypted but may be to anybody
+	SkipVerify bool   // accept any certificate: the connection is encrypted, but its other end is unknown
 }
 
 // maxPEM is the maximum size of a file in bytes. A bundle of all public

@@ -19,7 +19,7 @@ const checkTimeout = 5 * time.Second
 // takes jobs.
 func (s *Service) checkRedis(ctx context.Context, p *plan) error {
 	if p.config.Redis.TLS.SkipVerify {
-		s.Log.Warn("Redis certificate not verified", "advice", "anybody on the network can pose as Redis; set redis.tls.ca instead of verify: false")
+		s.Log.Warn("Redis certificate not verified", "advice", "an attacker on the network can pose as Redis; set redis.tls.ca instead of verify: false")
 	}
 	checkCtx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
