@@ -44,7 +44,8 @@ func startServer(t *testing.T) string {
 }
 
 // conformance checks the package on an endpoint of SQS. If exact is true, the endpoint
-// behaves like AWS in every respect.
+// behaves like AWS in every respect. moto does not: it serves receives at the same
+// time without a lock, so two of them may get the same message.
 func conformance(t *testing.T, endpoint string, exact bool) {
 	for name, test := range map[string]func(*fixture){
 		"find by queue":        testFindByQueue,
@@ -384,7 +385,9 @@ func testScan(s *fixture) {
 	wantEqual(s, "topic of the largest group", groups[0].Label, "orders")
 	wantEqual(s, "source of the largest group", groups[0].Source, handler.SourceSNS)
 	for _, m := range s.take(s.dead, 50) {
-		wantEqual(s, "receive count", m.Attributes["ApproximateReceiveCount"], "2")
+		if count := m.Attributes["ApproximateReceiveCount"]; s.exact || count == "1" {
+			wantEqual(s, "receive count", count, "2")
+		}
 	}
 }
 
@@ -597,7 +600,7 @@ func testRedriveFIFO(s *fixture) {
 		wantEqual(s, "group", m.Attributes["MessageGroupId"], "a")
 		wantEqual(s, "de-duplication id", m.Attributes["MessageDeduplicationId"], ids[text])
 	}
-	if n := r.Read.Reasons()[handler.ReasonNoRoute]; n == 0 || n > 10 {
+	if n := r.Read.Reasons()[handler.ReasonNoRoute]; n == 0 || s.exact && n > 10 {
 		s.Errorf("%d messages of the rejected group were read, want those of one receive", n)
 	}
 	s.wantBodies("left", s.take(s.dead, 25)[:1], "00")
