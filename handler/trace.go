@@ -3,6 +3,7 @@ package handler
 import (
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/aws/aws-lambda-go/events"
 
@@ -20,10 +21,13 @@ const (
 )
 
 // The forms of a whole tracestate (W3C Trace Context, section 3.3.1) and baggage (W3C
-// Baggage, section 3.3.1).
+// Baggage, section 3.3.1). They are compiled when the first message has such a field,
+// because the start of the Lambda function must not wait for it.
 var (
-	tracestateForm = listOf(`[a-z0-9][a-z0-9_*/@-]*=[ -+\--<>-~]*[!-+\--<>-~]`)
-	baggageForm    = listOf(token + ` *= *` + text + `( *; *` + token + `( *= *` + text + `)?)*`)
+	tracestateForm = sync.OnceValue(func() *regexp.Regexp { return listOf(`[a-z0-9][a-z0-9_*/@-]*=[ -+\--<>-~]*[!-+\--<>-~]`) })
+	baggageForm    = sync.OnceValue(func() *regexp.Regexp {
+		return listOf(token + ` *= *` + text + `( *; *` + token + `( *= *` + text + `)?)*`)
+	})
 )
 
 const (
@@ -39,8 +43,8 @@ func listOf(member string) *regexp.Regexp {
 
 // hasForm reports whether value is a list of at most members members in the given form,
 // and of 1 to bytes bytes.
-func hasForm(form *regexp.Regexp, value string, bytes, members int) bool {
-	return value != "" && len(value) <= bytes && strings.Count(value, ",") < members && form.MatchString(value)
+func hasForm(form func() *regexp.Regexp, value string, bytes, members int) bool {
+	return value != "" && len(value) <= bytes && strings.Count(value, ",") < members && form().MatchString(value)
 }
 
 // traceFields returns the fields of W3C Trace Context and Baggage among the
